@@ -1,0 +1,57 @@
+"""The enrolment token: where to enrol, by whose certificate to know the server, and the secret to show.
+
+Never logged: whoever holds an unused token may enrol one agent.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+
+from schemas.errors import MalformedError
+
+PREFIX = "sealstream-1."
+ENROL_PATH = "/api/v1/enrol"
+CA_PATH = "/api/v1/ca"
+ASSIGN_PATH = "/api/v1/assign"
+
+_FINGERPRINT_BYTES = 32
+_MAX_TOKEN_CHARS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentToken:
+    """What a token says. `fingerprint` is SHA-256 of the server's CA certificate (DER)."""
+
+    server: str
+    """Host and port of the HTTPS listener, such as ``monitor.example.org:443``."""
+
+    fingerprint: bytes
+    secret: str
+
+    def __str__(self) -> str:
+        body = {"server": self.server, "ca": self.fingerprint.hex(), "secret": self.secret}
+        text = json.dumps(body, separators=(",", ":")).encode()
+        return PREFIX + base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+    def __repr__(self) -> str:
+        return f"EnrolmentToken(server={self.server!r})"
+
+    @classmethod
+    def parse(cls, text: str) -> EnrolmentToken:
+        """Read a token as a person pasted it (line breaks and blanks are ignored); raises `MalformedError`."""
+        compact = "".join(text.split())
+        if not compact.startswith(PREFIX) or len(compact) > _MAX_TOKEN_CHARS:
+            raise MalformedError(f"not an enrolment token: it begins with {PREFIX}", "bad_token")
+        encoded = compact.removeprefix(PREFIX)
+        try:
+            body = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+            token = cls(body["server"], bytes.fromhex(body["ca"]), body["secret"])
+            whole = all(isinstance(part, str) and part for part in (token.server, token.secret))
+        except (binascii.Error, ValueError, KeyError, TypeError):
+            raise MalformedError("the enrolment token is cut or mistyped: copy it whole", "bad_token") from None
+        if not whole or len(token.fingerprint) != _FINGERPRINT_BYTES:
+            raise MalformedError("the enrolment token is cut or mistyped: copy it whole", "bad_token")
+        return token
