@@ -86,7 +86,7 @@ def decode_record(data: bytes, subject: str) -> Record:
     body.seek(_FRAMING_BYTES)
     try:
         record = fastavro.schemaless_reader(body, _parsed(schema_id), _parsed(latest_id(subject)))
-    except Exception as error:  # fastavro raises whatever its input provokes: EOFError, IndexError, struct.error …
+    except Exception as error:  # noqa: BLE001  fastavro raises whatever its input provokes: EOFError, IndexError …
         raise MalformedError(f"not a {subject}: {type(error).__name__}", "bad_avro") from None
     if body.read(1):
         raise MalformedError(f"bytes follow the {subject}", "trailing_bytes")
