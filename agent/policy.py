@@ -6,15 +6,13 @@ Never guesses: a policy that is not understood is refused as a whole, and the on
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, TYPE_CHECKING
+from typing import Any
 
 from schemas.errors import MalformedError
 from schemas.kinds import StreamKind
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_FRAMES_PER_SECOND = 2.0
 """A screen is looked at twice a second at most, whatever a policy says."""

@@ -6,13 +6,11 @@ A source never seals, stores or sends: it emits events, and stops where the poli
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, runtime_checkable, TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 from agent.policy import Policy
+from schemas.kinds import StreamKind
 from schemas.records import Record
-
-if TYPE_CHECKING:
-    from schemas.kinds import StreamKind
 
 Emit = Callable[[Record], Awaitable[None]]
 """Takes one event, a record of the stream's segment schema. Waits while the recorder is full."""
