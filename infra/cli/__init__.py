@@ -1,1 +1,113 @@
-"""cli"""
+"""The command `sealstream`: finds the module of the command that was asked for, and runs it.
+
+Never imports a command's module before it is needed: `sealstream --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from infra.cli.exits import Exit, exit_code
+from infra.datadir import VARIABLE
+from schemas.errors import ConfigError, SealstreamError
+
+if TYPE_CHECKING:
+    import typer
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "infra.cli.stack": ("up", "down", "status", "doctor"),
+    "infra.cli.topics": ("topics", "topic", "lag"),
+    "infra.cli.lifecycle": ("lifecycle",),
+}
+"""Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; ends the process with a code of `Exit`."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; our own errors become one clear line."""
+    try:
+        rest = take_data_option(arguments)
+        app = build_app(modules_for(rest))
+        code = app(args=rest, prog_name="sealstream", standalone_mode=False)
+    except SealstreamError as error:
+        print(f"sealstream: {error}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        return 128 + 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        return _end_of_typer(error)
+    return code if isinstance(code, int) else Exit.OK
+
+
+def take_data_option(arguments: list[str]) -> list[str]:
+    """Take `--data DIR` from wherever it stands before a `--` and put it into the environment."""
+    rest: list[str] = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--":
+            return [*rest, argument, *remaining]
+        if argument == "--data":
+            value = next(remaining, None)
+        elif argument.startswith("--data="):
+            value = argument.removeprefix("--data=")
+        else:
+            rest.append(argument)
+            continue
+        if not value:
+            raise ConfigError("--data wants a directory, such as --data /var/lib/sealstream")
+        os.environ[VARIABLE] = os.path.abspath(value)  # noqa: PTH100  # text in, text out
+    return rest
+
+
+def modules_for(arguments: list[str]) -> list[str]:
+    """The modules to import: that of the command named first, or all when it is not known."""
+    name = next((argument for argument in arguments if not argument.startswith("-")), None)
+    return [module for module, names in COMMANDS.items() if name in names] or list(COMMANDS)
+
+
+def build_app(modules: list[str]) -> typer.Typer:
+    """The typer application with the commands of these modules."""
+    import typer
+
+    app = typer.Typer(
+        name="sealstream",
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Records activity on an organisation's endpoints and keeps it where only the right people can read it.",
+        epilog="Every command takes `--data DIR`, or SEALSTREAM_DATA. Exit codes: 0 done, 1 nothing found or a check "
+        "failed, 2 wrong usage or settings, 3 something needed is away, 4 refused.",
+    )
+    app.callback()(_root)
+    for module in modules:
+        importlib.import_module(module).register(app)
+    return app
+
+
+def _root() -> None:
+    """Records activity on an organisation's endpoints and keeps it where only the right people can read it."""
+
+
+def _end_of_typer(error: Exception) -> int:
+    """The exit code of what typer raises to end a command; anything else is a mistake of ours and is raised."""
+    import typer._click.exceptions as click  # noqa: PLC2701
+
+    if isinstance(error, click.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        return 128 + 2
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    raise error

@@ -1,0 +1,69 @@
+"""Logging of every process: one structlog pipeline, JSON lines or for a person to read.
+
+Never writes bytes: a field that is bytes may be a key or plaintext, so its presence is a mistake of ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+from schemas.errors import LocalError
+
+
+def configure_logging(component: str, json: bool | None = None, level: int = logging.INFO) -> None:  # noqa: FBT001
+    """Log to standard error as `component`; as JSON lines where that is not a terminal, or as told."""
+    as_json = not sys.stderr.isatty() if json is None else json
+    ending: list[Any] = [structlog.processors.JSONRenderer()] if as_json else [structlog.dev.ConsoleRenderer()]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if as_json else _unchanged,
+        refuse_bytes,
+    ]
+    structlog.configure(
+        processors=[*shared, *ending],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(component=component)
+    _adopt_libraries(shared, ending, level)
+
+
+def refuse_bytes(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Raise where a field is bytes, however deep."""
+    for name, value in event.items():
+        if _holds_bytes(value):
+            raise LocalError(f"log field {name!r} holds bytes: log an id or a length instead")
+    return event
+
+
+def _holds_bytes(value: object) -> bool:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return True
+    if isinstance(value, dict):
+        return any(_holds_bytes(part) for pair in value.items() for part in pair)
+    return isinstance(value, list | tuple | set | frozenset) and any(map(_holds_bytes, value))
+
+
+def _unchanged(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return event
+
+
+def _adopt_libraries(shared: list[Any], ending: list[Any], level: int) -> None:
+    """Records of the standard library's loggers go the same way; libraries speak from warnings up."""
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared[:-1],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.root.handlers = [handler]
+    logging.root.setLevel(max(level, logging.WARNING))

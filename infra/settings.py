@@ -1,0 +1,244 @@
+"""The settings of servers: one typed table with its help, read from `sealstream.toml` and the environment.
+
+Read once at start and passed down; never holds a secret's value, only the path of the file that has it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from infra.datadir import CONFIG_VARIABLE, DataDir
+from infra.tls import Profile
+from schemas.errors import ConfigError
+
+MIB = 1024 * 1024
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Group(BaseModel):
+    """One table of `sealstream.toml`; a name that no setting has is refused, since it is a mistyped one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class NodeSettings(Group):
+    """What concerns all processes of a node."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")] = "node-1"
+    """Name of this node among all nodes."""
+    data_dir: Path = Path()
+    """Data directory; the one that holds the settings file when not given."""
+    advertise: str = "127.0.0.1"
+    """Host name or address under which agents and nodes reach this node."""
+    approved: list[str] = ["127.0.0.1", "::1"]
+    """Addresses or networks (CIDR) of the nodes that node ports serve."""
+    heartbeat_s: Seconds = 3.0
+    """Seconds between two heartbeats of a process."""
+
+
+class KafkaSettings(Group):
+    """The brokers."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    """Brokers to ask first, `host:port` separated by commas."""
+    topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$")] = ""
+    """Put before every topic and consumer group."""
+    replication: Count = 1
+    """Replicas of each topic; 3 in production."""
+    min_insync: Count = 1
+    """Replicas that must have a record before it is acknowledged; 2 of 3."""
+    partitions: Count = 6
+    """Partitions of a topic that is made; never changed afterwards."""
+
+
+class ElasticsearchSettings(Group):
+    """Where mined text is searched."""
+
+    url: str = "https://127.0.0.1:9200"
+    """Address of the cluster."""
+    ca_file: Path | None = Path("pki/ca.pem")
+    """CA by which its certificate is known."""
+    username: str = "sealstream"
+    """User of the cluster."""
+    password_file: Path | None = Path("secrets/elasticsearch.password")
+    """File with its password."""
+    index_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")] = "sealstream"
+    """Begins every index name."""
+
+
+class PostgresqlSettings(Group):
+    """Where what is known of agents, envelopes and activity is kept."""
+
+    dsn: str = "postgresql://sealstream@127.0.0.1:5432/sealstream"
+    """Address without a password."""
+    password_file: Path | None = Path("secrets/postgresql.password")
+    """File with the password."""
+
+
+class RedisSettings(Group):
+    """Short-lived state shared by processes."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    """Address of the server."""
+
+
+class GatewaySettings(Group):
+    """What agents and people connect to."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all."""
+    agent_port: Port = 10000
+    """TLS port of the agents' protocol: even, 10000 to 11000."""
+    https_port: Port = 443
+    """HTTPS port: enrolment, assignment, health, schemas."""
+    mirror_port: Port = 42001
+    """Clear-text port that mirrors lifecycle events to approved nodes."""
+    tls_profile: Profile = Profile.MODERN
+    """`modern`, `datasheet` or `datasheet_ecdhe`."""
+    cert_file: Path = Path("pki/gateway.pem")
+    """Certificate of the gateway with its chain."""
+    key_file: Path = Path("pki/gateway.key")
+    """Private key of that certificate."""
+    ca_file: Path = Path("pki/ca.pem")
+    """CA that issues the agents' certificates."""
+    ca_key_file: Path = Path("pki/ca.key")
+    """Private key of that CA, with which agents are enrolled."""
+    memory_budget_bytes: Annotated[int, Field(ge=8 * MIB)] = 256 * MIB
+    """Bytes of envelopes in memory, in all."""
+    max_connections: Count = 12000
+    """Agents connected at once."""
+    max_handshakes: Count = 64
+    """TLS handshakes in progress at once."""
+    handshake_timeout_s: Seconds = 10.0
+    """Seconds until an unfinished TLS handshake is given up."""
+    policy_file: Path = Path("policy.json")
+    """What agents may record; read again when it changes."""
+    recipients_dir: Path = Path("keys")
+    """Directory of the public KEKs (`*.pub.pem`) that agents get."""
+
+
+class KeySettings(Group):
+    """The server's KEKs."""
+
+    dir: Path = Path("keys")
+    """Directory of `*.pub.pem` and `*.pem`."""
+    passphrase_file: Path | None = Path("secrets/kek.passphrase")
+    """Passphrase of the private keys."""
+
+
+class StreamsSettings(Group):
+    """The workers that mine."""
+
+    workers: Count = 1
+    """Worker processes of the local stack."""
+    ocr_workers: Count = 1
+    """OCR processes of each worker."""
+    web_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of the first worker's own page; 0 for none."""
+
+
+class ArchiveSettings(Group):
+    """The disk store."""
+
+    dir: Path = Path("archive")
+    """Directory of the archive files."""
+    file_bytes: Annotated[int, Field(ge=MIB)] = 256 * MIB
+    """Size at which an archive file is closed."""
+    fsync: Literal["commit", "never"] = "commit"
+    """`commit`: flushed to disk before the offset is committed; `never`: for tests alone."""
+
+
+class Settings(BaseSettings):
+    """All settings, by table."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEALSTREAM_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    node: NodeSettings = NodeSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    elasticsearch: ElasticsearchSettings = ElasticsearchSettings()
+    postgresql: PostgresqlSettings = PostgresqlSettings()
+    redis: RedisSettings = RedisSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    keys: KeySettings = KeySettings()
+    streams: StreamsSettings = StreamsSettings()
+    archive: ArchiveSettings = ArchiveSettings()
+
+    @model_validator(mode="after")
+    def _place_paths(self) -> Self:
+        """Relative paths are meant from the data directory."""
+        root = self.node.data_dir if self.node.data_dir != Path() else DataDir.find().root
+        places: dict[str, Group] = {}
+        for name in type(self).model_fields:
+            group: Group = getattr(self, name)
+            paths = {key: root / value for key, value in group if isinstance(value, Path)}
+            places[name] = group.model_copy(update=paths)
+        for name, group in places.items():
+            object.__setattr__(self, name, group)
+        return self
+
+    @property
+    def data(self) -> DataDir:
+        """The data directory's layout."""
+        return DataDir(self.node.data_dir)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Settings of `path`, else of SEALSTREAM_CONFIG, else of the data directory; the environment overrides each.
+
+    Raises `ConfigError` that tells everything that is wrong at once.
+    """
+    named = path or os.environ.get(CONFIG_VARIABLE)
+    file = Path(named).absolute() if named else DataDir.find().config
+    if named and not file.exists():
+        raise ConfigError(f"there is no settings file {file}: `sealstream up` makes one in its data directory")
+
+    class FileSettings(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # we have no such file
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # nor such a directory
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file), init_settings
+
+    try:
+        return FileSettings(node={"data_dir": file.parent})  # type: ignore[arg-type]  # the weakest source
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()]
+        raise ConfigError(f"{file} and the environment: " + "; ".join(faults)) from None
+    except ValueError as error:  # TOML's own
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def read_secret(path: Path | None) -> str:
+    """The first line of a secret's file, empty where there is none to use; raises `ConfigError`."""
+    if path is None:
+        return ""
+    try:
+        return path.read_text("utf-8").strip("\n")
+    except OSError as error:
+        raise ConfigError(f"the secret {path} cannot be read: {error.strerror}") from None
+
+
+def postgresql_dsn(settings: Settings) -> str:
+    """The address of PostgreSQL with its password in it, for the driver alone: never logged."""
+    password = read_secret(settings.postgresql.password_file)
+    head, at, tail = settings.postgresql.dsn.partition("@")
+    return f"{head}:{password}@{tail}" if password and at else settings.postgresql.dsn
