@@ -57,8 +57,8 @@ class RecordFlags(IntFlag):
     PADDED = 4
 
 
-_EPOCH_FLAGS = EpochFlags.END_TO_END | EpochFlags.SIGNED
-_RECORD_FLAGS = RecordFlags.FINAL | RecordFlags.MORE_PARTS | RecordFlags.PADDED
+_EPOCH_FLAGS = int(EpochFlags.END_TO_END | EpochFlags.SIGNED)
+_RECORD_FLAGS = int(RecordFlags.FINAL | RecordFlags.MORE_PARTS | RecordFlags.PADDED)
 
 
 class WrappedKey(NamedTuple):
