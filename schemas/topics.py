@@ -50,8 +50,7 @@ ENVELOPES = tuple(
 )
 
 TOPICS: dict[str, Topic] = {
-    topic.name: topic
-    for topic in (*ENVELOPES, DOCUMENTS, ACTIVITY, ALERTS, LIFECYCLE, HEARTBEATS, AUDIT, DEAD_LETTERS)
+    topic.name: topic for topic in (*ENVELOPES, DOCUMENTS, ACTIVITY, ALERTS, LIFECYCLE, HEARTBEATS, AUDIT, DEAD_LETTERS)
 }
 
 HEADER_CONTENT_TYPE = "content-type"

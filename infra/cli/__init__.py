@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     import typer
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "infra.cli.stack": ("up", "down", "status", "doctor"),
-    "infra.cli.topics": ("topics", "topic", "lag"),
-    "infra.cli.lifecycle": ("lifecycle",),
+    "infra.cli.keys": ("keys",),
+    "infra.cli.envelope": ("envelope",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 
@@ -34,19 +33,15 @@ def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; our own errors become one clear line."""
     try:
         rest = take_data_option(arguments)
-        app = build_app(modules_for(rest))
-        code = app(args=rest, prog_name="sealstream", standalone_mode=False)
+        build_app(modules_for(rest))(args=rest, prog_name="sealstream")
     except SealstreamError as error:
         print(f"sealstream: {error}", file=sys.stderr)
         return exit_code(error)
+    except SystemExit as end:  # how typer ends: help, wrong usage, `typer.Exit`
+        return end.code if isinstance(end.code, int) else Exit.OK
     except KeyboardInterrupt:
         return 128 + 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
-    except Exception as error:
-        return _end_of_typer(error)
-    return code if isinstance(code, int) else Exit.OK
+    return Exit.OK
 
 
 def take_data_option(arguments: list[str]) -> list[str]:
@@ -97,17 +92,3 @@ def build_app(modules: list[str]) -> typer.Typer:
 
 def _root() -> None:
     """Records activity on an organisation's endpoints and keeps it where only the right people can read it."""
-
-
-def _end_of_typer(error: Exception) -> int:
-    """The exit code of what typer raises to end a command; anything else is a mistake of ours and is raised."""
-    import typer._click.exceptions as click  # noqa: PLC2701
-
-    if isinstance(error, click.Exit):
-        return error.exit_code
-    if isinstance(error, click.Abort):
-        return 128 + 2
-    if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
-    raise error
