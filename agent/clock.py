@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -82,3 +85,19 @@ class ManualClock:
     async def _settle(self) -> None:
         for _ in range(20):
             await asyncio.sleep(0)
+
+
+async def wait_at_most(clock: Clock, awaited: Coroutine[Any, Any, T], seconds: float) -> T:
+    """What `awaited` gives, or `TimeoutError` after `seconds` of `clock`; `awaited` is cancelled then."""
+    task = asyncio.ensure_future(awaited)
+    alarm = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait((task, alarm), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise TimeoutError
+    finally:
+        alarm.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
