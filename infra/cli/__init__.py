@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     import typer
 
 COMMANDS: dict[str, tuple[str, ...]] = {
+    "infra.cli.stack": ("up", "down", "status", "doctor"),
     "infra.cli.keys": ("keys",),
     "infra.cli.envelope": ("envelope",),
+    "infra.cli.gateway": ("gateway",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 

@@ -1,0 +1,115 @@
+"""`sealstream up`, `down`, `status` and `doctor`: the local stack of one data directory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from infra.cli.exits import Exit, exit_code
+from infra.datadir import DataDir
+from schemas.errors import ConfigError
+
+_PORTS = ("usual", "auto")
+
+UP_HELP = """\
+Start the local stack and wait until all of it serves.
+
+Kafka, Elasticsearch, PostgreSQL, Redis, gateway, stream workers and sinks run in one data directory, in the
+background, until `sealstream down`. The first start makes certificates, passwords, the server's KEK, topics and
+tables there; a later start goes on from what is there.
+
+Examples:
+
+    sealstream up
+
+    sealstream up --data /srv/sealstream --ports auto
+"""
+
+
+STATUS_HELP = """\
+Show each component of the stack: phase, address, version, health, restarts; and the lag of what reads Kafka.
+
+Ends with 1 when a component is not ready or not healthy.
+
+Examples:
+
+    sealstream status
+
+    sealstream status --json | jq '.components[] | select(.phase != "ready")'
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("up", help=UP_HELP)(start)
+    app.command("down")(stop)
+    app.command("status", help=STATUS_HELP)(status)
+    app.command("doctor")(doctor)
+
+
+def start(
+    ports: Annotated[str, typer.Option(help="`usual` ports, or `auto`: free ones where those are taken.")] = "usual",
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay attached; Ctrl-C stops the stack.")] = False,
+    backing: Annotated[bool, typer.Option("--backing", help="Only Kafka, Elasticsearch, PostgreSQL, Redis.")] = False,
+) -> None:
+    """Start the local stack and wait until all of it serves."""
+    from infra.cli.progress import Progress
+    from infra.stack.local import Choice, follow_start, run_stack, sees_running, start_detached
+
+    if ports not in _PORTS:
+        raise ConfigError(f"--ports is one of {', '.join(_PORTS)}")
+    data, progress = DataDir.find(), Progress()
+    choice = Choice(free_ports=ports == "auto", backing_only=backing)
+    if sees_running(data):
+        print(f"The stack in {data.root} runs already: `sealstream status` shows it.")
+        return
+    if foreground:
+        raise typer.Exit(asyncio.run(run_stack(data, choice, progress.show, exit_code)))
+    state = follow_start(data, start_detached(data, choice), progress.show)
+    if state.fault:
+        print(f"sealstream: {state.fault}", file=sys.stderr)
+        raise typer.Exit(state.exit_code)
+    print(f"Ready. Logs are in {data.root / 'log'}; `sealstream status` shows how it does, `sealstream down` stops it.")
+
+
+def stop() -> None:
+    """Stop the local stack, ours first and the stores last, and wait until its last process is gone."""
+    from infra.cli.progress import Progress
+    from infra.stack.local import stop_stack
+
+    data = DataDir.find()
+    ran = stop_stack(data, Progress().show)
+    print(f"The stack in {data.root} is stopped." if ran else f"No stack runs in {data.root}.")
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+) -> None:
+    """Show each component of the stack."""
+    from infra.cli.overview import build_overview, render_overview
+
+    data = DataDir.find()
+    overview = asyncio.run(build_overview(data))
+    print(json.dumps(overview, indent=2) if as_json else render_overview(overview))
+    if not overview["healthy"]:
+        raise typer.Exit(Exit.NOTHING)
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+) -> None:
+    """Check whether this machine has what the stack needs; each failure says what to do. Ends with 3 on failure."""
+    from infra.stack.preflight import run_checks
+
+    findings = list(run_checks(DataDir.find()))
+    if as_json:
+        print(json.dumps({it.name: {"passed": it.passed, "told": it.told} for it in findings}, indent=2))
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name:<12} {finding.told}")
+    if not all(finding.passed for finding in findings):
+        raise typer.Exit(Exit.UNAVAILABLE)

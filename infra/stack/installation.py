@@ -1,0 +1,144 @@
+"""What one installation has before anything starts: settings, CA and certificates, passwords, a KEK, a policy.
+
+Never makes anew what is there: a password, key or port that others know stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from infra import kek, pki
+from infra.datadir import DataDir
+from infra.settings import Settings, load_settings, read_secret
+from infra.stack.elasticsearch import ADMIN_PASSWORD, CERTIFICATE
+from infra.stack.ports import USUAL, binding_fault, choose_port, choose_ports
+
+KEK_NAME = "server"
+
+_TEMPLATE = """\
+# Settings of this installation. docs/settings.md lists all there are, with their help;
+# SEALSTREAM_<TABLE>__<NAME> in the environment overrides each. Relative paths are meant from this directory.
+
+[node]
+id = "node-1"
+advertise = "127.0.0.1"
+
+[kafka]
+bootstrap = "127.0.0.1:{kafka}"
+
+[elasticsearch]
+url = "https://127.0.0.1:{elasticsearch}"
+
+[postgresql]
+dsn = "postgresql://sealstream@127.0.0.1:{postgresql}/sealstream"
+
+[redis]
+url = "redis://127.0.0.1:{redis}/0"
+
+[gateway]
+host = "127.0.0.1"
+agent_port = {agent}
+https_port = {https}
+mirror_port = {mirror}
+"""
+
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "kafka": ("kafka", "bootstrap"),
+    "elasticsearch": ("elasticsearch", "url"),
+    "postgresql": ("postgresql", "dsn"),
+    "redis": ("redis", "url"),
+    "agent": ("gateway", "agent_port"),
+    "https": ("gateway", "https_port"),
+    "mirror": ("gateway", "mirror_port"),
+}
+"""Where each port stands in the settings."""
+
+DEFAULT_POLICY = {
+    "version": 1,
+    "streams": ["screen", "keystrokes", "email", "activity"],
+    "exclude_applications": ["*keepass*", "*1password*", "*bitwarden*"],
+    "exclude_titles": ["*private browsing*", "*incognito*", "*inprivate*"],
+    "key_frame_interval_s": 300.0,
+    "max_frames_per_second": 1.0,
+    "organisation": "this organisation",
+    "purpose": "set `purpose` in policy.json: people are shown why they are recorded",
+    "contact": "",
+}
+"""What agents may record until somebody edits policy.json. The agents' notice shows it."""
+
+_SECRETS = ("postgresql.password", "elasticsearch.password", ADMIN_PASSWORD, "kek.passphrase")
+
+
+def prepare_installation(data: DataDir, *, free_ports: bool, tell: Callable[[str], None]) -> Settings:
+    """Make what is missing and return the settings. With `free_ports` a port that is taken is replaced."""
+    data.root.mkdir(parents=True, exist_ok=True)
+    for directory in (data.keys, data.pki, data.secrets):
+        directory.mkdir(exist_ok=True, mode=0o700)
+    if not data.config.exists():
+        tell(f"makes the installation in {data.root}")
+        ports = choose_ports() if free_ports else dict(USUAL)
+        pki.write_public(data.config, _TEMPLATE.format(**ports).encode())
+    elif free_ports:
+        _replace_taken_ports(data, tell)
+    settings = load_settings(data.config)
+    for name in _SECRETS:
+        if not (data.secrets / name).exists():
+            pki.write_secret(data.secrets / name, secrets.token_urlsafe(24).encode() + b"\n")
+    _make_certificates(settings)
+    _make_kek(settings, tell)
+    if not settings.gateway.policy_file.exists():
+        pki.write_public(settings.gateway.policy_file, json.dumps(DEFAULT_POLICY, indent=2).encode() + b"\n")
+    return settings
+
+
+def ports_of(settings: Settings) -> dict[str, int]:
+    """The port of every listener of the stack."""
+    ports: dict[str, int] = {}
+    for name, (table, key) in _PLACES.items():
+        value = getattr(getattr(settings, table), key)
+        if isinstance(value, str):
+            value = urlsplit(value if "//" in value else f"//{value}").port or USUAL[name]
+        ports[name] = value
+    return ports
+
+
+def set_port(text: str, name: str, port: int) -> str:
+    """The settings file's text with another port for a listener; all else, comments too, stays."""
+    table, key = _PLACES[name]
+    place = re.compile(rf"(^\[{table}\][^\[]*?^{key} *= *\D*?(?:[\d.]+:)?)\d+(?=[/\"\s]|$)", re.MULTILINE | re.DOTALL)
+    changed, count = place.subn(rf"\g<1>{port}", text, count=1)
+    if count == 0:
+        return f"{text.rstrip()}\n\n[{table}]\n{key} = {port}\n"
+    return changed
+
+
+def _replace_taken_ports(data: DataDir, tell: Callable[[str], None]) -> None:
+    ports = ports_of(load_settings(data.config))
+    for name, port in ports.items():
+        if binding_fault(port):
+            ports[name] = choose_port(name, ports.values())
+            tell(f"port {port} of {name} cannot be had: takes {ports[name]} from now on")
+            text = data.config.read_text("utf-8")
+            pki.write_public(data.config, set_port(text, name, ports[name]).encode())
+
+
+def _make_certificates(settings: Settings) -> None:
+    here = ["127.0.0.1", "::1", "localhost", socket.gethostname()]
+    pki.make_ca(settings.data.pki)
+    pki.issue(settings.data.pki, CERTIFICATE, server=True, hosts=here)
+    pki.issue(settings.data.pki, "gateway", server=True, hosts=list(dict.fromkeys([*here, settings.node.advertise])))
+
+
+def _make_kek(settings: Settings, tell: Callable[[str], None]) -> None:
+    """A pair whose public half is missing was never given to anybody: its making was cut short."""
+    directory = settings.keys.dir
+    if (directory / f"{KEK_NAME}.pub.pem").exists():
+        return
+    tell("makes the server's KEK (RSA-3072)")
+    (directory / f"{KEK_NAME}.pem").unlink(missing_ok=True)
+    kek.make_kek(directory, KEK_NAME, read_secret(settings.keys.passphrase_file).encode())

@@ -1,0 +1,208 @@
+"""One local stack: started once per data directory, followed while it starts, stopped whole.
+
+Never starts beside another of the same data directory, and ends what a killed one left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from infra.datadir import VARIABLE, DataDir
+from infra.settings import Settings
+from infra.stack import elasticsearch, kafka, postgresql, redis
+from infra.stack.account import check_reach, find_account
+from infra.stack.artifacts import cache_dir, fetch_artifacts
+from infra.stack.child import Mark, carriers, end_processes, members
+from infra.stack.component import Component
+from infra.stack.installation import prepare_installation
+from infra.stack.java import find_java
+from infra.stack.preflight import choose_heaps, require, require_ports
+from infra.stack.processes import our_components
+from infra.stack.state import Phase, StackState, load_state, save_state
+from infra.stack.supervisor import Supervisor
+from schemas.errors import SealstreamError, UnavailableError
+
+log = structlog.get_logger()
+
+BACKING = frozenset({kafka.NAME, elasticsearch.NAME, postgresql.NAME, redis.NAME})
+_LISTENERS = frozenset({"agent", "https", "mirror"})
+
+_ORPHANS_WITHIN_S = 20.0
+_POLL_S = 0.1
+_STOP_WITHIN_S = 150.0
+
+Follow = Callable[[StackState], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How a stack is started: with free ports where the usual are taken; the backing stores alone."""
+
+    free_ports: bool = False
+    backing_only: bool = False
+
+    @property
+    def arguments(self) -> list[str]:
+        """The same, for the supervisor's command line."""
+        given = {"--free-ports": self.free_ports, "--backing-only": self.backing_only}
+        return [flag for flag, is_set in given.items() if is_set]
+
+
+async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Callable[[SealstreamError], int]) -> int:
+    """Be the supervisor until a signal, or until the stack cannot start; return this process's exit code."""
+    data.run.mkdir(parents=True, exist_ok=True)
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
+    with _only_one(data):
+        before = load_state(data)
+        state = StackState(supervisor=Mark.of(os.getpid()))
+
+        def changed() -> None:
+            save_state(data, state)
+            follow(state)
+
+        def tell(detail: str) -> None:
+            state.detail = detail
+            changed()
+
+        try:
+            await end_orphans(data, before, tell)
+            components = await asyncio.to_thread(_prepare, data, choice, tell)
+            tell("")
+            await Supervisor(data, components, state, changed, os.environ).run(stop)
+        except SealstreamError as error:
+            state.phase, state.fault, state.exit_code = Phase.FAILED, str(error), exit_code(error)
+            changed()
+            return state.exit_code
+        state.phase = Phase.STOPPED
+        changed()
+    return 0
+
+
+def _prepare(data: DataDir, choice: Choice, tell: Callable[[str], None]) -> list[Component]:
+    """Everything before the first program starts."""
+    tell("looks whether this machine has what the stack needs")
+    require(data)
+    java, account = find_java(), find_account()
+    check_reach(cache_dir(), account)
+    check_reach(data.root, account)
+    artifacts = fetch_artifacts(java, tell)
+    settings = prepare_installation(data, free_ports=choice.free_ports, tell=tell)
+    require_ports(settings, BACKING if choice.backing_only else BACKING | _LISTENERS)
+    heaps = choose_heaps()
+    backing = [
+        postgresql.postgresql_component(settings, account),
+        redis.redis_component(settings, account),
+        kafka.kafka_component(settings, java, artifacts, heaps.kafka, account),
+        elasticsearch.elasticsearch_component(settings, java, artifacts, heaps.elasticsearch, account),
+    ]
+    return backing if choice.backing_only else [*backing, *our_components(settings)]
+
+
+async def end_orphans(data: DataDir, state: StackState | None, tell: Callable[[str], None]) -> int:
+    """End what a supervisor that was killed left behind; return how many processes that were.
+
+    They are known by their marks: a pid that was given to somebody else since is left alone.
+    """
+    noted = [it.mark for it in state.components.values() if it.mark is not None] if state else []
+    left = {found for mark in noted for found in members(mark, data.root)} | set(carriers(data.root))
+    if left:
+        tell(f"ends {len(left)} processes that an earlier stack left behind")
+        # PostgreSQL is noted by its mark; as a "smart" shutdown would wait for clients, it is interrupted.
+        database = state.components.get(postgresql.NAME) if state else None
+        head = database.mark if database else None
+        if head in left:
+            await end_processes([head], signal.SIGINT, _ORPHANS_WITHIN_S)
+        await end_processes(sorted(left - {head}, key=lambda it: it.pid), signal.SIGTERM, _ORPHANS_WITHIN_S)
+    return len(left)
+
+
+def start_detached(data: DataDir, choice: Choice) -> subprocess.Popen[bytes]:
+    """Start the supervisor as a process of its own, which outlives this one and its terminal."""
+    place = data.log("stack")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "infra.stack", *choice.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, VARIABLE: str(data.root)},
+        )
+
+
+def follow_start(data: DataDir, started: subprocess.Popen[bytes], follow: Follow) -> StackState:
+    """Show what happens until all is ready, or raise what went wrong."""
+    while True:
+        ended = started.poll()
+        state = load_state(data)
+        if state is not None and state.supervisor is not None and state.supervisor.pid == started.pid:
+            follow(state)
+            if state.phase is Phase.READY:
+                return state
+        if ended is not None:
+            break
+        time.sleep(_POLL_S)
+    if state is None or not state.fault:
+        raise UnavailableError(f"the supervisor ended with {ended} and said nothing: see {data.log('stack')}")
+    return state
+
+
+def stop_stack(data: DataDir, follow: Follow) -> bool:
+    """Stop the stack and return when its last process is gone; false where none ran."""
+    state = load_state(data)
+    if state is None or not state.supervised:
+        told: list[str] = []
+        return asyncio.run(end_orphans(data, state, told.append)) > 0
+    assert state.supervisor is not None
+    os.kill(state.supervisor.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_WITHIN_S
+    while state.supervisor.alive:
+        if time.monotonic() > deadline:
+            raise UnavailableError(f"the stack does not stop within {_STOP_WITHIN_S:.0f} s: see {data.log('stack')}")
+        follow(load_state(data) or state)
+        time.sleep(_POLL_S)
+    follow(load_state(data) or state)
+    return True
+
+
+def sees_running(data: DataDir) -> StackState | None:
+    """The state of the stack that runs in this data directory, if one does."""
+    state = load_state(data)
+    return state if state is not None and state.supervised else None
+
+
+@contextmanager
+def _only_one(data: DataDir) -> Iterator[None]:
+    """Hold the data directory's lock; the kernel frees it however we end."""
+    with (data.run / "stack.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnavailableError(f"a stack runs already in {data.root}: see `sealstream status`") from None
+        yield
+
+
+def own_settings(data: DataDir) -> Settings:
+    """The settings of the data directory's installation; raises `ConfigError` where there is none."""
+    from infra.settings import load_settings
+
+    return load_settings(data.config)
+
+
+def parse_choice(arguments: Sequence[str]) -> Choice:
+    """What `Choice.arguments` wrote."""
+    return Choice(free_ports="--free-ports" in arguments, backing_only="--backing-only" in arguments)

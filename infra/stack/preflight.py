@@ -1,0 +1,148 @@
+"""What a machine must have before the stack starts: each a check that says what to do when it fails.
+
+Never changes anything on the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.datadir import DataDir
+from infra.settings import Settings
+from infra.stack.artifacts import cache_dir, find_artifacts
+from infra.stack.installation import ports_of
+from infra.stack.java import find_java
+from infra.stack.ports import check_port
+from infra.stack.postgresql import find_programs
+from infra.stack.redis import find_server
+from schemas.errors import SealstreamError, UnavailableError
+
+GIB = 1024**3
+MIB = 1024**2
+
+NEEDED_DISK = 3 * GIB
+NEEDED_MEMORY = 2 * GIB
+AMPLE_MEMORY = 6 * GIB
+
+_OCR_DATA = ("/usr/share/tesseract-ocr/*/tessdata/eng.traineddata", "/usr/share/tessdata/eng.traineddata")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check: what was found, or the fault and what to do about it."""
+
+    name: str
+    passed: bool
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heaps:
+    """Megabytes of heap for each Java program."""
+
+    kafka: int
+    elasticsearch: int
+
+
+def choose_heaps() -> Heaps:
+    """Smaller ones where memory is short."""
+    return Heaps(512, 1024) if memory_available() >= AMPLE_MEMORY else Heaps(256, 512)
+
+
+def run_checks(data: DataDir) -> Iterator[Finding]:
+    """Every check that needs no settings, in the order in which people would mend things."""
+    yield _check("java", lambda: f"Java {(java := find_java()).version} in {java.home}")
+    yield _check("maven", _find_maven)
+    yield _check("postgresql", lambda: f"programs in {find_programs()}")
+    yield _check("redis", find_server)
+    yield _check("openssl", lambda: _find_program("openssl", "openssl"))
+    yield _check("ocr", _find_ocr_data)
+    yield _check("disk", lambda: _check_disk(data.root))
+    yield _check("memory", _check_memory)
+
+
+def require(data: DataDir) -> None:
+    """Raise one error that tells every check that failed."""
+    failed = [finding for finding in run_checks(data) if not finding.passed]
+    if failed:
+        raise UnavailableError(
+            f"this machine lacks {', '.join(finding.name for finding in failed)}:"
+            + "".join(f"\n  {finding.name}: {finding.told}" for finding in failed)
+        )
+
+
+def require_ports(settings: Settings, names: AbstractSet[str]) -> None:
+    """Raise for the first of the listeners that cannot have its port."""
+    for name, port in ports_of(settings).items():
+        if name in names:
+            ours = name in ("agent", "https", "mirror")
+            check_port(name, port, settings.gateway.host if ours else "127.0.0.1")
+
+
+def memory_available() -> int:
+    """Bytes that programs may still take, within this control group where there is a limit."""
+    rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(rows["MemAvailable"].split()[0]) * 1024
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return available
+    return available if limit == "max" else min(available, int(limit) - used)
+
+
+def _check(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, passed=True, told=look())
+    except SealstreamError as error:
+        return Finding(name, passed=False, told=str(error))
+
+
+def _find_program(program: str, package: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise UnavailableError(f"{program} is missing: `apt-get install {package}`")
+    return found
+
+
+def _find_maven() -> str:
+    cache = cache_dir()
+    if find_artifacts(cache).complete:
+        return f"not needed: Kafka and Elasticsearch are in {cache}"
+    return _find_program("mvn", "maven")
+
+
+def _find_ocr_data() -> str:
+    named = os.environ.get("TESSDATA_PREFIX")
+    patterns = [f"{named}/eng.traineddata"] if named else list(_OCR_DATA)
+    for pattern in patterns:
+        for path in sorted(Path("/").glob(pattern.lstrip("/"))):
+            return str(path)
+    raise UnavailableError("Tesseract's English data is missing: `apt-get install tesseract-ocr-eng`")
+
+
+def _check_disk(place: Path) -> str:
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < NEEDED_DISK:
+        raise UnavailableError(
+            f"{place} has {free // MIB} MiB free and the stack wants {NEEDED_DISK // MIB}: "
+            "free some, or choose another place by --data DIR"
+        )
+    return f"{free // GIB} GiB free at {place}"
+
+
+def _check_memory() -> str:
+    available = memory_available()
+    if available < NEEDED_MEMORY:
+        raise UnavailableError(
+            f"{available // MIB} MiB of memory are free and the stack wants {NEEDED_MEMORY // MIB}: "
+            "end what uses it (`ps aux --sort=-rss | head`), or take a larger machine"
+        )
+    return f"{available // MIB} MiB free"

@@ -1,0 +1,100 @@
+"""Our own processes as components of the stack: gateway, stream workers, sinks.
+
+Never asks them more than their health ports tell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from infra.datadir import VARIABLE, DataDir
+from infra.settings import Settings
+from infra.stack import elasticsearch, kafka, postgresql
+from infra.stack.component import Component, NotReadyError
+from infra.stack.probe import http_get
+from infra.tls import client_context
+
+SINKS = ("disk", "postgresql", "elasticsearch")
+
+
+def our_components(settings: Settings) -> list[Component]:
+    """The gateway, as many workers as the settings say, and the three sinks."""
+    host, gateway = settings.gateway.host, settings.gateway
+    listening = f"{host}:{gateway.https_port}, {gateway.agent_port}, {gateway.mirror_port}"
+    return [
+        _ours(settings, "gateway", ["gateway", "run"], {kafka.NAME, postgresql.NAME}, address=listening),
+        *(
+            _ours(settings, f"streams-{number}", ["streams", "run", "--worker", str(number)], {kafka.NAME})
+            for number in range(1, settings.streams.workers + 1)
+        ),
+        *(
+            _ours(settings, f"sinks-{sink}", ["sinks", "run", sink], {kafka.NAME, postgresql.NAME, *_store_of(sink)})
+            for sink in SINKS
+        ),
+    ]
+
+
+def find_note(data: DataDir, session: int) -> dict[str, Any] | None:
+    """What a process of that session noted of itself in the run directory."""
+    for note in _notes(data):
+        try:
+            if os.getsid(note["pid"]) == session:
+                return note
+        except (KeyError, TypeError, ProcessLookupError):
+            continue
+    return None
+
+
+def explain_health(status: int, body: bytes) -> str:
+    """What a health answer says is wrong; empty when nothing is."""
+    if status == 200:
+        return ""
+    try:
+        checks = json.loads(body)["checks"]
+        faults = [f"{name}: {word}" for name, word in checks.items() if word not in ("ok", True)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        faults = []
+    return "; ".join(faults) or f"its health check answers {status}"
+
+
+def _store_of(sink: str) -> set[str]:
+    return {elasticsearch.NAME} if sink == "elasticsearch" else set()
+
+
+def _ours(settings: Settings, name: str, arguments: list[str], after: set[str], address: str = "") -> Component:
+    async def probe(pid: int) -> str:
+        note = find_note(settings.data, pid)
+        if note is None or not note.get("health"):
+            raise NotReadyError("has not opened its health port yet")
+        url = str(note["health"])
+        secure = url.startswith("https:")
+        profile, authority = settings.gateway.tls_profile, settings.gateway.ca_file
+        tls = client_context(profile, authority, listener="https") if secure else None
+        if fault := explain_health(*await http_get(url, tls)):
+            raise NotReadyError(fault)
+        return version("sealstream")
+
+    return Component(
+        name=name,
+        command=[sys.executable, "-m", "infra.cli", *arguments],
+        environment={VARIABLE: str(settings.data.root), "PYTHONUNBUFFERED": "1"},
+        address=address,
+        after=frozenset(after),
+        probe=probe,
+        watched=True,
+    )
+
+
+def _notes(data: DataDir) -> Iterator[dict[str, Any]]:
+    for path in data.run.glob("*.json"):
+        try:
+            note = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(note, dict):
+            yield note
