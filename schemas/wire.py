@@ -99,6 +99,11 @@ class Connection:
         """Bytes of envelopes that may still be pushed."""
         return self.credit - self.pushed_bytes
 
+    @property
+    def buffered(self) -> int:
+        """Bytes kept of a frame that is not complete yet."""
+        return len(self._pending)
+
     def push(self, envelopes: tuple[bytes, ...]) -> bytes:
         """The bytes of a push of `envelopes`, which take the next numbers."""
         return self.send(Push(self.pushed, envelopes))

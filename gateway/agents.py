@@ -1,0 +1,285 @@
+"""The agent port: all connections of agents, and what they share.
+
+Never lets one connection hold up another: nothing here waits for a peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.budget import Budget
+from gateway.connection import AgentConnection
+from gateway.door import Door
+from gateway.sequence import Continuity
+from schemas.envelope import Peek, Peeker
+from schemas.errors import WireError
+from schemas.frames import Drain, GoodbyeCode, Hello, NackCode, Ping
+from schemas.lifecycle import AgentEvent
+from schemas.topics import MAX_ENVELOPE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.facts import Facts
+    from gateway.policy import Told
+    from gateway.publisher import Outcome, Publisher
+    from infra.metrics import Metrics
+
+log = structlog.get_logger()
+
+READ_BUFFER_BYTES = 256 * 1024
+LARGEST_WINDOW_BYTES = 8 * 1024 * 1024
+_DISCONTINUITIES_LOGGED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLimits:
+    """What the agent port allows; seconds and counts."""
+
+    max_connections: int = 12_000
+    max_handshakes: int = 64
+    handshake_timeout_s: float = 10.0
+    hello_timeout_s: float = 10.0
+    ping_after_s: float = 45.0
+    idle_timeout_s: float = 120.0
+    stuck_timeout_s: float = 30.0
+    sweep_interval_s: float = 5.0
+    drain_timeout_s: float = 10.0
+    goodbye_timeout_s: float = 3.0
+
+
+class AgentPort:
+    """Owns the connections. Must be made on the running event loop."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        facts: Facts,
+        metrics: Metrics,
+        told: Callable[[], Told],
+        *,
+        budget_bytes: int,
+        limits: AgentLimits | None = None,
+        revoked: Callable[[str], bool] = lambda _agent_id: False,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.limits = limits or AgentLimits()
+        self.publisher = publisher
+        self.facts = facts
+        self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
+        self.budget = Budget(budget_bytes, MAX_ENVELOPE_BYTES, LARGEST_WINDOW_BYTES)
+        self.peeker = Peeker()
+        self.draining = False
+        self.received_bytes = metrics.counter("gateway_received_bytes_total")
+        self.ack_seconds = metrics.histogram("gateway_ack_seconds")
+        self._metrics = metrics
+        self._told = told
+        self._revoked = revoked
+        self._connections: set[AgentConnection] = set()
+        self._by_agent: dict[str, AgentConnection] = {}
+        self._acks_due: list[AgentConnection] = []
+        self._flush_scheduled = False
+        self._door: Door | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self._settled = metrics.counter("gateway_envelopes_total")
+        self._gone = asyncio.Event()
+
+    @property
+    def connections(self) -> int:
+        """Agents connected now."""
+        return len(self._connections)
+
+    def listen(self, host: str, port: int, context: ssl.SSLContext) -> int:
+        """Open the port; the number it has, for who asked for 0."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+        listener.setblocking(False)
+        self._door = Door(
+            listener,
+            context,
+            lambda: AgentConnection(self),
+            max_handshakes=self.limits.max_handshakes,
+            timeout_s=self.limits.handshake_timeout_s,
+            may_enter=self._may_enter,
+        )
+        self._door.open()
+        self._sweeper = asyncio.create_task(self._keep_sweeping(), name="agent-sweep")
+        return int(listener.getsockname()[1])
+
+    def tell_policy(self) -> None:
+        """Send what `told` says now to every agent."""
+        frame = self._told().frame()
+        for connection in self._connections:
+            connection.tell(frame)
+
+    def drop_revoked(self) -> None:
+        """End the connections of agents that have been revoked."""
+        for agent_id, connection in list(self._by_agent.items()):
+            if self._revoked(agent_id):
+                connection.break_off(GoodbyeCode.REFUSED, "revoked")
+
+    async def drain(self, reason: str = "the gateway stops") -> None:
+        """Send every agent away, acknowledge what is under way, and say goodbye."""
+        self.draining = True
+        if self._sweeper:
+            self._sweeper.cancel()
+        if self._door:
+            await self._door.close()
+        within_ms = int(self.limits.drain_timeout_s * 1000)
+        for connection in list(self._connections):
+            connection.drain(Drain("", reason, within_ms))
+        await self.publisher.flush(self.limits.drain_timeout_s)
+        self._flush_acks()
+        for connection in list(self._connections):
+            connection.break_off(GoodbyeCode.DRAINING, reason)
+        self._gone.clear()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), self.limits.goodbye_timeout_s)
+        for connection in list(self._connections):
+            connection.abort("did not take its goodbye")
+
+    # What connections call.
+
+    def admit(self, connection: AgentConnection) -> None:
+        """Take a connection in by its certificate; raises `WireError` for one that may not connect."""
+        assert connection.peer
+        self._connections.add(connection)
+        self.budget.connections = len(self._connections)
+        if self._revoked(connection.peer.agent_id):
+            self.facts.audit("connect", connection.peer.agent_id, "refused", where="revoked")
+            raise WireError("revoked", GoodbyeCode.REFUSED)
+        if self.draining:
+            raise WireError("the gateway stops", GoodbyeCode.DRAINING)
+
+    def welcome(self, connection: AgentConnection, hello: Hello) -> Told:
+        """An agent has said Hello: its newest connection is the one that counts."""
+        peer = connection.peer
+        assert peer
+        before = self._by_agent.get(peer.agent_id)
+        self._by_agent[peer.agent_id] = connection
+        if before is not None and before is not connection:
+            before.break_off(GoodbyeCode.DONE, "replaced by a newer connection of this agent")
+        self._metrics.counter("gateway_greetings_total").labels(peer.version, peer.suite).inc()
+        if not peer.forward_secret:
+            self._metrics.counter("gateway_weak_suites_total").inc()
+        log.info(
+            "agent_connected",
+            agent=peer.agent_id,
+            address=peer.address,
+            tls=peer.version,
+            suite=peer.suite,
+            forward_secret=peer.forward_secret,
+            software=hello.software[:64],
+        )
+        return self._told()
+
+    def forget(self, connection: AgentConnection, reason: str, *, greeted: bool) -> None:
+        """A connection is over."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._gone.set()
+        self.budget.connections = len(self._connections)
+        peer = connection.peer
+        if peer is None or not greeted:
+            return
+        if self._by_agent.get(peer.agent_id) is connection:
+            del self._by_agent[peer.agent_id]
+            self.facts.tell_agent(peer.agent_id, AgentEvent.DISCONNECTED, peer.address, {"reason": reason})
+        log.info("agent_disconnected", agent=peer.agent_id, reason=reason, unsettled=connection.unsettled)
+
+    def owe_ack(self, connection: AgentConnection) -> None:
+        """The connection will be asked to acknowledge after this run of settling."""
+        self._acks_due.append(connection)
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.loop.call_soon(self._flush_acks)
+
+    def count_settled(self, outcome: Outcome) -> None:
+        """What became of an envelope."""
+        self._settled.labels(outcome).inc()
+
+    def count_nack(self, connection: AgentConnection, code: NackCode, reason: str) -> None:
+        """An envelope was refused."""
+        self._settled.labels(f"nack_{code.name.lower()}").inc()
+        peer = connection.peer
+        log.warning("envelope_refused", agent=peer and peer.agent_id, code=code.name.lower(), reason=reason)
+
+    def count_turned_away(self, code: int, connection: AgentConnection, reason: str) -> None:
+        """A connection was ended by us."""
+        self._metrics.counter("gateway_turned_away_total").labels(_code_label(code)).inc()
+        peer = connection.peer
+        log.info("agent_turned_away", agent=peer and peer.agent_id, address=peer and peer.address, reason=reason)
+
+    def count_discontinuity(self, connection: AgentConnection, continuity: Continuity, seen: Peek) -> None:
+        """An envelope did not follow the one before it."""
+        gap = continuity is Continuity.GAP
+        self._metrics.counter("gateway_sequence_gaps_total" if gap else "gateway_repeated_total").inc()
+        if gap:
+            assert connection.peer
+            log.warning(
+                "sequence_gap",
+                agent=connection.peer.agent_id,
+                epoch=seen.epoch.epoch_id.hex(),
+                sequence=seen.record.sequence,
+                stream=seen.record.kind.label,
+            )
+
+    # What goes on by itself.
+
+    def _may_enter(self) -> bool:
+        if len(self._connections) < self.limits.max_connections:
+            return True
+        self._metrics.counter("gateway_turned_away_total").labels("full").inc()
+        return False
+
+    def _flush_acks(self) -> None:
+        self._flush_scheduled = False
+        due, self._acks_due = self._acks_due, []
+        for connection in due:
+            connection.acknowledge()
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            await asyncio.sleep(self.limits.sweep_interval_s)
+            self._sweep(self.loop.time())
+
+    def _sweep(self, now: float) -> None:
+        """End what is silent or stuck, ping what may be, and let memory that cannot free itself go."""
+        for connection in list(self._connections):
+            silent_s = now - connection.heard_at
+            if connection.stuck_since is not None:
+                if now - connection.stuck_since > self.limits.stuck_timeout_s:
+                    connection.abort("does not read its acks")
+            elif self.budget.full:
+                continue  # it may be silent because we do not read it
+            elif silent_s > self.limits.idle_timeout_s:
+                connection.break_off(GoodbyeCode.TIMEOUT, "silent")
+            elif silent_s > self.limits.ping_after_s:
+                connection.tell(Ping(int(now)))
+        if self.budget.full and not self.publisher.outstanding:
+            self._free_stalled()
+        self._metrics.gauge("gateway_connections").set(len(self._connections))
+        self._metrics.gauge("gateway_held_bytes").set(self.budget.held)
+        self._metrics.gauge("gateway_waiting_connections").set(self.budget.waiting)
+        self._metrics.gauge("gateway_outstanding_records").set(self.publisher.outstanding)
+        self._metrics.gauge("gateway_handshakes").set(self._door.handshakes if self._door else 0)
+
+    def _free_stalled(self) -> None:
+        """All memory is in frames that do not get completed: the largest of them goes, unacknowledged."""
+        largest = max(self._connections, key=lambda connection: connection.partial_bytes, default=None)
+        if largest and largest.partial_bytes:
+            largest.break_off(GoodbyeCode.OVERLOADED, "memory is short: push again")
+
+
+def _code_label(code: int) -> str:
+    with contextlib.suppress(ValueError):
+        return GoodbyeCode(code).name.lower()
+    return "other"

@@ -1,0 +1,214 @@
+"""Enrolment on the server's side: one-time tokens, the certificate of a new agent, and whose certificate is revoked.
+
+Never keeps a token's secret, only its hash; never gives out more certificates than a token has uses.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from infra.pki import ca_fingerprint, issue_agent
+from schemas.enrolment import EnrolmentToken
+from schemas.errors import ConfigError, MalformedError
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+TOKENS_NAME = "tokens.json"
+REVOKED_NAME = "revoked.txt"
+SECRET_BYTES = 24
+MAX_TEXT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What the server keeps of a token. `secret_hash` is SHA-256 in hex."""
+
+    secret_hash: str
+    expires_ms: int
+    uses: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentRequest:
+    """The body of `POST /api/v1/enrol`."""
+
+    secret: str
+    csr: str
+    computer: str
+    user: str
+    software: str
+
+    @classmethod
+    def parse(cls, body: bytes) -> EnrolmentRequest:
+        """Read the body; raises `MalformedError`."""
+        try:
+            values = json.loads(body)
+            fields = {name: values.get(name, "") for name in cls.__slots__}
+        except (ValueError, AttributeError, RecursionError):
+            raise MalformedError("the body is not a JSON object", "bad_request") from None
+        if not all(isinstance(value, str) for value in fields.values()) or not (fields["secret"] and fields["csr"]):
+            raise MalformedError("the body needs texts secret and csr, and computer, user, software", "bad_request")
+        return cls(**fields)
+
+
+class TokenStore:
+    """Tokens in one file, locked while it is changed, so that two processes never spend the same use."""
+
+    def __init__(self, directory: Path, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._directory = directory
+        self._clock_ms = clock_ms
+
+    def add(self, secret: str, *, uses: int, expires_s: float) -> None:
+        """Keep a new token; forget those that are over."""
+        token = Token(hash_secret(secret), self._clock_ms() + int(expires_s * 1000), uses)
+        with self._locked() as tokens:
+            tokens.append(token)
+
+    def spend(self, secret: str) -> bool:
+        """Take one use of the token, if there is one; on disk before this returns."""
+        wanted = hash_secret(secret)
+        with self._locked() as tokens:
+            for place, token in enumerate(tokens):
+                if hmac.compare_digest(token.secret_hash, wanted):
+                    tokens[place] = replace(token, uses=token.uses - 1)
+                    return True
+        return False
+
+    @contextmanager
+    def _locked(self) -> Iterator[list[Token]]:
+        """The tokens that are good now; what the block leaves is written whole."""
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._directory / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            before = self._read()
+            tokens = [token for token in before if token.uses > 0 and token.expires_ms > self._clock_ms()]
+            yield tokens
+            if tokens != before:
+                write_durably(self._directory / TOKENS_NAME, json.dumps([asdict(token) for token in tokens]).encode())
+
+    def _read(self) -> list[Token]:
+        path = self._directory / TOKENS_NAME
+        try:
+            return [Token(**row) for row in json.loads(path.read_bytes())]
+        except FileNotFoundError:
+            return []
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path} cannot be read ({error}); move it away: its tokens are void then") from None
+
+
+class Revocations:
+    """Agents whose certificates are no longer good, one id a line; read again when the file has changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / REVOKED_NAME
+        self._stamp: tuple[int, int] | None = None
+        self._agents: frozenset[str] = frozenset()
+        self.reload()
+
+    def __contains__(self, agent_id: object) -> bool:
+        return agent_id in self._agents
+
+    def reload(self) -> bool:
+        """Read again what has changed; whether it had."""
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            stamp, agents = None, frozenset[str]()
+        else:
+            stamp = (stat.st_mtime_ns, stat.st_size)
+            if stamp == self._stamp:
+                return False
+            lines = self._path.read_text("utf-8").splitlines()
+            agents = frozenset(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))
+        changed, self._stamp, self._agents = agents != self._agents, stamp, agents
+        return changed
+
+    def add(self, agent_id: str) -> None:
+        """Revoke an agent for good; raises `MalformedError` for what is no agent id."""
+        try:
+            agent = str(UUID(agent_id))
+        except ValueError:
+            raise MalformedError(f"{agent_id!r} is not an agent id", "bad_agent") from None
+        self.reload()
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_durably(self._path, "".join(f"{line}\n" for line in sorted({*self._agents, agent})).encode())
+        self.reload()
+
+
+def make_token(settings: Settings, *, uses: int = 1, expires_s: float = 3600.0) -> str:
+    """A new enrolment token as text, for whoever sets up the endpoint; raises `ConfigError`."""
+    if uses < 1 or expires_s <= 0:
+        raise ConfigError("a token needs at least one use and some time to live")
+    fingerprint = ca_fingerprint(read_ca(settings))
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    TokenStore(enrolment_dir(settings)).add(secret, uses=uses, expires_s=expires_s)
+    gateway = settings.gateway
+    host = f"[{settings.node.advertise}]" if ":" in settings.node.advertise else settings.node.advertise
+    return str(EnrolmentToken(f"{host}:{gateway.https_port}", fingerprint, secret))
+
+
+def issue_certificate(settings: Settings, csr: str) -> tuple[str, str]:
+    """The id of a new agent and its certificate (PEM); raises `MalformedError` for a request that is not usable."""
+    agent = uuid4()
+    certificate = issue_agent(settings.gateway.ca_file.parent, agent.bytes, csr.encode())
+    return str(agent), certificate.decode("ascii")
+
+
+def read_ca(settings: Settings) -> bytes:
+    """The CA's certificate (PEM)."""
+    try:
+        return settings.gateway.ca_file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the CA {settings.gateway.ca_file} cannot be read: {error.strerror}") from None
+
+
+def enrolment_dir(settings: Settings) -> Path:
+    """Where tokens and revocations are kept."""
+    return settings.node.data_dir / "enrol"
+
+
+def hash_secret(secret: str) -> str:
+    """SHA-256 in hex: a secret of 24 random bytes needs no slow hash."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, whole or not at all, on disk when this returns; for the owner alone."""
+    beside = path.with_name(f".{path.name}.new")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(handle)
+    beside.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def enrolment_answer(
+    agent_id: str, certificate: str, ca: bytes, recipients: list[str], policy: dict[str, Any]
+) -> dict[str, Any]:
+    """The body of a successful answer, as `docs/enrolment.md` says."""
+    return {
+        "agent_id": agent_id,
+        "certificate": certificate,
+        "ca": ca.decode("ascii"),
+        "recipients": recipients,
+        "policy": policy,
+    }

@@ -1,0 +1,195 @@
+"""The HTTPS port: which server an agent should use, enrolment, health, metrics, schemas.
+
+Never serves anything that was recorded, and never reads more of a request than it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from gateway import registry
+from gateway.enrol import EnrolmentRequest, TokenStore, enrolment_answer, enrolment_dir, issue_certificate, read_ca
+from gateway.peer import address_text
+from gateway.throttle import Throttle
+from infra.health import run_checks
+from infra.metrics import CONTENT_TYPE
+from schemas.enrolment import ASSIGN_PATH, CA_PATH, ENROL_PATH
+from schemas.errors import ConfigError, MalformedError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from gateway.facts import Facts
+    from gateway.health import Health
+    from gateway.policy import PolicyFiles
+    from infra.metrics import Metrics
+    from infra.settings import Settings
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_CONCURRENT = 512
+AUDIT_TIMEOUT_S = 5.0
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>sealstream gateway</title>
+<style>body{{font:16px/1.5 sans-serif;max-width:42em;margin:3em auto;padding:0 1em}}code{{background:#eee}}</style>
+<h1>sealstream gateway {node}</h1>
+<p>This server takes what the organisation's visible recorders send, sealed, and keeps it for those who may read it.</p>
+<ul><li>Agents connect to <code>{agents}</code>.</li><li><a href="/healthz">Health</a>, <a href="/metrics">metrics</a>,
+<a href="/subjects">schemas</a>.</li></ul></html>
+"""
+
+
+class HttpsPort:
+    """The application and its routes; `serve` runs it until `stop`."""
+
+    def __init__(
+        self, settings: Settings, *, health: Health, policy: PolicyFiles, facts: Facts, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._health = health
+        self._policy = policy
+        self._facts = facts
+        self._metrics = metrics
+        self._tokens = TokenStore(enrolment_dir(settings))
+        self._throttle = Throttle()
+        self._server: _Server | None = None
+        self.app = Starlette(
+            routes=[
+                Route("/", self.show_page),
+                Route(ASSIGN_PATH, self.assign),
+                Route(CA_PATH, self.show_ca),
+                Route(ENROL_PATH, self.enrol, methods=["POST"]),
+                Route("/healthz", self.show_health),
+                Route("/metrics", self.show_metrics),
+                *registry.ROUTES,
+            ]
+        )
+
+    @property
+    def agent_address(self) -> str:
+        """Where agents connect, `host:port`."""
+        host = self._settings.node.advertise
+        return f"{f'[{host}]' if ':' in host else host}:{self._settings.gateway.agent_port}"
+
+    async def show_page(self, _request: Request) -> Response:
+        """`GET /`: what this is."""
+        return HTMLResponse(_PAGE.format(node=escape(self._facts.reporter), agents=escape(self.agent_address)))
+
+    async def assign(self, _request: Request) -> Response:
+        """`GET /api/v1/assign`: the server that an agent should use now (R4.2)."""
+        if self._health.reasons:
+            return JSONResponse({"error": "; ".join(self._health.reasons)}, 503, headers={"Retry-After": "5"})
+        return JSONResponse({"server": self.agent_address, "gateway": self._facts.reporter})
+
+    async def show_ca(self, _request: Request) -> Response:
+        """`GET /api/v1/ca`: the certificate by which agents know this server."""
+        return Response(read_ca(self._settings), media_type="application/x-pem-file")
+
+    async def show_health(self, _request: Request) -> Response:
+        """`GET /healthz`: 503 with the reasons when what comes could not be kept."""
+        if self._health.stopping:
+            return JSONResponse({"status": "stopping"}, 503)
+        status, media_type, body = await run_checks({"kafka": self._health.kafka, "disk": self._health.disk})
+        return Response(body, status.value, media_type=media_type)
+
+    async def show_metrics(self, _request: Request) -> Response:
+        """`GET /metrics`: in Prometheus's text format."""
+        return PlainTextResponse(self._metrics.expose(), media_type=CONTENT_TYPE)
+
+    async def enrol(self, request: Request) -> Response:
+        """`POST /api/v1/enrol`, as `docs/enrolment.md` says."""
+        address = request.client.host if request.client else ""
+        if not self._throttle.allows(address, time.monotonic()):
+            return self._refuse(429, "too many attempts: try again in a minute", address)
+        try:
+            wish = EnrolmentRequest.parse(await _read_body(request))
+        except MalformedError as error:
+            return self._refuse(400, str(error), address)
+        recipients = self._policy.told.recipients
+        if not recipients or self._health.reasons:
+            return self._refuse(503, "; ".join(self._health.reasons) or "the server has no public KEK yet", address)
+        return await self._issue(wish, recipients, address)
+
+    async def _issue(self, wish: EnrolmentRequest, recipients: list[str], address: str) -> Response:
+        """Spend the token, issue, and hand out only when the audit entry is stored."""
+        try:
+            agent_id, certificate = await asyncio.to_thread(issue_certificate, self._settings, wish.csr)
+            if not await asyncio.to_thread(self._tokens.spend, wish.secret):
+                self._throttle.fail(address, time.monotonic())
+                return self._refuse(403, "the token is unknown, used up or expired", address)
+        except MalformedError as error:
+            return self._refuse(400, str(error), address)
+        except (OSError, ConfigError) as error:
+            log.error("enrolment_impossible", reason=str(error))  # noqa: TRY400 - the message is all there is to say
+            return self._refuse(503, "the server cannot issue certificates now", address)
+        detail = {"address": address, "computer": wish.computer[:256], "user": wish.user[:256]}
+        if not await self._facts.audit_durably(AUDIT_TIMEOUT_S, "enrol", agent_id, "done", **detail):
+            return self._refuse(503, "the server cannot keep its audit now", address)
+        self._metrics.counter("gateway_enrolments_total").labels("done").inc()
+        log.info("agent_enrolled", agent=agent_id, **detail)
+        ca = read_ca(self._settings)
+        return JSONResponse(enrolment_answer(agent_id, certificate, ca, recipients, self._policy.told.policy))
+
+    def _refuse(self, status: int, why: str, address: str) -> Response:
+        self._metrics.counter("gateway_enrolments_total").labels(str(status)).inc()
+        log.warning("enrolment_refused", status=status, reason=why, address=address)
+        return JSONResponse({"error": why}, status, headers={"Retry-After": "60"} if status == 429 else None)
+
+    def listen(self, host: str, port: int) -> socket.socket:
+        """A listening socket for `serve`."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=1024)
+
+    async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve on `listener` until `stop`."""
+        log.info("https_listening", address=address_text(listener.getsockname()))
+        config = uvicorn.Config(
+            self.app,
+            ssl_context_factory=lambda _config, _default: context,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            limit_concurrency=MAX_CONCURRENT,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = _Server(config)
+        await self._server.serve([listener])
+
+    def stop(self) -> None:
+        """Let `serve` finish what it has and return."""
+        if self._server:
+            self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process has its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise MalformedError(f"the body is over {MAX_BODY_BYTES} bytes", "bad_request")
+    return bytes(body)

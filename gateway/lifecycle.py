@@ -1,0 +1,131 @@
+"""What the mirror knows: the lifecycle topic as lines, the newest of them in memory, and the state they fold to.
+
+Never forgets how old its knowledge is: `heard_at` is when the topic was last known to be read to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from itertools import takewhile
+from typing import Any
+
+import orjson
+
+from schemas.errors import MalformedError
+from schemas.lifecycle import AgentState, FleetState, NodeState, fold
+from schemas.records import Record, decode_record
+
+KEPT_LINES = 20_000
+
+ReadBack = Callable[[int, int], AsyncIterator[tuple[int, bytes]]]
+"""Records of the topic from one offset until before another, oldest first."""
+
+
+class LifecycleLog:
+    """Takes the topic's records in order; whoever reads it keeps the offset of what comes next for them."""
+
+    def __init__(self, clock: Callable[[], float], *, kept: int = KEPT_LINES) -> None:
+        self.next_offset = 0
+        self.connected = False
+        """Whether the topic is being read."""
+        self.heard_at: float | None = None
+        """When it was last read to its end, by `clock`; none before the first time."""
+        self._clock = clock
+        self._nodes: dict[str, NodeState] = {}
+        self._agents: dict[str, AgentState] = {}
+        self._lines: deque[tuple[int, bytes]] = deque(maxlen=kept)
+        self._news = asyncio.Event()
+
+    @property
+    def oldest(self) -> int:
+        """The oldest offset in memory; what is before it must be read back from Kafka."""
+        return self._lines[0][0] if self._lines else self.next_offset
+
+    def take(self, offset: int, value: bytes) -> None:
+        """The topic's next record; one that is not a lifecycle event is passed over."""
+        self.next_offset = offset + 1
+        try:
+            event = decode_record(value, "lifecycle_event")
+        except MalformedError:
+            return
+        self._lines.append((offset, event_line(offset, event)))
+        self._fold(event)
+        self._wake()
+
+    def caught_up(self) -> None:
+        """The topic has been read to its end just now."""
+        self.connected = True
+        self.heard_at = self._clock()
+
+    def lost(self) -> None:
+        """Kafka does not answer."""
+        self.connected = False
+
+    def age_s(self) -> float | None:
+        """Seconds since the topic was last read to its end."""
+        return None if self.heard_at is None else round(self._clock() - self.heard_at, 1)
+
+    def lines_from(self, offset: int) -> list[tuple[int, bytes]]:
+        """Lines in memory from `offset` on, oldest first."""
+        newer = list(takewhile(lambda row: row[0] >= offset, reversed(self._lines)))
+        newer.reverse()
+        return newer
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for news; whether there were any within the time."""
+        news = self._news
+        try:
+            await asyncio.wait_for(news.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def head_line(self, node_id: str) -> bytes:
+        """The first line that a reader gets: who speaks, and how fresh that is."""
+        connected = sum(agent.connected for agent in self._agents.values())
+        return _line({"line": "mirror", "node": node_id, **self._freshness(), "agents_connected": connected})
+
+    def alive_line(self) -> bytes:
+        """A line for when nothing happens."""
+        return _line({"line": "alive", **self._freshness()})
+
+    def state_lines(self) -> list[bytes]:
+        """What is known now: every node, and every agent that is connected."""
+        nodes = [{"line": "node", **asdict(node)} for node in self._nodes.values()]
+        agents = [{"line": "agent", **asdict(agent)} for agent in self._agents.values() if agent.connected]
+        return [_line({**row, "since": _time(row["since_ms"])}) for row in [*nodes, *agents]]
+
+    def _freshness(self) -> dict[str, Any]:
+        kafka = "connected" if self.connected else "away"
+        return {"next_offset": self.next_offset, "kafka": kafka, "age_s": self.age_s()}
+
+    def _fold(self, event: Record) -> None:
+        """One subject at a time: folding the whole fleet would copy it at every event."""
+        key = event["id"]
+        if event["subject"] == "node":
+            known = {key: self._nodes[key]} if key in self._nodes else {}
+            self._nodes.update(fold(FleetState(nodes=known), event).nodes)
+        else:
+            of_agent = {key: self._agents[key]} if key in self._agents else {}
+            self._agents.update(fold(FleetState(agents=of_agent), event).agents)
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+def event_line(offset: int, event: Record) -> bytes:
+    """A lifecycle event as a JSON line."""
+    return _line({"line": "event", "offset": offset, "time": _time(event["time_ms"]), **event})
+
+
+def _time(time_ms: int) -> str:
+    return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return orjson.dumps(row) + b"\n"

@@ -1,0 +1,35 @@
+"""The table of the gateway's metrics; `docs/gateway.md` lists them, and a test compares the two.
+
+Never labelled by agent: ten thousand agents would be ten thousand time series.
+"""
+
+from __future__ import annotations
+
+from infra.metrics import Kind, Metric
+
+TABLE: tuple[Metric, ...] = (
+    Metric("gateway_connections", Kind.GAUGE, "agents connected now"),
+    Metric(
+        "gateway_greetings_total",
+        Kind.COUNTER,
+        "connections that were greeted, by TLS version and suite",
+        ("version", "suite"),
+    ),
+    Metric("gateway_weak_suites_total", Kind.COUNTER, "connections without forward secrecy"),
+    Metric("gateway_handshakes", Kind.GAUGE, "TLS handshakes in progress now"),
+    Metric(
+        "gateway_turned_away_total", Kind.COUNTER, "connections refused or ended by the gateway, by reason", ("reason",)
+    ),
+    Metric("gateway_received_bytes_total", Kind.COUNTER, "bytes of envelopes received"),
+    Metric("gateway_envelopes_total", Kind.COUNTER, "envelopes settled, by what became of them", ("outcome",)),
+    Metric("gateway_sequence_gaps_total", Kind.COUNTER, "holes seen in the sequence of an epoch"),
+    Metric("gateway_repeated_total", Kind.COUNTER, "envelopes that came again on the same connection"),
+    Metric("gateway_ack_seconds", Kind.HISTOGRAM, "from receiving an envelope to acknowledging it"),
+    Metric("gateway_held_bytes", Kind.GAUGE, "bytes of envelopes in memory now"),
+    Metric("gateway_waiting_connections", Kind.GAUGE, "connections that wait for memory before they are read on"),
+    Metric("gateway_outstanding_records", Kind.GAUGE, "records published and not settled now"),
+    Metric("gateway_enrolments_total", Kind.COUNTER, "enrolments, by outcome", ("outcome",)),
+    Metric("gateway_mirror_readers", Kind.GAUGE, "readers of the mirror now"),
+    Metric("gateway_mirror_dropped_total", Kind.COUNTER, "readers of the mirror that were too slow"),
+)
+"""Every metric that a gateway process exposes."""

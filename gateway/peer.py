@@ -1,0 +1,62 @@
+"""Who is at the other end: the agent id that a client certificate names, and the TLS it speaks.
+
+Never believes what an agent says of itself: its certificate does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from schemas.errors import WireError
+from schemas.frames import GoodbyeCode
+
+if TYPE_CHECKING:
+    from asyncio import BaseTransport
+
+URN_PREFIX = "urn:uuid:"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The TLS side of a connection. `address` is host and port as text."""
+
+    agent_id: str
+    address: str
+    version: str
+    suite: str
+
+    @property
+    def forward_secret(self) -> bool:
+        """Whether a key stolen later leaves this connection closed: RSA key transport does not."""
+        return self.version == "TLSv1.3" or self.suite.startswith(("ECDHE", "DHE"))
+
+
+def identify_peer(transport: BaseTransport) -> Peer:
+    """The peer behind a TLS transport; raises `WireError` when its certificate names no agent."""
+    certificate = transport.get_extra_info("peercert") or {}
+    suite, version, _bits = transport.get_extra_info("cipher") or ("none", "none", 0)
+    return Peer(certified_agent(certificate), address_text(transport.get_extra_info("peername")), version, suite)
+
+
+def certified_agent(certificate: Mapping[str, Any]) -> str:
+    """The agent id of a certificate as `ssl.SSLSocket.getpeercert` shows it: its URN, else its common name."""
+    names = [value for kind, value in certificate.get("subjectAltName", ()) if kind == "URI"]
+    urns = [name.removeprefix(URN_PREFIX) for name in names if name.startswith(URN_PREFIX)]
+    subject = dict(pair for rdn in certificate.get("subject", ()) for pair in rdn)
+    candidates = urns or [subject.get("commonName", "")]
+    try:
+        (agent_id,) = {str(UUID(candidate)) for candidate in candidates}
+    except ValueError:
+        raise WireError("the certificate names no agent", GoodbyeCode.NOT_IDENTIFIED) from None
+    return agent_id
+
+
+def address_text(peername: object) -> str:
+    """Host and port; an IPv4 address within IPv6 as the IPv4 address that it is."""
+    if isinstance(peername, tuple) and len(peername) >= 2 and isinstance(peername[0], str):
+        host = peername[0].removeprefix("::ffff:")
+        return f"[{host}]:{peername[1]}" if ":" in host else f"{host}:{peername[1]}"
+    return ""
