@@ -17,8 +17,8 @@ from schemas.kinds import StreamKind
 MAX_FRAMES_PER_SECOND = 2.0
 """A screen is looked at twice a second at most, whatever a policy says."""
 
-RECORDABLE = frozenset({"screen", "keystrokes", "email", "activity", "audio"})
-"""Streams that a policy may list; `gap` is always kept, since a hole must show."""
+RECORDABLE = frozenset(kind.label for kind in StreamKind)
+"""Streams that a policy may list; `gap` is kept whether it is listed or not, since a hole must show."""
 
 SEALABLE_END_TO_END = frozenset({"screen", "keystrokes", "email"})
 """Streams that may be sealed end to end (R6.1)."""

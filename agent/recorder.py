@@ -1,0 +1,160 @@
+"""Where events come together: what the policy allows becomes envelopes in the spool, and every hole becomes a gap.
+
+Never records what the policy does not list, whatever a source emits.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from agent.clock import Clock
+from agent.keyring import Keyring
+from agent.policy import Policy
+from agent.settings import RecorderSettings
+from agent.source import Emit, Source
+from agent.spool import Spool
+from agent.stream import Stream
+from schemas.kinds import StreamKind
+from schemas.records import Record
+
+log = structlog.get_logger()
+
+GAP_BUNCH_S = 0.2
+"""Gaps come in bunches: they are told together, this long after the first."""
+
+SMALLEST_ENVELOPE = 65_536
+"""A server that takes less than this would have segments cut to shreds; it is not believed."""
+
+
+class Recorder:
+    """Streams of one agent. One task runs `tell_gaps`; sources emit by `emit_for`."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: bytes,
+        settings: RecorderSettings,
+        spool: Spool,
+        keyring: Keyring,
+        policy: Policy,
+        clock: Clock,
+    ) -> None:
+        self.policy = policy
+        self.refused = 0
+        """Events that a source emitted and the policy did not allow."""
+        self._agent_id = agent_id
+        self._settings = settings
+        self._spool = spool
+        self._keyring = keyring
+        self._clock = clock
+        self._sources: dict[StreamKind, list[Source]] = {kind: [] for kind in StreamKind}
+        self._streams: dict[StreamKind, Stream] = {}
+        self._max_envelope: int | None = None
+
+    def current_policy(self) -> Policy:
+        """The policy as sources are to ask for it."""
+        return self.policy
+
+    def emit_for(self, source: Source) -> Emit:
+        """What `source` calls with each event."""
+        self._sources[source.kind].append(source)
+
+        async def emit(event: Record) -> None:
+            await self._spool.room()
+            if self._allows(source.kind, event):
+                self._stream(source.kind).add(event)
+            else:
+                self.refused += 1
+                source.renew()  # what follows must not build on an event that is not kept
+
+        return emit
+
+    def apply(self, policy: Policy, pems: list[str] | None = None) -> None:
+        """Record under `policy`, sealed to the KEKs in `pems` (as before, if none); raises `ConfigError` for the KEKs.
+
+        Whatever was captured before is sealed as the policy before said.
+        """
+        moved = policy.end_to_end != self.policy.end_to_end
+        if moved or pems is not None:
+            before = self._keyring.server
+            changed = self._keyring.replace_server(pems) if pems is not None else False
+            if moved or changed:
+                after, self._keyring.server = self._keyring.server, before
+                self._end_epochs()
+                self._keyring.server = after
+        self.policy = policy
+
+    def limit_envelopes(self, max_envelope: int) -> None:
+        """The server takes envelopes of at most so many bytes."""
+        self._max_envelope = max(max_envelope, SMALLEST_ENVELOPE)
+        for stream in self._streams.values():
+            stream.max_envelope = self._max_envelope
+
+    def renew(self) -> None:
+        """A new connection: whoever watches starts with it, so what comes next should be self-contained."""
+        for kind in StreamKind:
+            self._renew(kind)
+
+    def sealed(self) -> dict[str, int]:
+        """Segments sealed so far, by stream."""
+        return {kind.label: stream.sealed for kind, stream in self._streams.items()}
+
+    async def tell_gaps(self) -> None:
+        """Seal every gap that the spool owes, until cancelled."""
+        while True:
+            await self._spool.gap_owed()
+            await self._clock.sleep(GAP_BUNCH_S)
+            await self.tell_owed()
+
+    async def tell_owed(self) -> None:
+        """Seal the gaps that are owed now, and settle them once they are durable."""
+        owed = self._spool.owed()
+        if not owed:
+            return
+        self._keyring_for_gaps()
+        stream = self._stream(StreamKind.GAP)
+        for one in owed:
+            stream.add(one.gap.to_event(self._clock.now_us()))
+        stream.close_segment()
+        await self._spool.flush()
+        self._spool.settle([one.id for one in owed])
+
+    async def close(self) -> None:
+        """Seal all that is open, gaps last."""
+        for kind, stream in self._streams.items():
+            if kind is not StreamKind.GAP:
+                stream.close()
+        await self.tell_owed()
+        if gaps := self._streams.get(StreamKind.GAP):
+            gaps.close()
+
+    def _keyring_for_gaps(self) -> None:
+        self._keyring.audience(StreamKind.GAP, self.policy)  # raises before a gap could be taken and lost
+
+    def _allows(self, kind: StreamKind, event: Record) -> bool:
+        application, title = event.get("application") or "", event.get("title") or ""
+        return self.policy.allows(kind) and not self.policy.excludes(application, title)
+
+    def _end_epochs(self) -> None:
+        for stream in self._streams.values():
+            stream.end_epoch()
+
+    def _renew(self, kind: StreamKind) -> None:
+        for source in self._sources[kind]:
+            source.renew()
+
+    def _stream(self, kind: StreamKind) -> Stream:
+        stream = self._streams.get(kind)
+        if stream is None:
+            stream = self._streams[kind] = Stream(
+                kind,
+                agent_id=self._agent_id,
+                settings=self._settings,
+                spool=self._spool,
+                clock=self._clock,
+                audience=lambda: self._keyring.audience(kind, self.policy),
+                renew=lambda: self._renew(kind),
+            )
+            if self._max_envelope is not None:
+                stream.max_envelope = self._max_envelope
+        return stream

@@ -1,0 +1,158 @@
+"""The way to the server: ask for one, connect, push, and try again for as long as it takes.
+
+Never gives up and never loses an envelope for a server's sake: what is not acknowledged stays in the spool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import structlog
+
+from agent.clock import Clock, wait_at_most
+from agent.https import request, split_address
+from agent.link import Ended, Link, LinkCounts, LinkEvents
+from agent.settings import UplinkSettings
+from agent.spool import Spool
+from schemas.enrolment import ASSIGN_PATH
+from schemas.errors import MalformedError, SealstreamError, UnavailableError
+from schemas.frames import GoodbyeCode, Hello, Policy, Welcome
+
+log = structlog.get_logger()
+
+STEADY_S = 10.0
+"""A connection that lasted so long was a good one: the next attempt does not wait for the failures before it."""
+
+CLOCK_DIFFERS_MS = 60_000
+
+HOPELESS = frozenset({GoodbyeCode.REFUSED, GoodbyeCode.NOT_IDENTIFIED, GoodbyeCode.VERSION})
+"""Reasons that a person must remove; until then, trying often helps nobody."""
+
+
+@dataclass(slots=True)
+class UplinkStatus:
+    """What a person is told of the uplink. `state`: offline, connecting or connected."""
+
+    state: str = "offline"
+    server: str = ""
+    gateway: str = ""
+    since_us: int = 0
+    attempts: int = 0
+    problem: str = ""
+    counts: LinkCounts = field(default_factory=LinkCounts)
+
+
+class Uplink:
+    """Keeps one agent connected. `address` is the HTTPS listener that assigns servers."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        agent_id: str,
+        context: ssl.SSLContext,
+        hello: Callable[[], Hello],
+        spool: Spool,
+        settings: UplinkSettings,
+        clock: Clock,
+        welcome: Callable[[Welcome], None],
+        policy: Callable[[Policy], None],
+        chance: random.Random | None = None,
+    ) -> None:
+        self.status = UplinkStatus(since_us=clock.now_us())
+        self._address = address
+        self._agent_id = agent_id
+        self._context = context
+        self._hello = hello
+        self._spool = spool
+        self._settings = settings
+        self._clock = clock
+        self._on_welcome = welcome
+        self._events = LinkEvents(self._welcomed, policy, self.status.counts)
+        self._chance = chance or random.Random()  # noqa: S311  # spreads attempts, keeps no secret
+        self._next_server = ""
+
+    async def run(self) -> None:
+        """Connect and push until cancelled."""
+        failures = 0
+        while True:
+            started = self._clock.monotonic()
+            self._note("connecting")
+            try:
+                ended = await self._connect_once()
+            except SealstreamError as error:
+                ended = Ended(str(error))
+            steady = self._clock.monotonic() - started >= STEADY_S
+            failures = 0 if ended.drained or steady else failures + 1
+            self._note("offline", "" if ended.drained else ended.reason)
+            log.info("uplink_ended", reason=ended.reason, server=self.status.server, agent=self._agent_id)
+            await self._clock.sleep(self._pause(failures, ended))
+
+    async def _connect_once(self) -> Ended:
+        """One connection, from asking for a server to its end."""
+        server, self._next_server = self._next_server, ""
+        server = server or await self.ask_server()
+        self.status.server = server
+        link = await self._open(server)
+        ended = await link.run()
+        self._next_server = ended.server
+        return ended
+
+    async def ask_server(self) -> str:
+        """The agent port to use now (R4.2); raises `UnavailableError`."""
+        path = f"{ASSIGN_PATH}?agent={quote(self._agent_id)}"
+        timeout = self._settings.connect_timeout_s
+        answer = await request(self._address, "GET", path, self._context, clock=self._clock, timeout=timeout)
+        if answer.status != 200:
+            raise UnavailableError(f"{self._address} assigns no server now (status {answer.status})")
+        server = answer.json().get("server")
+        if not isinstance(server, str):
+            raise MalformedError(f"{self._address} assigns no server", "bad_answer")
+        return server
+
+    async def _open(self, server: str) -> Link:
+        host, port = split_address(server)
+        loop = asyncio.get_running_loop()
+
+        def make_link() -> Link:
+            return Link(self._hello(), self._spool, self._settings, self._clock, self._events)
+
+        connecting = loop.create_connection(make_link, host, port, ssl=self._context, server_hostname=host)
+        try:
+            _, link = await wait_at_most(self._clock, connecting, self._settings.connect_timeout_s)
+        except TimeoutError:
+            raise UnavailableError(f"{server} does not answer") from None
+        except OSError as error:
+            raise UnavailableError(f"{server} cannot be reached: {error.strerror or error}") from None
+        return link
+
+    def _welcomed(self, welcome: Welcome) -> None:
+        self.status.attempts = 0
+        self.status.gateway = welcome.gateway
+        self._note("connected")
+        log.info("uplink_connected", server=self.status.server, gateway=welcome.gateway, agent=self._agent_id)
+        if abs(welcome.time_ms - self._clock.now_us() // 1000) > CLOCK_DIFFERS_MS:
+            log.warning("clock_differs", ahead_ms=self._clock.now_us() // 1000 - welcome.time_ms)
+        self._on_welcome(welcome)
+
+    def _pause(self, failures: int, ended: Ended) -> float:
+        """Seconds to wait: full jitter under a ceiling that doubles with each failure."""
+        longest = self._settings.backoff_max_s
+        if ended.code in HOPELESS or ended.code == GoodbyeCode.OVERLOADED:
+            ceiling = longest
+        else:
+            ceiling = min(longest, self._settings.backoff_first_s * 2 ** min(failures, 30))
+        return self._chance.uniform(0, 0 if ended.drained and ended.server else ceiling)
+
+    def _note(self, state: str, problem: str = "") -> None:
+        if state == "connecting":
+            self.status.attempts += 1
+        else:
+            self.status.problem = problem
+        self.status.state = state
+        self.status.since_us = self._clock.now_us()
