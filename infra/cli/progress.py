@@ -25,6 +25,11 @@ class Progress:
         self._detail = ""
         self._began = time.monotonic()
 
+    def skip(self, state: StackState | None) -> None:
+        """Take what is in `state` as known."""
+        for component in state.components.values() if state else ():
+            self._seen[component.name] = component.phase, component.detail
+
     def show(self, state: StackState) -> None:
         """Print what is new in `state`."""
         if state.detail and state.detail != self._detail:

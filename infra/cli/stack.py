@@ -79,10 +79,11 @@ def start(
 def stop() -> None:
     """Stop the local stack, ours first and the stores last, and wait until its last process is gone."""
     from infra.cli.progress import Progress
-    from infra.stack.local import stop_stack
+    from infra.stack.local import sees_running, stop_stack
 
-    data = DataDir.find()
-    ran = stop_stack(data, Progress().show)
+    data, progress = DataDir.find(), Progress()
+    progress.skip(sees_running(data))
+    ran = stop_stack(data, progress.show)
     print(f"The stack in {data.root} is stopped." if ran else f"No stack runs in {data.root}.")
 
 

@@ -6,6 +6,7 @@ Never names a registry: Maven's own settings do. Never leaves half of a distribu
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -54,7 +55,8 @@ def find_artifacts(cache: Path) -> Artifacts:
     properties = ET.parse(_POM).getroot().find("m:properties", _XML)  # noqa: S314  # our own file
     assert properties is not None
     kafka, elasticsearch = (str(properties.findtext(f"m:{it}.version", "", _XML)) for it in ("kafka", "elasticsearch"))
-    return Artifacts(cache / f"kafka-{kafka}", kafka, cache / f"elasticsearch-{elasticsearch}", elasticsearch)
+    place = cache / hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]  # whatever the pom changes, it is brought anew
+    return Artifacts(place / f"kafka-{kafka}", kafka, place / f"elasticsearch-{elasticsearch}", elasticsearch)
 
 
 def fetch_artifacts(java: Java, tell: Callable[[str], None]) -> Artifacts:
@@ -65,10 +67,10 @@ def fetch_artifacts(java: Java, tell: Callable[[str], None]) -> Artifacts:
         artifacts = find_artifacts(cache)
         if not artifacts.complete:
             tell("waits for Maven to bring Kafka and Elasticsearch (about 150 MB, once)")
-            _run_maven(java, cache / "incoming")
-            for wanted in (artifacts.kafka, artifacts.elasticsearch):
-                _move_in(cache / "incoming" / wanted.name, wanted)
-            shutil.rmtree(cache / "incoming")
+            incoming = cache / "incoming"
+            _run_maven(java, incoming)
+            _open_to_all(incoming)
+            incoming.rename(artifacts.kafka.parent)
     return artifacts
 
 
@@ -93,14 +95,11 @@ def _run_maven(java: Java, output: Path) -> None:
         )
 
 
-def _move_in(source: Path, target: Path) -> None:
+def _open_to_all(root: Path) -> None:
     """Readable for every account, since the stores run under their own."""
-    if target.exists():
-        return
-    for place in (source, *source.rglob("*")):
+    for place in (root, *root.rglob("*")):
         mode = place.stat().st_mode
         place.chmod(mode | 0o444 | (0o111 if place.is_dir() or mode & 0o100 else 0))
-    source.rename(target)
 
 
 @contextmanager

@@ -99,15 +99,14 @@ class Child:
         return code
 
     async def stop(self, how: signal.Signals, within_s: float) -> bool:
-        """Ask it to end, then make it; true where asking was enough."""
+        """Ask it to end, then what it started, then make them; true where asking was enough."""
+        deadline = time.monotonic() + within_s
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(how)
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), within_s)
-            asked = True
-        except TimeoutError:
-            asked = False
-        await end_processes(list(members(self.mark, self._data)), signal.SIGKILL, 0)
+        left = list(members(self.mark, self._data))
+        asked = await end_processes(left, signal.SIGTERM, max(0.0, deadline - time.monotonic()))
         await self._process.wait()
         return asked
 
@@ -136,12 +135,14 @@ def carriers(data: Path) -> Iterator[Mark]:
             yield found
 
 
-async def end_processes(marks: Sequence[Mark], how: signal.Signals, within_s: float) -> None:
-    """Signal them, wait, then kill what is left. Each is known again by its mark before every signal."""
+async def end_processes(marks: Sequence[Mark], how: signal.Signals, within_s: float) -> bool:
+    """Signal them, wait, then kill what is left; true where nothing was. Each is known again before every signal."""
     _signal_all(marks, how)
     await _until_gone(marks, within_s)
+    gone = not any(mark.alive for mark in marks)
     _signal_all(marks, signal.SIGKILL)
     await _until_gone(marks, _KILL_WAIT_S)
+    return gone
 
 
 def _signal_all(marks: Sequence[Mark], how: signal.Signals) -> None:

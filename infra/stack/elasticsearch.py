@@ -39,6 +39,7 @@ def elasticsearch_component(
     url = settings.elasticsearch.url
 
     async def prepare() -> None:
+        give(home, account)
         _write_config(settings, artifacts, home)
         give(home, account)
 

@@ -15,6 +15,7 @@ from infra.stack.artifacts import Artifacts
 from infra.stack.component import Component, NotReadyError
 from infra.stack.java import Java
 from infra.stack.ports import choose_port
+from infra.stack.probe import check_listens
 from schemas.errors import UnavailableError
 from schemas.topics import MAX_RECORD_BYTES
 
@@ -24,15 +25,14 @@ _CLUSTER_ID = "c2VhbHN0cmVhbS1sb2NhbA"
 """Base64 of 16 bytes, as Kafka wants it; one machine's clusters never meet."""
 
 _LOGGING = """\
-Configuration:
-  Appenders:
-    Console:
-      name: out
-      PatternLayout: {pattern: "%d %p %m (%c)%n"}
-  Loggers:
-    Root:
-      level: INFO
-      AppenderRef: [{ref: out}]
+<Configuration>
+  <Appenders>
+    <Console name="out"><PatternLayout pattern="%d %p %m (%c)%n"/></Console>
+  </Appenders>
+  <Loggers>
+    <Root level="INFO"><AppenderRef ref="out"/></Root>
+  </Loggers>
+</Configuration>
 """
 
 
@@ -41,7 +41,7 @@ def kafka_component(
 ) -> Component:
     """Kafka at the address of the settings."""
     home = settings.data.store(NAME)
-    properties, logging = home / "server.properties", home / "log4j2.yaml"
+    properties, logging = home / "server.properties", home / "log4j2.xml"
     launch: list[str | Path] = [
         java.program,
         "-cp",
@@ -58,12 +58,14 @@ def kafka_component(
             await asyncio.to_thread(_format, [*launch, "-Xmx128m"], properties, account)
 
     async def probe(_pid: int) -> str:
+        host, _, port = settings.kafka.bootstrap.rpartition(":")
+        await check_listens(host, int(port))  # a client would log each refusal as an error
         client = kafka.admin(settings)
         try:
             await client.start()
             brokers = (await client.describe_cluster())["brokers"]
         except KafkaError as error:
-            raise NotReadyError(str(error) or type(error).__name__) from None
+            raise NotReadyError(f"does not answer yet ({type(error).__name__})") from None
         finally:
             await client.close()
         if not brokers:

@@ -47,3 +47,10 @@ async def tcp_ask(host: str, port: int, question: bytes, at_most: int = 4096) ->
             return await reader.read(at_most)
         finally:
             writer.close()
+
+
+async def check_listens(host: str, port: int) -> None:
+    """Raise `OSError` or `TimeoutError` where nobody takes a connection. That is not yet an answer."""
+    async with asyncio.timeout(_TIMEOUT_S):
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()

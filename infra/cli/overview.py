@@ -1,0 +1,119 @@
+"""What `sealstream status` shows: every component of the local stack, asked now, and the lag of what reads Kafka.
+
+Never takes the supervisor's word alone: what it calls ready is probed again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+from infra.datadir import DataDir
+from infra.lag import lag_by_group, read_lag
+from infra.settings import Settings, load_settings
+from infra.stack.probe import check_listens, http_get
+from infra.stack.processes import explain_health, find_note
+from infra.stack.state import ComponentState, Phase, load_state
+from infra.tls import client_context
+from schemas.errors import SealstreamError
+
+Overview = dict[str, Any]
+
+
+async def build_overview(data: DataDir) -> Overview:
+    """The whole picture, as `--json` prints it."""
+    state = load_state(data)
+    overview: Overview = {
+        "data": str(data.root),
+        "version": version("sealstream"),
+        "phase": "stopped",
+        "healthy": False,
+    }
+    overview |= {"fault": "", "components": [], "lag": {}}
+    if state is None or not (state.supervised or state.survivors):
+        overview["fault"] = state.fault if state else ""
+        return overview
+    settings = load_settings(data.config)
+    overview["phase"] = state.phase if state.supervised else "unsupervised"
+    overview["components"] = await asyncio.gather(*(_describe(settings, it) for it in state.components.values()))
+    try:
+        overview["lag"] = lag_by_group(await read_lag(settings))
+    except SealstreamError as error:
+        overview["fault"] = str(error)
+    overview["healthy"] = (
+        state.supervised and state.phase is Phase.READY and all(it["healthy"] for it in overview["components"])
+    )
+    return overview
+
+
+def render_overview(overview: Overview) -> str:
+    """The picture as text."""
+    lines = [f"{overview['phase']}  {overview['data']}  sealstream {overview['version']}"]
+    if overview["fault"]:
+        lines.append(f"  {overview['fault']}")
+    if overview["phase"] == "stopped":
+        return "\n".join([*lines, "  Start it by `sealstream up`."])
+    if overview["phase"] == "unsupervised":
+        lines.append(
+            "  The supervisor is gone, what it ran is not: `sealstream up` takes over, `sealstream down` ends it."
+        )
+    rows = [("COMPONENT", "PHASE", "VERSION", "HEALTH", "RESTARTS", "PID", "ADDRESS")]
+    rows += [
+        (it["name"], it["phase"], it["version"], it["health"], str(it["restarts"]), str(it["pid"] or ""), it["address"])
+        for it in overview["components"]
+    ]
+    lines += ["", *_columns(rows)]
+    if overview["lag"]:
+        groups = [("GROUP", "LAG"), *((group, str(lag)) for group, lag in overview["lag"].items())]
+        lines += ["", *_columns(groups)]
+    return "\n".join(lines)
+
+
+async def _describe(settings: Settings, component: ComponentState) -> Overview:
+    """One component: what the supervisor noted, and what it answers now."""
+    alive = component.mark is not None and component.mark.alive
+    fault = component.detail if alive else component.detail or "its process is gone"
+    note = find_note(settings.data, component.mark.pid) if alive and component.mark else None
+    if not fault:
+        fault = await (_ask(settings, str(note.get("health", ""))) if note else _knock(component.address))
+    healthy = component.phase is Phase.READY and not fault
+    return {
+        "name": component.name,
+        "phase": component.phase.value,
+        "healthy": healthy,
+        "health": "ok" if healthy else fault or component.phase.value,
+        "version": component.version,
+        "address": component.address or (str(note.get("address") or note.get("health", "")) if note else ""),
+        "pid": component.mark.pid if alive and component.mark else None,
+        "restarts": component.restarts,
+        "since_ms": component.since_ms,
+    }
+
+
+async def _ask(settings: Settings, url: str) -> str:
+    profile, authority = settings.gateway.tls_profile, settings.gateway.ca_file
+    tls = client_context(profile, authority, listener="https") if url.startswith("https:") else None
+    try:
+        return explain_health(*await http_get(url, tls))
+    except (OSError, TimeoutError):
+        return "its health port does not answer"
+
+
+async def _knock(address: str) -> str:
+    """A store has no health port of ours: whether it takes connections."""
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    if parts.hostname is None or parts.port is None:
+        return ""
+    try:
+        await check_listens(parts.hostname, parts.port)
+    except (OSError, TimeoutError):
+        return f"does not answer at {address}"
+    return ""
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
