@@ -1,0 +1,199 @@
+"""Epoch headers of one agent and day, in a file of their own: what erasing that person's day destroys (R6.3).
+
+Never brings back a header that was erased, and never leaves half of one behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import MalformedError
+from sinks.archive.container import (
+    SYNC_BYTES,
+    Buffer,
+    build_file_header,
+    decode_bytes,
+    encode_bytes,
+    encode_long,
+    parse_file_header,
+    read_blocks,
+)
+from sinks.archive.layout import Layout, hold_lock, make_directory, sync_directory, write_all, write_beside
+from sinks.archive.scan import map_file
+
+SCHEMA: dict[str, Any] = {
+    "type": "record",
+    "name": "ArchivedEpochHeader",
+    "namespace": "sealstream",
+    "doc": "an epoch header as it stood before its records; an epoch's first one in this file is its number 0",
+    "fields": [
+        {"name": "epoch_id", "type": {"type": "fixed", "name": "EpochId", "size": 32}},
+        {"name": "header", "type": "bytes"},
+    ],
+}
+
+_EPOCH_BYTES = 32
+
+
+@dataclass(slots=True)
+class AgentDay:
+    """The epoch headers of one agent and day, and the epochs whose headers were erased."""
+
+    headers: dict[bytes, list[bytes]] = field(default_factory=dict)
+    erased: frozenset[bytes] = frozenset()
+    state: tuple[int, ...] = ()
+    """Changes when another process changed the files."""
+
+
+class HeaderStore:
+    """All epoch headers of an archive; keeps the agents' days that it used last in memory."""
+
+    def __init__(self, layout: Layout, cache_size: int = 4096) -> None:
+        self._layout = layout
+        self._cache: OrderedDict[tuple[bytes, str], AgentDay] = OrderedDict()
+        self._cache_size = cache_size
+
+    def day(self, agent_id: bytes, day: str) -> AgentDay:
+        """What is stored of an agent's day. May be as old as the last change by this process."""
+        found = self._cache.get((agent_id, day))
+        if found is None:
+            found = self._cache[agent_id, day] = load_day(self._layout.key_file(agent_id, day))
+            if len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
+        else:
+            self._cache.move_to_end((agent_id, day))
+        return found
+
+    def forget(self) -> None:
+        """Read everything from disk again."""
+        self._cache.clear()
+
+    def add(self, agent_id: bytes, day: str, wanted: Iterable[tuple[bytes, bytes]]) -> None:
+        """Store epoch ids with their headers, durably; those of erased epochs are left out."""
+        path = self._layout.key_file(agent_id, day)
+        with self.locked():
+            known = self.day(agent_id, day)
+            if known.state != _state(path):
+                known = self._cache[agent_id, day] = load_day(path)
+            fresh: list[tuple[bytes, bytes]] = []
+            for epoch_id, header in wanted:
+                if epoch_id not in known.erased and header not in known.headers.get(epoch_id, []):
+                    fresh.append((epoch_id, header))
+                    known.headers.setdefault(epoch_id, []).append(header)
+            if fresh:
+                _append(path, fresh)
+                known.state = _state(path)
+
+    def erase(self, agent_id: bytes, day: str, time_ms: int) -> int:
+        """Destroy the headers of an agent's day; how many epochs can never be opened again."""
+        path = self._layout.key_file(agent_id, day)
+        with self.locked():
+            found = load_day(path)
+            epochs = found.erased | found.headers.keys()
+            if found.headers:
+                tombstone = {"time_ms": time_ms, "epochs": sorted(epoch.hex() for epoch in epochs)}
+                write_beside(path.with_suffix(".erased"), json.dumps(tombstone).encode())
+            # Killed here: headers are still there, and erasing again ends it.
+            if path.exists():
+                _overwrite(path)
+                path.unlink()
+                sync_directory(path.parent)
+        self._cache.pop((agent_id, day), None)
+        return len(found.headers)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from changing any header."""
+        with hold_lock(self._layout.keys / "lock", wait=True):
+            yield
+
+
+def load_day(path: Path) -> AgentDay:
+    """What the files of an agent's day hold; a torn tail is left out, and cut off when something is appended."""
+    state = _state(path)
+    headers: dict[bytes, list[bytes]] = {}
+    if path.exists():
+        with map_file(path) as data:
+            headers, _ = _parse(data)
+    erased = _load_erased(path.with_suffix(".erased"))
+    # An erasure that was killed half-way has a tombstone and headers: to be erased again, but not to be used.
+    return AgentDay({e: h for e, h in headers.items() if e not in erased}, erased, state)
+
+
+def _load_erased(path: Path) -> frozenset[bytes]:
+    try:
+        return frozenset(bytes.fromhex(epoch) for epoch in json.loads(path.read_text("utf-8"))["epochs"])
+    except FileNotFoundError:
+        return frozenset()
+
+
+def _parse(data: Buffer) -> tuple[dict[bytes, list[bytes]], int]:
+    headers: dict[bytes, list[bytes]] = {}
+    try:
+        file_header = parse_file_header(data)
+    except MalformedError:
+        return {}, 0
+    end = file_header.size
+    try:
+        for block in read_blocks(data, file_header):
+            at = block.start
+            for _ in range(block.records):
+                epoch_id = bytes(data[at : at + _EPOCH_BYTES])
+                header, at = decode_bytes(data, at + _EPOCH_BYTES)
+                headers.setdefault(epoch_id, []).append(header)
+            end = block.next
+    except MalformedError:
+        pass
+    return headers, end
+
+
+def _append(path: Path, fresh: list[tuple[bytes, bytes]]) -> None:
+    make_directory(path.parent)
+    end, sync = 0, b""
+    if path.exists():
+        with map_file(path) as data:
+            _, end = _parse(data)
+            sync = parse_file_header(data).sync if end else b""
+    body = b"".join(epoch_id + encode_bytes(header) for epoch_id, header in fresh)
+    start = b"" if end else build_file_header(SCHEMA, sync := os.urandom(SYNC_BYTES))
+    block = start + encode_long(len(fresh)) + encode_long(len(body)) + body + sync
+    if not end:
+        write_beside(path, block)
+        return
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.ftruncate(fd, end)
+        os.lseek(fd, end, os.SEEK_SET)
+        write_all(fd, block)
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def _overwrite(path: Path) -> None:
+    """Write zeros over a file. What a disk or a file system keeps of it all the same is out of our reach."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        write_all(fd, bytes(os.fstat(fd).st_size))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    state: list[int] = []
+    for file in (path, path.with_suffix(".erased")):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            state += [0, 0]
+        else:
+            state += [status.st_ino, status.st_size]
+    return tuple(state)

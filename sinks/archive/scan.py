@@ -1,0 +1,61 @@
+"""Reading an archive file from front to back, in place.
+
+Never reads past what is whole; who asks for a repair gets the torn tail cut off, and nothing else changed.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from schemas.errors import MalformedError
+from sinks.archive.container import Block, Buffer, FileHeader, parse_file_header, read_blocks
+from sinks.archive.entry import Entry, decode_entry
+from sinks.archive.marks import Marks
+
+
+@contextmanager
+def map_file(path: Path) -> Iterator[memoryview]:
+    """The bytes of a file, without reading them; they stay mapped as long as a slice of them is kept."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+        yield memoryview(mapped)
+
+
+def read_entries(data: Buffer, block: Block, *, check: bool = True) -> Iterator[Entry]:
+    """The entries of one block; raises `MalformedError`."""
+    at, left = block.start, block.records
+    while at < block.end and left:
+        entry = decode_entry(data[: block.end], at, check=check)
+        yield entry
+        at, left = entry.end, left - 1
+    if at != block.end or left:
+        raise MalformedError("a block's records do not fill it", "bad_block")
+
+
+def walk_file(data: Buffer, *, start: int = 0, check: bool = True) -> Iterator[tuple[Block, list[Entry]]]:
+    """Every block with its entries, from the block at `start` on; raises `MalformedError` at the first damage."""
+    header = parse_file_header(data)
+    for block in read_blocks(data, header, max(start, header.size)):
+        yield block, list(read_entries(data, block, check=check))
+
+
+def whole_length(data: Buffer, marks: Marks) -> tuple[int, bytes]:
+    """How many bytes of a file that may be torn are whole, and its sync marker; fills `marks` with what it holds."""
+    try:
+        header: FileHeader = parse_file_header(data)
+    except MalformedError:
+        return 0, b""
+    end = header.size
+    try:
+        for block in read_blocks(data, header):
+            for entry in list(read_entries(data, block)):
+                marks.add(entry.id.agent_id + entry.id.epoch_id, entry.id.sequence)
+            end = block.next
+    except MalformedError:
+        pass
+    return end, header.sync

@@ -1,0 +1,191 @@
+"""The archive as a sink: what the consumer loop hands over is on the disk, once, when `flush` returns.
+
+Never writes in two processes at once, and trusts nothing in memory after a write that failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+
+from schemas.envelope import Peek
+from schemas.errors import MalformedError, UnavailableError
+from schemas.kinds import StreamKind
+from schemas.topics import ENVELOPES
+from sinks.archive.entry import encode_entry
+from sinks.archive.headers import HeaderStore
+from sinks.archive.layout import Layout, day_of, hold_lock, make_directory
+from sinks.archive.shelf import Shelf
+from sinks.archive.writer import Pieces
+from sinks.envelopes import Peeker
+from sinks.sink import Reject, SinkRecord
+
+log = structlog.get_logger(__name__)
+Value = TypeVar("Value")
+
+MAX_OPEN_SHELVES = 48
+IDLE_S = 3600.0
+"""A shelf that got nothing for so long is sealed."""
+
+
+class Follower(Protocol):
+    """Who wants to know that the archive grew: the index."""
+
+    def notify(self) -> None:
+        """Something is durable that was not. Must return at once."""
+
+
+class ArchiveSink:
+    """Writes envelopes into archive files. All of its work is done in one thread, in the order of the calls."""
+
+    name = "disk"
+    topics = tuple(topic.name for topic in ENVELOPES)
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        file_bytes: int = 256 * 1024 * 1024,
+        fsync: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        follower: Follower | None = None,
+    ) -> None:
+        self._layout = Layout(root)
+        self._headers = HeaderStore(self._layout)
+        self._file_bytes, self._fsync, self._clock, self._follower = file_bytes, fsync, clock, follower
+        self._shelves: dict[tuple[StreamKind, str], Shelf] = {}
+        self._peeker = Peeker()
+        self._held = ExitStack()
+        self._thread = ThreadPoolExecutor(1, "archive")
+        self.duplicates = 0
+        """Records that were stored already."""
+
+    async def open(self) -> None:
+        """Take the archive; `UnavailableError` as long as another process has it."""
+        await self._run(self._open)
+
+    def _open(self) -> None:
+        self._held.close()
+        make_directory(self._layout.root)
+        try:
+            self._held.enter_context(hold_lock(self._layout.lock, wait=False))
+        except BlockingIOError:
+            raise UnavailableError(f"another process writes the archive {self._layout.root}") from None
+        for kind in StreamKind:
+            for day in self._layout.days(kind):
+                if any(path.suffix == ".open" for path in self._layout.files(kind, day)):
+                    self._shelf(kind, day)
+
+    async def write(self, batch: Sequence[SinkRecord]) -> list[Reject]:
+        """Append what is not stored yet; rejects what is not an envelope."""
+        return await self._run(lambda: self._write(batch))
+
+    async def flush(self) -> None:
+        """Return when all of it is on the disk."""
+        await self._run(self._flush)
+        if self._follower is not None:
+            self._follower.notify()
+
+    async def close(self) -> None:
+        """Give the archive back."""
+        await self._run(self._close)
+
+    async def _run(self, work: Callable[[], Value]) -> Value:
+        # A cancelled caller leaves; the thread ends its work before it starts another.
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._guarded(work))
+
+    def _guarded(self, work: Callable[[], Value]) -> Value:
+        try:
+            return work()
+        except OSError as error:
+            self._forget()
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise UnavailableError(f"the disk of the archive {self._layout.root} is full") from error
+            raise UnavailableError(f"the archive {self._layout.root} cannot be written: {error.strerror}") from error
+
+    def _write(self, batch: Sequence[SinkRecord]) -> list[Reject]:
+        rejects: list[Reject] = []
+        peeked: list[tuple[SinkRecord, Peek]] = []
+        for record in batch:
+            try:
+                peeked.append((record, self._peeker.peek(record.value)))
+            except MalformedError as error:
+                rejects.append(Reject(record, "malformed", str(error)))
+        self._store_headers(peeked)
+        self._append(peeked)
+        return rejects
+
+    def _store_headers(self, peeked: Sequence[tuple[SinkRecord, Peek]]) -> None:
+        """Headers first: a record whose header is lost is lost itself."""
+        fresh: dict[tuple[bytes, str], dict[tuple[bytes, bytes], None]] = {}
+        for _, peek in peeked:
+            epoch = peek.epoch
+            day = day_of(epoch.created_ms)
+            known = self._headers.day(epoch.agent_id, day)
+            if epoch.header_bytes not in known.headers.get(epoch.epoch_id, ()) and epoch.epoch_id not in known.erased:
+                fresh.setdefault((epoch.agent_id, day), {})[epoch.epoch_id, epoch.header_bytes] = None
+        for (agent_id, day), wanted in fresh.items():
+            self._headers.add(agent_id, day, wanted)
+
+    def _append(self, peeked: Sequence[tuple[SinkRecord, Peek]]) -> None:
+        shelves: dict[Shelf, dict[bytes, list[Pieces]]] = {}
+        for record, peek in peeked:
+            epoch = peek.epoch
+            day = day_of(epoch.created_ms)
+            known = self._headers.day(epoch.agent_id, day).headers.get(epoch.epoch_id)
+            if known is None:
+                log.info("record_of_erased_epoch_left_out", agent=peek.id.agent, day=day)
+                continue
+            shelf = self._shelf(peek.record.kind, day)
+            if not shelf.claim(peek.id):
+                self.duplicates += 1
+                continue
+            sealed = memoryview(record.value)[peek.record_at :]
+            number = known.index(epoch.header_bytes)
+            pieces = encode_entry(record, peek.id, peek.record.capture_ms, number, sealed)
+            # An agent's records stand together, in their order: the index has one row for them.
+            shelves.setdefault(shelf, {}).setdefault(epoch.agent_id, []).append(pieces)
+        for shelf, agents in shelves.items():
+            shelf.append([pieces for entries in agents.values() for pieces in entries])
+
+    def _shelf(self, kind: StreamKind, day: str) -> Shelf:
+        shelf = self._shelves.get((kind, day))
+        if shelf is None:
+            shelf = Shelf(self._layout, kind, day, file_bytes=self._file_bytes)
+            self._shelves[kind, day] = shelf
+        shelf.used_s = self._clock()
+        return shelf
+
+    def _flush(self) -> None:
+        for shelf in self._shelves.values():
+            shelf.make_durable(fsync=self._fsync)
+        self._retire()
+
+    def _retire(self) -> None:
+        by_age = sorted(self._shelves.items(), key=lambda item: item[1].used_s)
+        too_many = max(0, len(by_age) - MAX_OPEN_SHELVES)
+        for number, (key, shelf) in enumerate(by_age):
+            if number < too_many or self._clock() - shelf.used_s > IDLE_S:
+                shelf.seal()
+                del self._shelves[key]
+
+    def _forget(self) -> None:
+        self._headers.forget()
+        shelves, self._shelves = self._shelves, {}
+        for shelf in shelves.values():
+            try:
+                shelf.close()
+            except OSError as error:
+                log.warning("archive_file_not_closed", day=shelf.day, reason=str(error))
+
+    def _close(self) -> None:
+        self._forget()
+        self._held.close()

@@ -1,0 +1,172 @@
+"""A sink's process: clients, health, metrics and lifecycle round one consumer loop, until a signal.
+
+Never decides what is stored: that is the loop's and the sink's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from infra.health import HealthServer
+from infra.kafka import consumer, ensure_topics, producer, topic_name
+from infra.lifecycle import Reporter, wall_clock_ms
+from infra.metrics import Kind, Metric, Metrics
+from schemas.errors import ConfigError, UnavailableError
+from schemas.topics import DEAD_LETTERS
+from sinks.dead_letters import KafkaDeadLetters
+from sinks.loop import Limits, Loop
+from sinks.meter import Meter
+
+if TYPE_CHECKING:
+    from aiokafka import AIOKafkaProducer
+
+    from infra.settings import Settings
+    from sinks.sink import Sink
+
+log = structlog.get_logger(__name__)
+
+METRICS = (
+    Metric("sealstream_sink_records_total", Kind.COUNTER, "records that are durable in the store", ("sink",)),
+    Metric("sealstream_sink_bytes_total", Kind.COUNTER, "bytes of those records", ("sink",)),
+    Metric("sealstream_sink_write_seconds", Kind.HISTOGRAM, "from handing a batch over until it is durable", ("sink",)),
+    Metric("sealstream_sink_rejects_total", Kind.COUNTER, "records that the store can never take", ("sink", "reason")),
+    Metric("sealstream_sink_lag_records", Kind.GAUGE, "records not committed yet", ("sink", "topic", "partition")),
+    Metric("sealstream_sink_waiting", Kind.GAUGE, "1 while the store is away", ("sink",)),
+)
+
+SINKS = ("disk", "postgresql", "elasticsearch")
+
+LIMITS = {
+    "disk": Limits(flush_bytes=8 * 1024 * 1024, flush_s=1.0),
+    "postgresql": Limits(flush_bytes=8 * 1024 * 1024, flush_s=1.0),
+    "elasticsearch": Limits(flush_bytes=8 * 1024 * 1024, flush_s=0.25),
+}
+"""Text should be found soon after it was on screen, hence the short time of Elasticsearch."""
+
+_RETRY_S = 2.0
+
+
+async def run_sink(settings: Settings, name: str) -> None:
+    """Run one sink until SIGTERM or SIGINT; raises `ConfigError` for a name that no sink has."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    metrics = Metrics(METRICS)
+    async with AsyncExitStack() as stack:
+        sending = await _start_producer(settings, stop)
+        if sending is None:
+            return
+        stack.push_async_callback(sending.stop)
+        reader = consumer(settings, f"sink-{name}")
+        await reader.start()
+        stack.push_async_callback(reader.stop)
+        letters = KafkaDeadLetters(sending, topic_name(settings, DEAD_LETTERS.name), wall_clock_ms)
+        loop = Loop(
+            reader,
+            build_sink(settings, name),
+            letters,
+            topic_prefix=settings.kafka.topic_prefix,
+            limits=LIMITS[name],
+            meter=PrometheusMeter(name, metrics),
+        )
+
+        async def store() -> str:
+            return loop.waits_for
+
+        await stack.enter_async_context(HealthServer(settings.data, f"sink-{name}", {"store": store}, metrics))
+        reporter = await stack.enter_async_context(Reporter(settings, f"sink-{name}", sending))
+        await _fill(loop, stop, reporter)
+
+
+async def _fill(loop: Loop, stop: asyncio.Event, reporter: Reporter) -> None:
+    filling = asyncio.create_task(loop.run(), name="sink")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    opened = asyncio.create_task(loop.opened.wait(), name="opened")
+    await asyncio.wait({filling, stopping, opened}, return_when=asyncio.FIRST_COMPLETED)
+    opened.cancel()
+    if loop.opened.is_set():
+        await reporter.ready()
+    await asyncio.wait({filling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not filling.done():
+        await reporter.draining("asked to stop")
+        loop.stop()
+    await filling
+
+
+async def _start_producer(settings: Settings, stop: asyncio.Event) -> AIOKafkaProducer | None:
+    """The producer, as soon as Kafka answers and has our topics; none when asked to stop before."""
+    while not stop.is_set():
+        sending = producer(settings)
+        try:
+            await ensure_topics(settings)
+            await sending.start()
+        except (UnavailableError, KafkaError) as error:
+            log.warning("waiting_for_kafka", address=settings.kafka.bootstrap, reason=str(error))
+            await sending.stop()
+            try:
+                await asyncio.wait_for(stop.wait(), _RETRY_S)
+            except TimeoutError:
+                continue
+        else:
+            return sending
+    return None
+
+
+def build_sink(settings: Settings, name: str) -> Sink:
+    """The sink of that name with these settings; the module of its store is imported only here."""
+    match name:
+        case "disk":
+            from sinks.archive.sink import ArchiveSink
+
+            return ArchiveSink(
+                settings.archive.dir, file_bytes=settings.archive.file_bytes, fsync=settings.archive.fsync == "commit"
+            )
+        case "postgresql":
+            from infra.settings import postgresql_dsn
+            from sinks.postgresql.sink import PostgresqlSink
+
+            return PostgresqlSink(postgresql_dsn(settings))
+        case "elasticsearch":
+            from sinks.elasticsearch.client import connect
+            from sinks.elasticsearch.sink import ElasticsearchSink
+
+            return ElasticsearchSink(connect(settings.elasticsearch), settings.elasticsearch.index_prefix)
+    raise ConfigError(f"no sink is called {name!r}; there are {', '.join(SINKS)}")
+
+
+class PrometheusMeter(Meter):
+    """Shows what the loop counts."""
+
+    def __init__(self, sink: str, metrics: Metrics) -> None:
+        super().__init__()
+        self._sink, self._metrics = sink, metrics
+
+    def stored(self, records: int, size: int, seconds: float) -> None:
+        """A batch is durable."""
+        super().stored(records, size, seconds)
+        self._metrics.counter("sealstream_sink_records_total").labels(self._sink).inc(records)
+        self._metrics.counter("sealstream_sink_bytes_total").labels(self._sink).inc(size)
+        self._metrics.histogram("sealstream_sink_write_seconds").labels(self._sink).observe(seconds)
+
+    def rejected(self, reasons: list[str]) -> None:
+        """The store refused these for good."""
+        super().rejected(reasons)
+        for reason in reasons:
+            self._metrics.counter("sealstream_sink_rejects_total").labels(self._sink, reason).inc()
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """How many records of the partition are not committed."""
+        super().lag(topic, partition, records)
+        self._metrics.gauge("sealstream_sink_lag_records").labels(self._sink, topic, str(partition)).set(records)
+
+    def waiting(self, waits: bool) -> None:  # noqa: FBT001  # a state, not an option
+        """Whether the store is being waited for."""
+        super().waiting(waits)
+        self._metrics.gauge("sealstream_sink_waiting").labels(self._sink).set(waits)
