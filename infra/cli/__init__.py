@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.stack": ("up", "down", "status", "doctor"),
+    "infra.cli.topics": ("topics", "topic", "lag"),
+    "infra.cli.lifecycle": ("lifecycle",),
     "infra.cli.keys": ("keys",),
     "infra.cli.envelope": ("envelope",),
     "infra.cli.gateway": ("gateway",),

@@ -6,11 +6,11 @@ Never takes the supervisor's word alone: what it calls ready is probed again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
+from infra.cli.table import render_table
 from infra.datadir import DataDir
 from infra.lag import lag_by_group, read_lag
 from infra.settings import Settings, load_settings
@@ -60,15 +60,13 @@ def render_overview(overview: Overview) -> str:
         lines.append(
             "  The supervisor is gone, what it ran is not: `sealstream up` takes over, `sealstream down` ends it."
         )
-    rows = [("COMPONENT", "PHASE", "VERSION", "HEALTH", "RESTARTS", "PID", "ADDRESS")]
-    rows += [
-        (it["name"], it["phase"], it["version"], it["health"], str(it["restarts"]), str(it["pid"] or ""), it["address"])
+    rows = [
+        (it["name"], it["phase"], it["version"], it["health"], it["restarts"], it["pid"] or "", it["address"])
         for it in overview["components"]
     ]
-    lines += ["", *_columns(rows)]
+    lines += ["", render_table(("COMPONENT", "PHASE", "VERSION", "HEALTH", "RESTARTS", "PID", "ADDRESS"), rows)]
     if overview["lag"]:
-        groups = [("GROUP", "LAG"), *((group, str(lag)) for group, lag in overview["lag"].items())]
-        lines += ["", *_columns(groups)]
+        lines += ["", render_table(("GROUP", "LAG"), overview["lag"].items())]
     return "\n".join(lines)
 
 
@@ -112,8 +110,3 @@ async def _knock(address: str) -> str:
     except (OSError, TimeoutError):
         return f"does not answer at {address}"
     return ""
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
