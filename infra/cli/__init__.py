@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.keys": ("keys",),
     "infra.cli.envelope": ("envelope",),
     "infra.cli.gateway": ("gateway",),
+    "infra.cli.streams": ("streams",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 

@@ -1,0 +1,157 @@
+"""Everything a worker is made of, put together: clients, processors, lanes, health, lifecycle.
+
+Decides nothing by itself, and is the only place where processors meet settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+
+from infra.health import HealthServer
+from infra.kafka import consumer, producer
+from infra.lifecycle import Reporter
+from infra.metrics import Kind, Metric, Metrics
+from infra.settings import Settings
+from schemas.errors import UnavailableError
+from schemas.opening import Opener
+from streams import nodes
+from streams.activity import ActivityProcessor
+from streams.body import Body
+from streams.delivery import Delivery
+from streams.gaps import GapProcessor
+from streams.keyring import load_opener
+from streams.lane import Lane
+from streams.mine import MINED_TOPICS, Miner
+from streams.ocr.pool import OcrPool
+from streams.past import KafkaPast
+from streams.readings import FaustReading, LaneReading
+from streams.warmup import WarmUp
+from streams.watchdog import keep_watch
+
+log = structlog.get_logger(__name__)
+
+MINE_GROUP = "mine"
+SESSION_MS = 10_000
+
+METRICS = (
+    Metric("streams_records_settled_total", Kind.GAUGE, "records whose results are durable", ("stage",)),
+    Metric("streams_results_delivered_total", Kind.GAUGE, "results delivered", ("stage",)),
+    Metric("streams_dead_letters_total", Kind.GAUGE, "records that could not be processed", ("stage",)),
+    Metric("streams_waiting", Kind.GAUGE, "records that wait for a dependency", ("stage",)),
+    Metric("streams_next_offset", Kind.GAUGE, "next offset of each partition of lane in hand", ("topic", "partition")),
+)
+
+
+class Assembly:
+    """A worker's parts. As an asynchronous context it has them connected, announced and watched over."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.settings = settings
+        self.name = name
+        self.prefix = settings.kafka.topic_prefix
+        self.opener: Opener = load_opener(settings)
+        self.started = asyncio.Event()
+        self.metrics = Metrics(METRICS)
+        self.bodies: dict[str, Body] = {}
+        self.tasks: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._stack = AsyncExitStack()
+
+    async def start(self, app: Any) -> None:
+        """Connect, announce, and be ready to work. Raises `UnavailableError` when Kafka is away."""
+        settings = self.settings
+        self.producer = await self._started(producer(settings, linger_ms=0))
+        self.delivery = Delivery(self.producer, self.prefix)
+        self._ends = await self._started(consumer(settings, None))
+        self._reporter = await self._stack.enter_async_context(Reporter(settings, self.name, self.producer))
+        pool = OcrPool(settings.streams.ocr_workers)
+        self._stack.push_async_callback(pool.close)
+        self._add_bodies(pool)
+        await self._add_mine(app)
+        await self._add_nodes()
+        await self._stack.enter_async_context(
+            HealthServer(settings.data, self.name, {"kafka": self._check_kafka}, self.metrics)
+        )
+        self.started.set()
+        await self._reporter.ready()
+        log.info("worker_ready", worker=self.name)
+
+    async def stop(self) -> None:
+        """Say good-bye and disconnect, in the reverse order."""
+        if self.started.is_set():
+            await self._reporter.draining()
+        await self._stack.aclose()
+
+    async def _started(self, client: Any) -> Any:
+        try:
+            await client.start()
+        except KafkaError as error:
+            await client.stop()
+            raise UnavailableError(f"Kafka at {self.settings.kafka.bootstrap} does not answer: {error}") from error
+        self._stack.push_async_callback(client.stop)
+        return client
+
+    def _add_bodies(self, pool: OcrPool) -> None:
+        past = KafkaPast(lambda: consumer(self.settings, None), self.prefix)
+        for processor in (
+            Miner(self.opener, pool, WarmUp(past)),
+            ActivityProcessor(self.opener),
+            GapProcessor(self.opener, self._reporter.node_id),
+        ):
+            self.bodies[processor.stage] = Body(processor, self.delivery)
+
+    async def _add_mine(self, app: Any) -> None:
+        client = await self._started(
+            consumer(
+                self.settings,
+                MINE_GROUP,
+                session_timeout_ms=SESSION_MS,
+                partition_assignment_strategy=(RangePartitionAssignor,),
+            )
+        )
+        self.lane = Lane("mine", MINED_TOPICS, client, self.bodies["mine"], prefix=self.prefix)
+        lane_reading = LaneReading(self.lane, self.delivery, lambda: self._ends, self.prefix)
+        others = {stage: body for stage, body in self.bodies.items() if stage != "mine"}
+        faust_reading = FaustReading(app, others, self.delivery, lambda: self._ends, self.prefix)
+        self.tasks["mine"] = self.lane.run
+        self.tasks["watch_mine"] = lambda: keep_watch(lane_reading)
+        self.tasks["watch_faust"] = lambda: keep_watch(faust_reading)
+        self.tasks["measure"] = self._measure
+
+    async def _add_nodes(self) -> None:
+        heartbeats = await self._started(
+            consumer(self.settings, nodes.GROUP, auto_offset_reset="latest", session_timeout_ms=SESSION_MS)
+        )
+        watcher = nodes.NodeWatcher(
+            heartbeats,
+            lambda: consumer(self.settings, None),
+            self.delivery,
+            reporter=self._reporter.node_id,
+            prefix=self.prefix,
+        )
+        self.tasks["nodes"] = watcher.run
+
+    async def _check_kafka(self) -> str:
+        try:
+            await self._ends.topics()
+        except KafkaError as error:
+            return f"Kafka does not answer: {type(error).__name__}"
+        return "waits for Kafka to take results" if self.delivery.waiting else ""
+
+    async def _measure(self) -> None:
+        """Copy the parts' own counters into the metrics."""
+        while True:
+            for stage, body in self.bodies.items():
+                self.metrics.gauge("streams_records_settled_total").labels(stage).set(body.settled)
+                self.metrics.gauge("streams_results_delivered_total").labels(stage).set(body.results)
+                self.metrics.gauge("streams_dead_letters_total").labels(stage).set(body.dead)
+                self.metrics.gauge("streams_waiting").labels(stage).set(body.waiting)
+            for place, offset in self.lane.offsets.items():
+                self.metrics.gauge("streams_next_offset").labels(place.topic, place.number).set(offset)
+            await asyncio.sleep(1.0)

@@ -1,0 +1,105 @@
+"""The body of a processor: process a record, deliver what came of it, and only then be done with it.
+
+Lets nothing escape but what the worker must crash of: what escapes a Faust body, or is cancelled there, is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from infra.lifecycle import wall_clock_ms
+from schemas.errors import MalformedError, RemoteError, UnavailableError
+from streams.backoff import Backoff
+from streams.delivery import Delivery
+from streams.incoming import Incoming
+from streams.outgoing import Outgoing, dead_letter, reason_of
+from streams.processor import PoisonError, Processor
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How patient a body is with one record."""
+
+    attempts: int = 3
+    """How often a record may end its reader, or fail in a way that nobody foresaw, before it is a dead letter."""
+    record_s: float = 300.0
+    """Longest that processing may take, once."""
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+class Body:
+    """Settles records of one processor. `waiting` counts those that wait for a dependency."""
+
+    def __init__(self, processor: Processor, delivery: Delivery, patience: Patience | None = None) -> None:
+        self.processor = processor
+        self._delivery = delivery
+        self._patience = patience or Patience()
+        self.settled = 0
+        self.dead = 0
+        self.waiting = 0
+        self.results = 0
+        self.settled_at = time.monotonic()
+
+    async def settle(self, record: Incoming) -> None:
+        """Return when what came of the record is durable, be it results or a dead letter."""
+        try:
+            results = await self._process(record)
+            try:
+                await self._delivery.deliver(results)
+            except MalformedError as error:
+                await self._delivery.deliver([await self._give_up(record, error)])
+        except BaseException:
+            await self.processor.forget(record)
+            raise
+        self.settled += 1
+        self.results += len(results)
+        self.settled_at = time.monotonic()
+
+    async def _process(self, record: Incoming) -> Sequence[Outgoing]:
+        away = failed = 0
+        while True:
+            try:
+                async with asyncio.timeout(self._patience.record_s):
+                    return await self.processor.process(record)
+            except RemoteError as error:
+                return [await self._give_up(record, error)]
+            except UnavailableError as error:
+                away += 1
+                log.warning("dependency_away", stage=self.processor.stage, attempt=away, error=str(error))
+                await self._wait(away)
+            except Exception as error:  # see the module: what escapes is lost
+                failed += 1
+                foreseen = isinstance(error, (PoisonError, TimeoutError))
+                log.warning(
+                    "record_failed", stage=self.processor.stage, topic=record.topic, partition=record.partition,
+                    offset=record.offset, attempt=failed, exc_info=not foreseen,
+                )  # fmt: skip
+                if failed >= self._patience.attempts:
+                    return [await self._give_up(record, error)]
+                await self.processor.forget(record)
+                await self._wait(failed)
+
+    async def _wait(self, attempt: int) -> None:
+        self.waiting += 1
+        try:
+            await self._patience.backoff.wait(attempt)
+        finally:
+            self.waiting -= 1
+
+    async def _give_up(self, record: Incoming, error: Exception) -> Outgoing:
+        await self.processor.forget(record)
+        self.dead += 1
+        reason = reason_of(error)
+        log.warning(
+            "record_dead", stage=self.processor.stage, topic=record.topic, partition=record.partition,
+            offset=record.offset, reason=reason,
+        )  # fmt: skip
+        detail = str(error) if isinstance(error, RemoteError) else type(error).__name__
+        return dead_letter(record, self.processor.stage, reason, detail, wall_clock_ms())

@@ -1,0 +1,81 @@
+"""Delivering records: idempotent producer, all in-sync replicas, and back only when they are durable.
+
+Never returns before every record's delivery was confirmed, and never drops one in silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol
+
+import structlog
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RequestTimedOutError,
+)
+
+from schemas.errors import LocalError, MalformedError
+from streams.backoff import Backoff
+from streams.outgoing import Outgoing
+
+log = structlog.get_logger(__name__)
+
+
+class Producer(Protocol):
+    """What is used of a Kafka producer. The second await is the one that knows."""
+
+    async def send(
+        self, topic: str, value: bytes | None = None, key: bytes | None = None, **others: Any
+    ) -> Awaitable[Any]:
+        """Queue a record; the result resolves when it is delivered."""
+        ...
+
+
+class Delivery:
+    """Sends processors' results to the topics with the deployment's `prefix`."""
+
+    def __init__(self, producer: Producer, prefix: str = "", backoff: Backoff | None = None) -> None:
+        self._producer = producer
+        self._prefix = prefix
+        self._backoff = backoff or Backoff()
+        self.delivered = 0
+        self.waiting = False
+
+    async def deliver(self, records: Sequence[Outgoing]) -> None:
+        """Return when all are in Kafka, however long the broker is away.
+
+        Raises `MalformedError` for one that no broker would take, `LocalError` when the producer is past use.
+        """
+        attempt = 0
+        while records:
+            results = await asyncio.gather(*(self._send(record) for record in records), return_exceptions=True)
+            failed = [(r, e) for r, e in zip(records, results, strict=True) if isinstance(e, BaseException)]
+            self.delivered += len(records) - len(failed)
+            for _, error in failed:
+                _raise_unless_passing(error)
+            records = [record for record, _ in failed]
+            self.waiting = bool(records)
+            if records:
+                attempt += 1
+                log.warning("delivery_waits", records=len(records), attempt=attempt, error=type(failed[0][1]).__name__)
+                await self._backoff.wait(attempt)
+
+    async def _send(self, record: Outgoing) -> None:
+        delivered = await self._producer.send(self._prefix + record.topic, value=record.value, key=record.key)
+        await delivered
+
+
+def _raise_unless_passing(error: BaseException) -> None:
+    if isinstance(error, MessageSizeTooLargeError):
+        raise MalformedError("a result is larger than its topic takes", "result_too_large") from None
+    if isinstance(error, (KafkaConnectionError, KafkaTimeoutError, RequestTimedOutError)):
+        return
+    if isinstance(error, KafkaError) and error.retriable:
+        return
+    if isinstance(error, KafkaError):
+        raise LocalError(f"the producer cannot go on: {type(error).__name__}") from error
+    raise error

@@ -1,0 +1,222 @@
+"""The miner on an in-memory broker: what it makes, and that nothing is lost, twice or out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+
+from schemas.kinds import StreamKind
+from streams.memory import MemoryBroker
+from tests.streams.recording import Recorder, frame, message, span, stranger, terminal
+from tests.streams.rig import CanvasPool, Worker, caught_up, dead_letters, documents, mined, texts, until
+
+
+@pytest.fixture
+async def broker():
+    return MemoryBroker(partitions=2)
+
+
+@pytest.fixture
+async def worker(broker):
+    worker = Worker(broker)
+    yield worker
+    await worker.stop()
+
+
+async def test_each_kind_of_stream_becomes_documents(broker, worker):
+    """A screen, a terminal, a message and a window each give a document with the agent, the person and the time."""
+    Recorder("a", StreamKind.SCREEN).push(broker, [frame("invoice overdue", key_frame=True)])
+    Recorder("a", StreamKind.KEYSTROKES).push(broker, [terminal("output", b"$ make test\r\n")])
+    Recorder("a", StreamKind.EMAIL).push(broker, [message("Lunch", "at noon?")])
+    Recorder("a", StreamKind.ACTIVITY).push(broker, [span("xterm", "notes.txt", at_us=1, for_us=2)])
+    await worker.start()
+    await mined(broker)
+    found = {document["kind"]: document for document in documents(broker).values()}
+    assert {kind: document["text"] for kind, document in found.items()} == {
+        "screen": "invoice\noverdue",
+        "terminal": "$ make test",
+        "email": "at noon?",
+        "window": "notes.txt",
+    }
+    assert {(d["user"], d["computer"]) for d in found.values()} == {("ada", "desk-7")}
+    assert found["email"]["title"] == "Lunch"
+    assert found["email"]["attachments"] == ["plan.pdf"]
+
+
+async def test_end_to_end_envelopes_are_left_alone(broker, worker):
+    """Nothing is made of an end-to-end envelope, not even a dead letter."""
+    Recorder("a", StreamKind.EMAIL, end_to_end=True, recipient=stranger()).push(broker, [message("s", "t")])
+    await worker.start()
+    await mined(broker)
+    assert not documents(broker)
+    assert not dead_letters(broker)
+
+
+async def test_a_poison_record_stops_nothing(broker, worker):
+    """Junk, another's envelope and one for a key that is not ours become dead letters; what follows is mined."""
+    recorder = Recorder("a", StreamKind.EMAIL)
+    recorder.append(broker, b"junk")
+    broker.append(
+        recorder.topic, recorder.record([message("1", "one")])[0], Recorder("b", StreamKind.EMAIL).key, partition=0
+    )
+    Recorder("a", StreamKind.EMAIL, recipient=stranger()).push(broker, [message("2", "two")])
+    recorder.push(broker, [message("3", "three")])
+    await worker.start()
+    await mined(broker)
+    assert sorted(letter["reason"] for letter in dead_letters(broker)) == ["does_not_open", "truncated", "wrong_key"]
+    assert [document["text"] for document in documents(broker).values()] == ["three"]
+    letter = dead_letters(broker)[0]
+    assert (letter["stage"], letter["topic"]) == ("mine", "envelopes.email")
+
+
+async def test_a_frame_that_kills_its_reader_is_given_up_after_three_tries(broker, worker):
+    """A record that ends the OCR process again and again becomes a dead letter; other agents' documents all come."""
+    bad, good = Recorder("bad", StreamKind.SCREEN), Recorder("good", StreamKind.SCREEN)
+    bad.push(broker, [frame("start", key_frame=True)])
+    good.push(broker, [frame("hello", key_frame=True)])
+    bad.push(broker, [frame("poison")])
+    good.push(broker, [frame("+world")])
+    await worker.start()
+    await mined(broker)
+    assert [letter["reason"] for letter in dead_letters(broker)] == ["poison"]
+    assert texts(broker)[str(good.agent)] == ["hello", "world"]
+
+
+async def test_an_agent_goes_on_after_its_poison(broker, worker):
+    """After a poison record, the agent's next key frame is mined again."""
+    recorder = Recorder("bad", StreamKind.SCREEN)
+    recorder.push(broker, [frame("start", key_frame=True)])
+    recorder.push(broker, [frame("poison")])
+    recorder.push(broker, [frame("+lost")])
+    recorder.push(broker, [frame("fresh start", key_frame=True)])
+    recorder.push(broker, [frame("+again")])
+    await worker.start()
+    await mined(broker)
+    assert texts(broker)[str(recorder.agent)][-1] == "again"
+    assert len(dead_letters(broker)) == 1
+
+
+async def test_parts_of_a_segment_are_joined(broker, worker):
+    """A message too large for one envelope comes out whole, under the identity of its first part."""
+    recorder = Recorder("a", StreamKind.EMAIL)
+    text = " ".join(str(number) for number in range(5000))
+    recorder.push(broker, [message("long", text)], max_part=2000)
+    await worker.start()
+    await mined(broker)
+    [document] = documents(broker).values()
+    assert document["text"] == text
+    assert document["sequence"] == 0
+
+
+async def test_an_envelope_pushed_twice_is_mined_once(broker, worker):
+    """What an agent pushes again after a lost acknowledgement changes nothing, even out of its turn."""
+    recorder = Recorder("a", StreamKind.SCREEN)
+    envelopes = [
+        recorder.record([frame("one", key_frame=True)])[0],
+        recorder.record([frame("+two")])[0],
+        recorder.record([frame("+three")])[0],
+    ]
+    for envelope in (*envelopes, *envelopes[1:]):
+        recorder.append(broker, envelope)
+    await worker.start()
+    await mined(broker)
+    assert texts(broker)[str(recorder.agent)] == ["one", "two", "three"]
+    assert len(broker.records("documents")) == 3
+
+
+async def test_a_slow_agent_holds_back_no_other(broker, worker):
+    """While one agent's frame is being read, another agent's records in the same partition are mined."""
+    slow = Recorder("slow", StreamKind.SCREEN)
+    slow.push(broker, [frame("slow", key_frame=True)])
+    worker.pool.gate.clear()
+    other = next(r for r in (Recorder(f"o{n}", StreamKind.EMAIL) for n in itertools.count()))
+    for number in range(20):
+        other.push(broker, [message(str(number), f"text {number}")])
+    await worker.start()
+    await until(lambda: len(documents(broker)) >= 20)
+    worker.pool.gate.set()
+    await mined(broker)
+    assert len(documents(broker)) == 21
+
+
+def _sessions(broker: MemoryBroker, agents: int = 6, segments: int = 12) -> list[Recorder]:
+    """Screens and terminals of some agents, over two epochs each."""
+    recorders = [
+        Recorder(f"agent-{n}", kind) for n in range(agents) for kind in (StreamKind.SCREEN, StreamKind.KEYSTROKES)
+    ]
+    for number in range(segments):
+        for recorder in recorders:
+            if number == segments // 2:
+                recorder.end_epoch()
+            at_ms = recorder.time_ms
+            if recorder.kind is StreamKind.SCREEN:
+                first = number in {0, segments // 2}
+                title = " ".join(f"w{n}" for n in range(number + 1)) if first else f"+w{number}"
+                recorder.push(broker, [frame(title, key_frame=first, at_ms=at_ms)])
+            else:
+                recorder.push(broker, [terminal("output", b"$ comm" if number % 2 else b"and\r\n", at_ms=at_ms)])
+    return recorders
+
+
+async def _expected(agents: int = 6, segments: int = 12) -> dict[str, list[str]]:
+    """What one worker that is never disturbed makes of the same recordings."""
+    broker = MemoryBroker(partitions=2)
+    _sessions(broker, agents, segments)
+    worker = Worker(broker)
+    await worker.start()
+    await mined(broker)
+    await worker.stop()
+    return texts(broker)
+
+
+async def test_a_killed_worker_loses_nothing():
+    """Killed in mid-record again and again, the group ends with the same documents as one that never was."""
+    broker = MemoryBroker(partitions=2)
+    _sessions(broker)
+    pool = CanvasPool()
+    for killed_after in (1, 5, 9, 17, 30):
+        worker = Worker(broker, pool=CanvasPool(), records=4)
+        await worker.start()
+        await until(lambda w=worker, n=killed_after: w.body.settled >= n or caught_up(broker))
+        await worker.kill()
+    last = Worker(broker, pool=pool)
+    await last.start()
+    await mined(broker)
+    await last.stop()
+    assert texts(broker) == await _expected()
+
+
+async def test_a_rebalance_under_load_changes_nothing():
+    """Workers that come and go while records flow leave the same documents, none lost, none different."""
+    broker = MemoryBroker(partitions=2)
+    _sessions(broker)
+    first, second, third = Worker(broker, records=3), Worker(broker, records=3), Worker(broker, records=3)
+    await first.start()
+    await asyncio.sleep(0.01)
+    await second.start()
+    await asyncio.sleep(0.01)
+    await third.start()
+    await first.stop()
+    await asyncio.sleep(0.01)
+    await second.stop()
+    await mined(broker)
+    await third.stop()
+    assert texts(broker) == await _expected()
+
+
+async def test_an_absent_broker_is_waited_for(broker, worker):
+    """While the broker takes nothing, records wait in place; when it is back, all documents come."""
+    recorder = Recorder("a", StreamKind.EMAIL)
+    for number in range(10):
+        recorder.push(broker, [message(str(number), f"text {number}")])
+    await worker.start()
+    await until(lambda: bool(documents(broker)))
+    broker.away = True
+    for _ in range(50):
+        await asyncio.sleep(0)
+    broker.away = False
+    await mined(broker)
+    assert len(documents(broker)) == 10
+    assert not dead_letters(broker)
