@@ -1,0 +1,93 @@
+"""A connection to Elasticsearch by the settings, and its errors in our words.
+
+Never asks for `GET /`: a cluster without it serves as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from elastic_transport import TlsError, TransportError
+from elasticsearch import ApiError, AsyncElasticsearch
+
+from schemas.errors import ConfigError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TIMEOUT_S = 60.0
+
+
+class ClusterSettings(Protocol):
+    """`infra.settings.ElasticsearchSettings`."""
+
+    @property
+    def url(self) -> str:
+        """Address."""
+
+    @property
+    def ca_file(self) -> Path | None:
+        """CA."""
+
+    @property
+    def username(self) -> str:
+        """User."""
+
+    @property
+    def password_file(self) -> Path | None:
+        """Its password."""
+
+
+def connect(settings: ClusterSettings, *, timeout_s: float = _TIMEOUT_S) -> AsyncElasticsearch:
+    """A client that does not retry by itself; raises `ConfigError` for files that cannot be read."""
+    options: dict[str, Any] = {}
+    if settings.password_file is not None:
+        try:
+            password = settings.password_file.read_text("utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"the password file {settings.password_file} cannot be read: {error.strerror}") from None
+        options["basic_auth"] = (settings.username, password)
+    if settings.ca_file is not None and settings.url.startswith("https"):
+        if not settings.ca_file.exists():
+            raise ConfigError(f"there is no CA file {settings.ca_file}")
+        options["ca_certs"] = str(settings.ca_file)
+    return AsyncElasticsearch(settings.url, request_timeout=timeout_s, max_retries=0, connections_per_node=4, **options)
+
+
+async def request(
+    client: AsyncElasticsearch,
+    method: str,
+    path: str,
+    *,
+    body: Mapping[str, Any] | bytes | None = None,
+    content_type: str = "application/json",
+) -> Any:
+    """The decoded answer; raises `elasticsearch.ApiError` for what the cluster refuses, else `UnavailableError`."""
+    headers = {"accept": "application/json"}
+    if body is not None:
+        headers["content-type"] = content_type
+    with transport_errors():
+        response = await client.perform_request(method, path, headers=headers, body=body)
+    return response.body
+
+
+@contextmanager
+def transport_errors() -> Iterator[None]:
+    """Turns the transport's errors into `UnavailableError`."""
+    try:
+        yield
+    except TlsError as error:
+        raise UnavailableError(f"Elasticsearch's certificate is not trusted: {error.message}") from error
+    except TransportError as error:
+        raise UnavailableError(f"Elasticsearch does not answer: {type(error).__name__}") from error
+
+
+def refusal(error: ApiError) -> str:
+    """What the cluster answered, in few words and without any content."""
+    body = error.body if isinstance(error.body, dict) else {}
+    cause = body.get("error", {})
+    kind = cause.get("type", "") if isinstance(cause, dict) else ""
+    return f"{error.status_code} {kind}".strip()

@@ -1,0 +1,83 @@
+"""Index template and documents: what Elasticsearch is told of a `Document` record, and under which name.
+
+Uses nothing that a cluster may lack: no language analyzers, no index lifecycle management, no ingest pipelines.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.records import Record
+
+KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
+FOLDED: dict[str, Any] = {"type": "keyword", "ignore_above": 1024, "normalizer": "lowercase"}
+TEXT: dict[str, Any] = {
+    "type": "text",
+    "analyzer": "standard",
+    "index_options": "offsets",
+    # `standard` takes invoice.pdf for one word; `parts` finds its two as well.
+    "fields": {"parts": {"type": "text", "analyzer": "simple", "index_options": "offsets"}},
+}
+UNINDEXED: dict[str, Any] = {"type": "object", "enabled": False}
+
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "@timestamp": {"type": "date"},
+    "until": {"type": "date"},
+    "agent_id": KEYWORD,
+    "epoch_id": {**KEYWORD, "doc_values": False},
+    "sequence": {"type": "long"},
+    "version": {"type": "long"},
+    "stream": KEYWORD,
+    "kind": KEYWORD,
+    "user": FOLDED,
+    "computer": FOLDED,
+    "application": FOLDED,
+    "title": TEXT,
+    "text": TEXT,
+    "lines": UNINDEXED,
+    "went": UNINDEXED,
+    "session": KEYWORD,
+    "sender": TEXT,
+    "recipients": TEXT,
+    "attachments": TEXT,
+    "tokens": {"type": "keyword", "doc_values": False},
+    "end_to_end": {"type": "boolean"},
+}
+
+
+def alias_name(prefix: str) -> str:
+    """What searches name: all months."""
+    return f"{prefix}-documents"
+
+
+def index_name(prefix: str, time_ms: int) -> str:
+    """The index of a document first seen at that time, such as ``sealstream-documents-2026.11``."""
+    return f"{prefix}-documents-{datetime.fromtimestamp(time_ms / 1000, UTC):%Y.%m}"
+
+
+def index_template(prefix: str, *, replicas: int | None = None) -> dict[str, Any]:
+    """The template that every month's index is made from. Without `replicas` the cluster follows its own size."""
+    copies = {"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}
+    return {
+        "index_patterns": [f"{alias_name(prefix)}-*"],
+        "priority": 500,
+        "template": {
+            "aliases": {alias_name(prefix): {}},
+            "settings": {"index": {"refresh_interval": "1s", "number_of_shards": 1, **copies}},
+            "mappings": {"dynamic": "strict", "properties": PROPERTIES},
+        },
+    }
+
+
+def to_source(document: Record) -> dict[str, Any]:
+    """A `Document` record as Elasticsearch keeps it: times as dates, its id left to `_id`."""
+    source = {name: document[name] for name in PROPERTIES if name in document}
+    source["@timestamp"] = iso_time(document["time_ms"])
+    source["until"] = iso_time(document["until_ms"])
+    return source
+
+
+def iso_time(time_ms: int) -> str:
+    """Milliseconds since the epoch as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

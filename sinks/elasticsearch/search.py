@@ -1,0 +1,200 @@
+"""Searching documents: from what a person types to hits with agent, stream, time and the words in their place.
+
+Never changes the store, and never returns more than it was asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from elasticsearch import ApiError, AsyncElasticsearch
+
+from schemas.errors import UnavailableError
+from sinks.elasticsearch.client import refusal, request
+from sinks.elasticsearch.mapping import alias_name, iso_time
+
+FIELDS = (
+    "text",
+    "text.parts",
+    "title^2",
+    "title.parts",
+    "sender",
+    "sender.parts",
+    "recipients",
+    "recipients.parts",
+    "attachments",
+    "attachments.parts",
+)
+HIGHLIGHTED = ("text", "title", "sender", "recipients", "attachments")
+MARK_START, MARK_END = "\ufdd0", "\ufdd1"
+"""Stand round the words found: code points that Unicode gives to no text (control characters would be trimmed)."""
+
+_WORDS = re.compile(r'"([^"]*)"|(\S+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to search for. `text` is words, all of which must be found, and phrases in double quotes."""
+
+    text: str
+    agents: Sequence[str] = ()
+    users: Sequence[str] = ()
+    computers: Sequence[str] = ()
+    streams: Sequence[str] = ()
+    applications: Sequence[str] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    fuzzy: bool = False
+    limit: int = 20
+    order: Literal["score", "newest", "oldest"] = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document that was found. `fragments` have `MARK_START` and `MARK_END` round the words."""
+
+    document_id: str
+    index: str
+    score: float | None
+    time: datetime
+    until: datetime
+    agent_id: str
+    user: str
+    computer: str
+    stream: str
+    kind: str
+    application: str
+    title: str
+    fragments: tuple[str, ...]
+    source: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The best hits, and how many there are in all (`at_least`: or more)."""
+
+    hits: tuple[Hit, ...]
+    total: int
+    at_least: bool
+    took_ms: int
+
+
+async def search(client: AsyncElasticsearch, prefix: str, question: Question) -> Answer:
+    """The answer; raises `UnavailableError` when the cluster does not give one."""
+    path = f"/{alias_name(prefix)}/_search?ignore_unavailable=true&allow_no_indices=true"
+    try:
+        body = await request(client, "POST", path, body=build_search(question))
+    except ApiError as error:
+        raise UnavailableError(f"Elasticsearch refuses the search: {refusal(error)}") from error
+    if body.get("timed_out") or body["_shards"]["failed"]:
+        raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
+    total = body["hits"]["total"]
+    hits = tuple(_hit(hit) for hit in body["hits"]["hits"])
+    return Answer(hits, total["value"], total["relation"] != "eq", body["took"])
+
+
+def build_search(question: Question) -> dict[str, Any]:
+    """The request's body."""
+    order: dict[str, list[Any]] = {
+        "score": ["_score", {"@timestamp": "desc"}],
+        "newest": [{"@timestamp": "desc"}],
+        "oldest": [{"@timestamp": "asc"}],
+    }
+    must = [
+        _clause(phrase or word, phrase=bool(phrase), fuzzy=question.fuzzy)
+        for phrase, word in _WORDS.findall(question.text)
+        if phrase or word.strip('"')
+    ]
+    return {
+        "size": question.limit,
+        "track_total_hits": 10_000,
+        "query": {"bool": {"must": must or [{"match_all": {}}], "filter": _filters(question)}},
+        "sort": order[question.order],
+        "track_scores": True,
+        "_source": {"excludes": ["lines", "went", "tokens"]},
+        "highlight": {
+            "pre_tags": [MARK_START],
+            "post_tags": [MARK_END],
+            "number_of_fragments": 3,
+            "fragment_size": 140,
+            "fields": {name: {"matched_fields": [name, f"{name}.parts"]} for name in HIGHLIGHTED},
+        },
+    }
+
+
+def _clause(text: str, *, phrase: bool, fuzzy: bool) -> dict[str, Any]:
+    if not phrase and text.endswith("*") and len(text) > 1:
+        return {"multi_match": {"query": text.rstrip("*"), "type": "phrase_prefix", "fields": list(FIELDS)}}
+    if phrase or not fuzzy:
+        # What the analyzer makes several words of, such as ann@example.org, must stand together.
+        return {"multi_match": {"query": text, "type": "phrase", "fields": list(FIELDS)}}
+    return {
+        "multi_match": {
+            "query": text,
+            "type": "best_fields",
+            "fields": list(FIELDS),
+            "operator": "and",
+            "fuzziness": "AUTO",
+            "prefix_length": 1,
+        }
+    }
+
+
+def _filters(question: Question) -> list[dict[str, Any]]:
+    filters: list[dict[str, Any]] = []
+    if question.agents:
+        filters.append(_any([_agent(agent) for agent in question.agents]))
+    named = (("user", question.users), ("computer", question.computers), ("application", question.applications))
+    for name, wanted in named:
+        if wanted:
+            filters.append(_any([{"wildcard": {name: {"value": one, "case_insensitive": True}}} for one in wanted]))
+    if question.streams:
+        filters.append(
+            _any([{"terms": {"stream": list(question.streams)}}, {"terms": {"kind": list(question.streams)}}])
+        )
+    # A document spans the time from when its text was first seen until it was last seen.
+    if question.since_ms is not None:
+        filters.append({"range": {"until": {"gte": iso_time(question.since_ms)}}})
+    if question.until_ms is not None:
+        filters.append({"range": {"@timestamp": {"lt": iso_time(question.until_ms)}}})
+    return filters
+
+
+def _agent(text: str) -> dict[str, Any]:
+    """An agent by its id, by the beginning of it, or by its computer's name."""
+    try:
+        return {"term": {"agent_id": str(UUID(text))}}
+    except ValueError:
+        return _any([{"prefix": {"agent_id": text.lower()}}, {"term": {"computer": text}}])
+
+
+def _any(clauses: list[dict[str, Any]]) -> dict[str, Any]:
+    return clauses[0] if len(clauses) == 1 else {"bool": {"should": clauses, "minimum_should_match": 1}}
+
+
+def _hit(hit: dict[str, Any]) -> Hit:
+    source = hit["_source"]
+    highlight = hit.get("highlight", {})
+    fragments = [fragment for name in HIGHLIGHTED if name != "title" for fragment in highlight.get(name, [])]
+    title = highlight.get("title", [source["title"]])[0]
+    return Hit(
+        document_id=hit["_id"],
+        index=hit["_index"],
+        score=hit["_score"],
+        time=datetime.fromisoformat(source["@timestamp"]),
+        until=datetime.fromisoformat(source["until"]),
+        agent_id=source["agent_id"],
+        user=source["user"],
+        computer=source["computer"],
+        stream=source["stream"],
+        kind=source["kind"],
+        application=source["application"],
+        title=title,
+        fragments=tuple(fragments) or (source["text"][:140],),
+        source=source,
+    )
