@@ -13,8 +13,6 @@ from infra.cli.exits import Exit, exit_code
 from infra.datadir import DataDir
 from schemas.errors import ConfigError
 
-_PORTS = ("usual", "auto")
-
 UP_HELP = """\
 Start the local stack and wait until all of it serves.
 
@@ -52,18 +50,19 @@ def register(app: typer.Typer) -> None:
 
 
 def start(
-    ports: Annotated[str, typer.Option(help="`usual` ports, or `auto`: free ones where those are taken.")] = "usual",
+    ports: Annotated[str, typer.Option(help="`usual`; `auto`: free ones where those are taken; `random`.")] = "usual",
     foreground: Annotated[bool, typer.Option("--foreground", help="Stay attached; Ctrl-C stops the stack.")] = False,
     backing: Annotated[bool, typer.Option("--backing", help="Only Kafka, Elasticsearch, PostgreSQL, Redis.")] = False,
 ) -> None:
     """Start the local stack and wait until all of it serves."""
     from infra.cli.progress import Progress
     from infra.stack.local import Choice, follow_start, run_stack, sees_running, start_detached
+    from infra.stack.ports import PortRule
 
-    if ports not in _PORTS:
-        raise ConfigError(f"--ports is one of {', '.join(_PORTS)}")
+    if ports not in list(PortRule):
+        raise ConfigError(f"--ports is one of {', '.join(PortRule)}")
     data, progress = DataDir.find(), Progress()
-    choice = Choice(free_ports=ports == "auto", backing_only=backing)
+    choice = Choice(PortRule(ports), backing_only=backing)
     if sees_running(data):
         print(f"The stack in {data.root} runs already: `sealstream status` shows it.")
         return

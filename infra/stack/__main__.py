@@ -8,7 +8,7 @@ import sys
 from infra.cli.exits import exit_code
 from infra.datadir import DataDir
 from infra.logging import configure_logging
-from infra.stack.local import parse_choice, run_stack
+from infra.stack.local import Choice, run_stack
 from infra.stack.state import StackState
 from schemas.errors import SealstreamError
 
@@ -21,7 +21,7 @@ def main() -> int:
     """Run until told to stop."""
     configure_logging("stack", json=True)
     try:
-        return asyncio.run(run_stack(DataDir.find(), parse_choice(sys.argv[1:]), _silent, exit_code))
+        return asyncio.run(run_stack(DataDir.find(), Choice.parse(sys.argv[1:]), _silent, exit_code))
     except SealstreamError as error:
         print(f"sealstream: {error}", file=sys.stderr)  # noqa: T201  # goes to the log file
         return exit_code(error)

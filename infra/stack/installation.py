@@ -16,7 +16,7 @@ from infra import kek, pki
 from infra.datadir import DataDir
 from infra.settings import Settings, load_settings, read_secret
 from infra.stack.elasticsearch import ADMIN_PASSWORD, CERTIFICATE
-from infra.stack.ports import USUAL, binding_fault, choose_port, choose_ports
+from infra.stack.ports import USUAL, PortRule, binding_fault, choose_port, choose_ports
 
 KEK_NAME = "server"
 
@@ -74,16 +74,15 @@ DEFAULT_POLICY = {
 _SECRETS = ("postgresql.password", "elasticsearch.password", ADMIN_PASSWORD, "kek.passphrase")
 
 
-def prepare_installation(data: DataDir, *, free_ports: bool, tell: Callable[[str], None]) -> Settings:
-    """Make what is missing and return the settings. With `free_ports` a port that is taken is replaced."""
+def prepare_installation(data: DataDir, *, ports: PortRule, tell: Callable[[str], None]) -> Settings:
+    """Make what is missing and return the settings. By the rule `auto` a port that is taken is replaced."""
     data.root.mkdir(parents=True, exist_ok=True)
     for directory in (data.keys, data.pki, data.secrets):
         directory.mkdir(exist_ok=True, mode=0o700)
     if not data.config.exists():
         tell(f"makes the installation in {data.root}")
-        ports = choose_ports() if free_ports else dict(USUAL)
-        pki.write_public(data.config, _TEMPLATE.format(**ports).encode())
-    elif free_ports:
+        pki.write_public(data.config, _TEMPLATE.format(**choose_ports(ports)).encode())
+    elif ports is not PortRule.USUAL:
         _replace_taken_ports(data, tell)
     settings = load_settings(data.config)
     for name in _SECRETS:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import structlog
 
 from infra.datadir import VARIABLE, DataDir
-from infra.settings import Settings
 from infra.stack import elasticsearch, kafka, postgresql, redis
 from infra.stack.account import check_reach, find_account
 from infra.stack.artifacts import cache_dir, fetch_artifacts
@@ -27,6 +26,7 @@ from infra.stack.child import Mark, carriers, end_processes, members
 from infra.stack.component import Component
 from infra.stack.installation import prepare_installation
 from infra.stack.java import find_java
+from infra.stack.ports import PortRule
 from infra.stack.preflight import choose_heaps, require, require_ports
 from infra.stack.processes import our_components
 from infra.stack.state import Phase, StackState, load_state, save_state
@@ -47,16 +47,21 @@ Follow = Callable[[StackState], None]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a stack is started: with free ports where the usual are taken; the backing stores alone."""
+    """How a stack is started: by which rule it gets its ports; whether with the backing stores alone."""
 
-    free_ports: bool = False
+    ports: PortRule = PortRule.USUAL
     backing_only: bool = False
 
     @property
     def arguments(self) -> list[str]:
         """The same, for the supervisor's command line."""
-        given = {"--free-ports": self.free_ports, "--backing-only": self.backing_only}
-        return [flag for flag, is_set in given.items() if is_set]
+        return [f"--ports={self.ports}", *(["--backing"] if self.backing_only else [])]
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> Choice:
+        """What `arguments` gave."""
+        rule = next((it.partition("=")[2] for it in arguments if it.startswith("--ports=")), PortRule.USUAL)
+        return cls(PortRule(rule), backing_only="--backing" in arguments)
 
 
 async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Callable[[SealstreamError], int]) -> int:
@@ -99,7 +104,7 @@ def _prepare(data: DataDir, choice: Choice, tell: Callable[[str], None]) -> list
     check_reach(cache_dir(), account)
     check_reach(data.root, account)
     artifacts = fetch_artifacts(java, tell)
-    settings = prepare_installation(data, free_ports=choice.free_ports, tell=tell)
+    settings = prepare_installation(data, ports=choice.ports, tell=tell)
     require_ports(settings, BACKING if choice.backing_only else BACKING | _LISTENERS)
     heaps = choose_heaps()
     backing = [
@@ -194,15 +199,3 @@ def _only_one(data: DataDir) -> Iterator[None]:
         except BlockingIOError:
             raise UnavailableError(f"a stack runs already in {data.root}: see `sealstream status`") from None
         yield
-
-
-def own_settings(data: DataDir) -> Settings:
-    """The settings of the data directory's installation; raises `ConfigError` where there is none."""
-    from infra.settings import load_settings
-
-    return load_settings(data.config)
-
-
-def parse_choice(arguments: Sequence[str]) -> Choice:
-    """What `Choice.arguments` wrote."""
-    return Choice(free_ports="--free-ports" in arguments, backing_only="--backing-only" in arguments)

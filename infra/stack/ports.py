@@ -10,6 +10,7 @@ import os
 import random
 import socket
 from collections.abc import Collection, Mapping
+from enum import StrEnum
 from pathlib import Path
 
 from schemas.errors import ConfigError, UnavailableError
@@ -25,6 +26,18 @@ USUAL: Mapping[str, int] = {
 }
 """What each listener is called here, and its port when nobody chooses another (R2)."""
 
+
+class PortRule(StrEnum):
+    """How a stack gets its ports when it is made; `auto` also replaces, at a later start, those taken since."""
+
+    USUAL = "usual"
+    """The usual ones; one that is taken is a fault."""
+    AUTO = "auto"
+    """The usual ones, and free ones where those are taken or for root alone."""
+    RANDOM = "random"
+    """Free ones, for stacks beside each other."""
+
+
 _FREE_RANGE = range(20_000, 32_000)
 """Below Linux's ephemeral ports, so that no outgoing connection takes one meanwhile."""
 
@@ -34,11 +47,12 @@ _AGENT_RANGE = range(10_000, 11_001, 2)
 _TRIES = 200
 
 
-def choose_ports(taken: Collection[int] = ()) -> dict[str, int]:
-    """Free ports for every listener, none of them in `taken`."""
-    chosen: dict[str, int] = {}
-    for name in USUAL:
-        chosen[name] = choose_port(name, {*taken, *chosen.values()})
+def choose_ports(rule: PortRule) -> dict[str, int]:
+    """A port for every listener."""
+    chosen = {} if rule is PortRule.RANDOM else dict(USUAL)
+    for name, port in USUAL.items():
+        if rule is PortRule.RANDOM or (rule is PortRule.AUTO and binding_fault(port)):
+            chosen[name] = choose_port(name, chosen.values())
     return chosen
 
 

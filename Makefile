@@ -1,0 +1,49 @@
+# What people and CI type. `make demo` is the tour; `make test` is quick, `make test-all` starts the real components.
+
+BIN := .venv/bin
+LOW := nice -n 5
+LINT := schemas infra agent gateway streams sinks tests bench
+
+.PHONY: demo setup test test-live test-all lint format bench requirements clean
+
+demo: ## the whole product on real input, in one data directory
+	@infra/bootstrap.sh --demo
+	@$(BIN)/sealstream demo
+
+setup: ## what the product needs on this machine, and nothing more
+	@infra/bootstrap.sh
+
+test: ## everything that needs no real component
+	@infra/bootstrap.sh
+	$(BIN)/pytest -q -m "not live"
+
+test-live: ## against real Kafka, Elasticsearch, PostgreSQL and Redis, which it starts and stops
+	@infra/bootstrap.sh --demo
+	$(BIN)/pytest -q -m live
+
+test-all: test test-live lint ## all of it
+
+lint: ## style, types, scripts
+	@infra/bootstrap.sh
+	$(BIN)/ruff check $(LINT)
+	$(BIN)/ruff format --check $(LINT)
+	$(BIN)/mypy
+	@if command -v shellcheck >/dev/null; then shellcheck infra/bootstrap.sh .ci/run; fi
+
+format: ## put the code into form
+	$(BIN)/ruff check --fix $(LINT)
+	$(BIN)/ruff format $(LINT)
+
+bench: ## each bench against its peer, one after the other
+	@infra/bootstrap.sh --demo
+	@set -e; for bench in bench/*.py; do \
+	    grep -q '__main__' "$$bench" || continue; \
+	    echo "== $$bench"; $(BIN)/python "$$bench"; \
+	done
+
+requirements: ## write requirements.txt anew from pyproject.toml (no registry's address comes into it)
+	UV_PYTHON_DOWNLOADS=never uv export --quiet --format requirements.txt --all-groups --no-emit-project --no-header \
+	    --output-file requirements.txt
+
+clean: ## what can be made again: the environment and caches; never a data directory
+	rm -rf .venv .sealstream .pytest_cache .mypy_cache .ruff_cache .hypothesis
