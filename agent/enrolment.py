@@ -79,7 +79,7 @@ async def _fetch_ca(token: EnrolmentToken, clock: Clock) -> x509.Certificate:
     unverified.verify_mode = ssl.CERT_NONE
     answer = await request(token.server, "GET", CA_PATH, unverified, clock=clock, timeout=TIMEOUT_S)
     if answer.status != 200:
-        raise UnavailableError(f"{token.server} answers {answer.status} when asked for its CA: is it a sealstream server?")
+        raise UnavailableError(f"{token.server} answers {answer.status} when asked for its CA: is it a gateway?")
     try:
         ca = x509.load_pem_x509_certificate(answer.body)
     except ValueError:

@@ -14,8 +14,10 @@ from agent.settings import RecorderSettings
 from agent.source import Emit, Source
 from agent.spool import Spool
 from agent.stream import Stream
+from schemas.errors import ConfigError
 from schemas.kinds import StreamKind
 from schemas.records import Record
+from schemas.topics import MAX_ENVELOPE_BYTES
 
 log = structlog.get_logger()
 
@@ -86,7 +88,7 @@ class Recorder:
 
     def limit_envelopes(self, max_envelope: int) -> None:
         """The server takes envelopes of at most so many bytes."""
-        self._max_envelope = max(max_envelope, SMALLEST_ENVELOPE)
+        self._max_envelope = min(max(max_envelope, SMALLEST_ENVELOPE), MAX_ENVELOPE_BYTES)
         for stream in self._streams.values():
             stream.max_envelope = self._max_envelope
 
@@ -94,6 +96,17 @@ class Recorder:
         """A new connection: whoever watches starts with it, so what comes next should be self-contained."""
         for kind in StreamKind:
             self._renew(kind)
+
+    def unsealable(self) -> dict[str, str]:
+        """Streams that the policy lists and whose keys are not there, with what is wrong."""
+        problems: dict[str, str] = {}
+        for kind in StreamKind:
+            if kind.label in self.policy.streams:
+                try:
+                    self._keyring.audience(kind, self.policy)
+                except ConfigError as error:
+                    problems[kind.label] = str(error)
+        return problems
 
     def sealed(self) -> dict[str, int]:
         """Segments sealed so far, by stream."""
@@ -118,6 +131,12 @@ class Recorder:
         stream.close_segment()
         await self._spool.flush()
         self._spool.settle([one.id for one in owed])
+
+    async def flush(self) -> None:
+        """Seal what is open, and wait until it is durable."""
+        for stream in self._streams.values():
+            stream.close_segment()
+        await self._spool.flush()
 
     async def close(self) -> None:
         """Seal all that is open, gaps last."""

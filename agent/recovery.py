@@ -22,6 +22,8 @@ from schemas.kinds import StreamKind
 LEDGER = "ledger"
 QUARANTINE = "quarantine"
 NO_LIMIT = 1 << 63
+NOBODY_KNOWS = frozenset({StreamKind.GAP.label})
+"""Stands for what was recorded when the ledger that would say so is damaged: the gap stream itself has the gap."""
 
 log = structlog.get_logger()
 
@@ -113,7 +115,8 @@ def recover(directory: Path, now_us: int) -> Recovered:
     paths = sorted(path for path in directory.glob(f"*{SUFFIX}") if path.stem.isdecimal())
     ledger = Ledger.from_bytes(raw) if raw else None
     if ledger is None:
-        ledger = Ledger(clean=raw is None and not paths)
+        fresh = raw is None and not paths
+        ledger = Ledger(clean=fresh, recording=frozenset() if fresh else NOBODY_KNOWS)
     survey = Survey(ledger.head)
     limits = [*(int(path.stem) for path in paths[1:]), NO_LIMIT]
     found = [
@@ -190,7 +193,7 @@ def _killed(ledger: Ledger, now_us: int) -> list[Gap]:
     """What a kill cost: of each stream that was being recorded, all since its last durable envelope."""
     marks = {mark.kind.label: mark for mark in ledger.marks.values()}
     gaps: list[Gap] = []
-    for label in sorted(ledger.recording) or [StreamKind.GAP.label]:
+    for label in sorted(ledger.recording):
         since, detail = ledger.since_us or None, "the agent did not end by itself"
         gap = Gap(label, GapReason.AGENT_KILLED, from_us=since, until_us=now_us, detail=detail)
         if mark := marks.get(label):

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.lifecycle": ("lifecycle",),
     "infra.cli.keys": ("keys",),
     "infra.cli.envelope": ("envelope",),
+    "infra.cli.agent": ("agent",),
     "infra.cli.gateway": ("gateway",),
     "infra.cli.streams": ("streams",),
 }

@@ -1,0 +1,72 @@
+"""The configuration cache (R4.7): the policy as last told, for a start without the server.
+
+Holds nothing secret, and its encryption keeps nobody out: the key stands below. It only discourages editing by hand;
+what protects the policy is the connection that it came by.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import structlog
+from cryptography.fernet import Fernet, InvalidToken
+
+from agent.files import write_whole
+from agent.policy import Policy
+from schemas.errors import MalformedError
+
+CACHE = "cache"
+
+log = structlog.get_logger()
+
+_OBFUSCATION = Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"sealstream configuration cache").digest()))
+
+
+class OlderPolicyError(MalformedError):
+    """The policy is older than the one that is known."""
+
+
+class PolicyCache:
+    """The newest policy of one agent, in memory and in the agent directory. `directory` `None`: in memory alone."""
+
+    def __init__(self, directory: Path | None, agent_id: str) -> None:
+        self._path = directory / CACHE if directory is not None else None
+        self._agent_id = agent_id
+        self.policy = self._load()
+
+    def accept(self, body: dict[str, Any]) -> Policy:
+        """The policy that the server told, kept from now on; raises `MalformedError`, and the one before stays."""
+        policy = Policy.from_json(body)
+        if policy.version < self.policy.version:
+            raise OlderPolicyError(f"version {policy.version} is older than {self.policy.version}", "older_policy")
+        if policy != self.policy:
+            self.policy = policy
+            self._save()
+        return policy
+
+    def _load(self) -> Policy:
+        """The cached policy, or the one that records nothing."""
+        try:
+            token = self._path.read_bytes() if self._path is not None else b""
+            body = json.loads(_OBFUSCATION.decrypt(token)) if token else {}
+            if not token or body["agent_id"] != self._agent_id:
+                return Policy()
+            return Policy.from_json(body["policy"])
+        except FileNotFoundError:
+            return Policy()
+        except (OSError, InvalidToken, ValueError, KeyError, TypeError, MalformedError) as error:
+            log.warning("cache_unusable", error=type(error).__name__)
+            return Policy()
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        body = {"agent_id": self._agent_id, "policy": self.policy.to_json()}
+        try:
+            write_whole(self._path, _OBFUSCATION.encrypt(json.dumps(body).encode()), mode=0o644)
+        except OSError as error:
+            log.warning("cache_not_written", reason=error.strerror)

@@ -1,0 +1,60 @@
+"""The notice: what is recorded here, for whom, and where it goes, in words for the person who is recorded.
+
+Never leaves out a stream, and never says less than the policy does.
+"""
+
+from __future__ import annotations
+
+from agent.policy import Policy
+from schemas.kinds import StreamKind
+
+DESCRIPTIONS: dict[StreamKind, str] = {
+    StreamKind.SCREEN: "your screen: pictures of what it shows, when it changes",
+    StreamKind.KEYSTROKES: "terminal sessions that are started for recording: what is typed and shown there "
+    "(what is typed while the terminal does not show it, such as a password, is not kept)",
+    StreamKind.EMAIL: "email in the watched mailboxes: headers and text, and the names of attachments",
+    StreamKind.ACTIVITY: "which application and window is in front, and when you are idle",
+    StreamKind.AUDIO: "sound",
+}
+
+
+def write_notice(policy: Policy, *, server: str, agent_id: str, user: str, computer: str, paused_here: bool) -> str:
+    """The notice as text of several lines."""
+    lines = ["This computer is being recorded.", ""]
+    recorded = [kind for kind in DESCRIPTIONS if kind.label in policy.streams]
+    if policy.paused or paused_here:
+        lines[0] = "This computer can be recorded. Recording is paused now."
+    elif not recorded:
+        lines[0] = "This computer can be recorded. Nothing is recorded now."
+    for kind in recorded:
+        lines += [f"  {kind.label:<11}{DESCRIPTIONS[kind]}", f"{'':13}{_readers(policy, kind)}"]
+    lines += [""] if recorded else []
+    if policy.exclude_applications or policy.exclude_titles:
+        lines += [
+            "Never recorded:",
+            *(f"  applications named {glob}" for glob in policy.exclude_applications),
+            *(f"  windows titled {glob}" for glob in policy.exclude_titles),
+            "",
+        ]
+    lines += [
+        f"For:        {policy.organisation or 'the organisation that runs the server below'}",
+        f"Purpose:    {policy.purpose or 'not stated: ask the organisation'}",
+        f"Questions:  {policy.contact or 'ask whoever set up this computer'}",
+        f"Goes to:    {server}, sealed before it leaves this computer",
+        f"Recorded:   {user} on {computer}, as agent {agent_id}",
+        f"Pause:      {_pause(policy)}",
+        f"Policy:     version {policy.version}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _readers(policy: Policy, kind: StreamKind) -> str:
+    if policy.seals_end_to_end(kind):
+        return "sealed end to end: the server cannot read it, only holders of your organisation's key can"
+    return "readable by the server, which makes it searchable for people with access"
+
+
+def _pause(policy: Policy) -> str:
+    if policy.pause_allowed:
+        return "`sealstream agent pause` stops recording until `sealstream agent resume`; the pause itself is noted"
+    return "not allowed by the policy"
