@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.stack": ("up", "down", "status", "doctor"),
     "infra.cli.topics": ("topics", "topic", "lag"),
     "infra.cli.lifecycle": ("lifecycle",),
+    "infra.cli.settings": ("settings",),
     "infra.cli.keys": ("keys",),
     "infra.cli.envelope": ("envelope",),
     "infra.cli.agent": ("agent",),
