@@ -27,6 +27,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.agent": ("agent",),
     "infra.cli.gateway": ("gateway",),
     "infra.cli.streams": ("streams",),
+    "infra.cli.demo": ("demo",),
+    "infra.cli.sinks": ("sinks",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 
