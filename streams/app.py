@@ -28,6 +28,11 @@ class StreamsApp(faust.App):  # type: ignore[misc]  # faust is not typed
 
     assembly: Assembly
 
+    async def on_first_start(self) -> None:
+        """Make the directory that Faust wants, though nothing of ours is kept there."""
+        self.conf.datadir.mkdir(parents=True, exist_ok=True)
+        await super().on_first_start()
+
     async def on_start(self) -> None:
         """Connect before the first processor runs."""
         await self.assembly.start(self)

@@ -30,5 +30,6 @@ def run_worker(settings: Settings, number: int = 1) -> NoReturn:
         override_logging=False,
         redirect_stdouts=False,
     )
+    worker.spinner = None  # it would write control characters into the log
     worker.execute_from_commandline()
     raise AssertionError("Faust's worker ends the process")

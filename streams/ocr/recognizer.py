@@ -1,0 +1,86 @@
+"""Tesseract in this process, reading one line at a time.
+
+Never runs more than one thread: the environment says so before the library is loaded.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_THREAD_LIMIT"] = "1"
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tesserocr
+from PIL import Image
+
+from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+_LINE_HEIGHT = 36
+_MARGIN = 6
+_MIN_SCALE = 0.25
+_MAX_WIDTH = 8192
+_VARIABLES = {
+    "invert_threshold": "0.0",
+    "tessedit_do_invert": "0",
+    "load_system_dawg": "1",
+    "user_defined_dpi": "96",
+}
+
+
+class Recognizer:
+    """Reads strips; holds Tesseract's model, about 30 MB, until it is closed."""
+
+    def __init__(self, language: str = "eng", tessdata: Path | None = None) -> None:
+        folder = tessdata or find_tessdata(language)
+        self._api = tesserocr.PyTessBaseAPI(
+            path=str(folder), lang=language, psm=tesserocr.PSM.RAW_LINE, oem=tesserocr.OEM.LSTM_ONLY,
+            variables=_VARIABLES,
+        )  # fmt: skip
+
+    def __enter__(self) -> Recognizer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the model."""
+        self._api.End()
+
+    def read(self, strip: NDArray[np.uint8]) -> str:
+        """The text of a strip (height x width, dark on white), without surrounding blanks."""
+        image = _enlarge(strip)
+        height, width = image.shape
+        self._api.SetImageBytes(image.tobytes(), width, height, 1, width)
+        text: str = self._api.GetUTF8Text()
+        return " ".join(text.split())
+
+
+def find_tessdata(language: str) -> Path:
+    """The folder of Tesseract's data; raises `ConfigError` that says what to install."""
+    wanted = f"{language}.traineddata"
+    folders = [Path(os.environ["TESSDATA_PREFIX"])] if "TESSDATA_PREFIX" in os.environ else []
+    folders += sorted(Path("/usr/share/tesseract-ocr").glob("*/tessdata"), reverse=True)
+    folders += [Path(name) for name in ("/usr/share/tessdata", "/usr/local/share/tessdata", "/opt/homebrew/share/tessdata")]
+    for folder in folders:
+        if (folder / wanted).is_file():
+            return folder
+    raise ConfigError(f"Tesseract's {wanted} was not found: install tesseract-ocr-{language}, or set TESSDATA_PREFIX")
+
+
+def _enlarge(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = strip.shape
+    scale = max(_MIN_SCALE, (_LINE_HEIGHT - 2) / height)
+    size = (min(_MAX_WIDTH, max(1, round(width * scale))), max(1, round(height * scale)))
+    grown = np.asarray(Image.fromarray(strip).resize(size, Image.Resampling.BICUBIC))
+    return np.pad(grown, ((1, 1), (_MARGIN, _MARGIN)), constant_values=255)

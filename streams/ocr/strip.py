@@ -1,0 +1,65 @@
+"""A line of text as pictures of it are compared and read: dark on white, whatever its colours were.
+
+Never depends on where the line stood or on what surrounds it.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schemas.rectangle import Rectangle
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Strip = "NDArray[np.uint8]"
+
+_PAD_X, _PAD_Y = 3, 2
+_LEAST_CONTRAST = 24
+_WEIGHTS = np.array([2, 5, 1], np.uint16)
+
+
+def cut_strip(pixels: NDArray[np.uint8], line: Rectangle) -> NDArray[np.uint8] | None:
+    """The line from a picture, height x width, black on white 255, or None when it cannot be text.
+
+    The background is that of each column where the rows above and below agree, so that a selected word or a
+    gradient does not hide letters; elsewhere it is the commonest colour of the line.
+    """
+    height, width = pixels.shape[:2]
+    top, bottom = max(0, line.y - _PAD_Y), min(height, line.bottom + _PAD_Y)
+    left, right = max(0, line.x - _PAD_X), min(width, line.right + _PAD_X)
+    cut = pixels[top:bottom, left:right]
+    above, below = cut[0], cut[-1]
+    common = _commonest(cut)
+    agreed = (above == below).all(axis=1)
+    background = np.where(agreed[:, None], above, common)
+    distance = np.maximum(cut, background) - np.minimum(cut, background)
+    ink = (distance.astype(np.uint16) @ _WEIGHTS) >> 3
+    ink = np.maximum(ink, distance.max(axis=2) >> 1)
+    peak = int(np.partition(ink.ravel(), -max(4, ink.size // 200))[-max(4, ink.size // 200)])
+    if peak < _LEAST_CONTRAST:
+        return None
+    scaled = np.minimum(ink.astype(np.uint32) * 255 // peak, 255).astype(np.uint8)
+    return None if _is_picture(scaled) else 255 - scaled
+
+
+def strip_key(strip: NDArray[np.uint8]) -> bytes:
+    """Equal for strips of equal pixels, and for no others."""
+    return blake2b(np.ascontiguousarray(strip), digest_size=16, key=strip.shape[0].to_bytes(2, "big")).digest()
+
+
+def _commonest(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    coarse = cut.astype(np.uint32) >> 3
+    codes = (coarse[:, :, 0] << 10) | (coarse[:, :, 1] << 5) | coarse[:, :, 2]
+    best = int(np.bincount(codes.ravel()).argmax())
+    where = np.flatnonzero(codes.ravel() == best)
+    return cut.reshape(-1, 3)[where[len(where) // 2]]
+
+
+def _is_picture(ink: NDArray[np.uint8]) -> bool:
+    """Whether most of it is neither paper nor letter, as in a scrap of a photograph."""
+    paper = np.count_nonzero(ink < 64)
+    return paper * 100 < ink.size * 35
