@@ -276,11 +276,11 @@ class Agent:
             await self.recorder.close()
         with contextlib.suppress(TimeoutError):
             await wait_at_most(self._clock, self._spool.flush(), LINGER_S)
-            if self.uplink.status.state == "connected":
+            if self.uplink.status.state != "offline":
                 await wait_at_most(self._clock, self._taken(), LINGER_S)
 
     async def _taken(self) -> None:
-        while self._spool.backlog().envelopes and self.uplink.status.state == "connected":
+        while self._spool.backlog().envelopes and self.uplink.status.state != "offline":
             await self._clock.sleep(0.05)
 
 

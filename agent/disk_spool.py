@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,8 +72,9 @@ class DiskSpool:
         self._ledger_stale = self._ledger_urgent = True
         self._ledger_at = self._committed_at = clock.monotonic()
         self._bell = Bell()
-        self._ledger.clean = False
+        self._ledger.clean, self._ledger.recording = False, frozenset()
         self._keeper = asyncio.create_task(self._keep(), name="spool")
+        self._keeper.add_done_callback(lambda _: self._bell.ring())
 
     def append(self, envelope: bytes, mark: Mark) -> None:
         """Take an envelope; it is durable soon after (`flush` waits for that), or owed as a gap."""
@@ -88,14 +90,14 @@ class DiskSpool:
 
     async def room(self) -> None:
         """Wait while more is being written than the disk keeps up with; a disk that refuses keeps nobody waiting."""
-        await self._bell.until(lambda: self._failing or self._pending_bytes <= ROOM_BYTES)
+        await self._until(lambda: self._failing or self._pending_bytes <= ROOM_BYTES)
 
     async def flush(self) -> None:
         """Wait until whatever was appended so far is durable, or owed as a gap."""
         wanted = self._appended
         self._hurried = True
         self._bell.ring()
-        await self._bell.until(lambda: self._landed >= wanted)
+        await self._until(lambda: self._landed >= wanted)
 
     def take(self, max_bytes: int) -> list[Lent]:
         """The next durable envelopes, at most `max_bytes` of them; lent until they are released."""
@@ -109,7 +111,7 @@ class DiskSpool:
 
     async def more(self) -> None:
         """Wait until `take` may give something that it did not give before."""
-        await self._bell.until(lambda: self._shelf.readable and not self._damaged)
+        await self._until(lambda: self._shelf.readable and not self._damaged)
 
     def rewind(self) -> None:
         """Offer again what was lent and not released: the connection was lost."""
@@ -147,7 +149,7 @@ class DiskSpool:
 
     async def gap_owed(self) -> None:
         """Wait until there is a gap to tell."""
-        await self._bell.until(lambda: bool(self._ledger.owed))
+        await self._until(lambda: bool(self._ledger.owed))
 
     def settle(self, ids: list[int]) -> None:
         """These gaps stand in durable envelopes now."""
@@ -179,6 +181,12 @@ class DiskSpool:
         await self._keep_ledger()
         self._shelf.close()
         os.close(self._lock)
+
+    async def _until(self, fact: Callable[[], bool]) -> None:
+        """Wait for `fact`; raises what ended the keeper, if it died: nobody may wait for a dead one."""
+        await self._bell.until(lambda: fact() or self._keeper.done())
+        if not fact():
+            self._keeper.result()
 
     def _owe_all(self, gaps: list[Gap]) -> None:
         for gap in gaps:
