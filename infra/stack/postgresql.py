@@ -125,9 +125,10 @@ async def _make_database(root_dsn: str, database: str) -> None:
 
 
 async def _migrate(settings: Settings) -> None:
-    try:
-        from infra.migrate import migrate
-    except ImportError:
-        return
+    from infra.migrate import migrate
 
-    await migrate(settings)
+    connection = await asyncpg.connect(postgresql_dsn(settings), timeout=5)
+    try:
+        await migrate(connection)
+    finally:
+        await connection.close()
