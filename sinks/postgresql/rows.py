@@ -1,0 +1,149 @@
+"""Records as rows: one function a topic, from a `SinkRecord` to the tuple of its table.
+
+Pure; raises `MalformedError` for whatever PostgreSQL could not take, so that a batch does not fail by one row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from schemas.errors import MalformedError
+from schemas.records import Record, decode_record
+from schemas.topics import ACTIVITY, ALERTS, AUDIT
+from sinks.envelopes import MAX_TIME_MS, Peeker
+from sinks.sink import SinkRecord
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that rows are only ever added to; `key` says which are the same."""
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+_BY_OFFSET = ("kafka_partition", "kafka_offset")
+_BY_SEGMENT = ("agent_id", "epoch_id", "sequence")
+
+ENVELOPE = Table(
+    "envelope",
+    (*_BY_SEGMENT, "stream", "captured_at", "received_at", "bytes", "end_to_end", *_BY_OFFSET),
+    _BY_SEGMENT,
+)
+ACTIVITY_SPAN = Table(
+    "activity_span",
+    (*_BY_SEGMENT, "ordinal", "user_name", "computer", "application", "hour", "active_ms", "idle_ms", "switches"),
+    (*_BY_SEGMENT, "ordinal"),
+)
+ALERT = Table("alert", (*_BY_OFFSET, "raised_at", "rule", "agent_id", "document_id", "detail"), _BY_OFFSET)
+AUDIT_ENTRY = Table(
+    "audit_entry",
+    (*_BY_OFFSET, "happened_at", "actor", "action", "target", "purpose", "outcome", "detail"),
+    _BY_OFFSET,
+)
+
+
+def timestamp(time_ms: int) -> datetime:
+    """Milliseconds since the epoch as PostgreSQL takes them."""
+    if not 0 <= time_ms <= MAX_TIME_MS:
+        raise MalformedError("a time before 1970 or beyond the year 9999", "bad_time")
+    return datetime.fromtimestamp(time_ms / 1000, UTC)
+
+
+def text(value: str) -> str:
+    """`value` without what PostgreSQL's text cannot hold."""
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def uuid(value: str) -> UUID:
+    """An agent's id."""
+    try:
+        return UUID(value)
+    except ValueError:
+        raise MalformedError("an agent id is not a UUID", "bad_id") from None
+
+
+def detail(values: dict[str, str]) -> str:
+    """A map of texts as JSON."""
+    return json.dumps({text(name): text(value) for name, value in values.items()})
+
+
+def envelope_row(record: SinkRecord, peeker: Peeker) -> Row:
+    """A row of `envelope`."""
+    peek = peeker.peek(record.value)
+    return (
+        UUID(bytes=peek.epoch.agent_id),
+        peek.epoch.epoch_id,
+        peek.record.sequence,
+        peek.record.kind.label,
+        timestamp(peek.record.capture_ms),
+        timestamp(record.timestamp_ms),
+        len(record.value),
+        peek.epoch.end_to_end,
+        record.partition,
+        record.offset,
+    )
+
+
+def _activity_row(_record: SinkRecord, span: Record) -> Row:
+    try:
+        epoch_id = bytes.fromhex(span["epoch_id"])
+    except ValueError:
+        raise MalformedError("an epoch id is not hex", "bad_id") from None
+    return (
+        uuid(span["agent_id"]),
+        epoch_id,
+        span["sequence"],
+        span["ordinal"],
+        text(span["user"]),
+        text(span["computer"]),
+        text(span["application"]),
+        timestamp(span["hour_ms"]),
+        span["active_ms"],
+        span["idle_ms"],
+        span["switches"],
+    )
+
+
+def _alert_row(record: SinkRecord, alert: Record) -> Row:
+    return (
+        record.partition,
+        record.offset,
+        timestamp(alert["time_ms"]),
+        text(alert["rule"]),
+        uuid(alert["agent_id"]),
+        text(alert["document_id"]),
+        detail(alert["detail"]),
+    )
+
+
+def _audit_row(record: SinkRecord, entry: Record) -> Row:
+    return (
+        record.partition,
+        record.offset,
+        timestamp(entry["time_ms"]),
+        *(text(entry[name]) for name in ("actor", "action", "target", "purpose", "outcome")),
+        detail(entry["detail"]),
+    )
+
+
+AVRO_ROWS: dict[str, tuple[Table, str, Callable[[SinkRecord, Record], Row]]] = {
+    ACTIVITY.name: (ACTIVITY_SPAN, "activity_span", _activity_row),
+    ALERTS.name: (ALERT, "alert", _alert_row),
+    AUDIT.name: (AUDIT_ENTRY, "audit_entry", _audit_row),
+}
+"""Topic to its table, its schema and its row."""
+
+
+def avro_row(record: SinkRecord) -> tuple[Table, Row]:
+    """Table and row of a record of one of the topics in `AVRO_ROWS`."""
+    table, subject, build = AVRO_ROWS[record.topic]
+    return table, build(record, decode_record(record.value, subject))
