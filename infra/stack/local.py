@@ -122,16 +122,15 @@ async def end_orphans(data: DataDir, state: StackState | None, tell: Callable[[s
     They are known by their marks: a pid that was given to somebody else since is left alone.
     """
     noted = [it.mark for it in state.components.values() if it.mark is not None] if state else []
-    left = {found for mark in noted for found in members(mark, data.root)} | set(carriers(data.root))
-    if left:
+    database = state.components.get(postgresql.NAME) if state else None
+    ended = 0
+    while left := {found for mark in noted for found in members(mark, data.root)} | set(carriers(data.root)):
         tell(f"ends {len(left)} processes that an earlier stack left behind")
-        # PostgreSQL is noted by its mark; as a "smart" shutdown would wait for clients, it is interrupted.
-        database = state.components.get(postgresql.NAME) if state else None
-        head = database.mark if database else None
-        if head in left:
-            await end_processes([head], signal.SIGINT, _ORPHANS_WITHIN_S)
-        await end_processes(sorted(left - {head}, key=lambda it: it.pid), signal.SIGTERM, _ORPHANS_WITHIN_S)
-    return len(left)
+        if database and database.mark in left:  # asked by SIGTERM it would wait for its clients to go
+            await end_processes([database.mark], postgresql.STOP, _ORPHANS_WITHIN_S)
+        await end_processes(sorted(left, key=lambda it: it.pid), signal.SIGTERM, _ORPHANS_WITHIN_S)
+        ended += len(left)
+    return ended
 
 
 def start_detached(data: DataDir, choice: Choice) -> subprocess.Popen[bytes]:

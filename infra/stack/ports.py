@@ -5,11 +5,12 @@ Never takes a port that somebody listens on; says who does.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -93,16 +94,19 @@ def who_listens(port: int) -> str:
     """The program that listens on a TCP port, as well as this account may know it."""
     inodes = _listening_inodes(port)
     for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
+        if not entry.name.isdecimal() or not inodes & set(_open_files(Path(entry.path, "fd"))):
             continue
-        try:
-            links = [str(link.readlink()) for link in Path(entry.path, "fd").iterdir()]
-            program = Path(entry.path, "comm").read_text().strip()
-        except OSError:
-            continue
-        if any(link in inodes for link in links):
-            return f"{program} (pid {entry.name})"
+        with contextlib.suppress(OSError):
+            return f"{Path(entry.path, 'comm').read_text().strip()} (pid {entry.name})"
     return "a program of another account"
+
+
+def _open_files(folder: Path) -> Iterator[str]:
+    """What a process has open, as far as we may know it; descriptors come and go while we look."""
+    with contextlib.suppress(OSError):
+        for link in folder.iterdir():
+            with contextlib.suppress(OSError):
+                yield str(link.readlink())
 
 
 def _listening_inodes(port: int) -> set[str]:

@@ -19,6 +19,8 @@ from infra.stack.component import Component, NotReadyError
 from schemas.errors import UnavailableError
 
 NAME = "postgresql"
+STOP = signal.SIGINT
+"""Its "fast" shutdown: SIGTERM would wait for every client to go."""
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _OLDEST = 15
@@ -78,7 +80,7 @@ def postgresql_component(settings: Settings, account: Account | None) -> Compone
         prepare=prepare,
         probe=probe,
         finish=finish,
-        stop_signal=signal.SIGINT,  # its "fast" shutdown: SIGTERM would wait for every client to go
+        stop_signal=STOP,
     )
 
 
