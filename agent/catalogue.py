@@ -11,28 +11,32 @@ from pathlib import Path
 from agent.settings import SourceSettings
 from agent.source import Source
 
+SEEN = "email.seen"
+"""Which messages were told already."""
 
-def _screen(settings: SourceSettings) -> Source:
+
+def _screen(settings: SourceSettings, _: Path) -> Source:
     from agent.sources.desktop import open_desktop
     from agent.sources.screen import ScreenSource
 
     return ScreenSource(lambda: open_desktop(settings.display or None))
 
 
-def _activity(settings: SourceSettings) -> Source:
+def _activity(settings: SourceSettings, _: Path) -> Source:
     from agent.sources.activity import ActivitySource
     from agent.sources.desktop import open_desktop
 
     return ActivitySource(lambda: open_desktop(settings.display or None))
 
 
-def _email(settings: SourceSettings) -> Source:
+def _email(settings: SourceSettings, directory: Path) -> Source:
     from agent.sources.email import EmailSource
 
-    return EmailSource([Path(maildir).expanduser() for maildir in settings.maildirs])
+    maildirs = [Path(maildir).expanduser() for maildir in settings.maildirs]
+    return EmailSource(maildirs, directory / SEEN)
 
 
-CATALOGUE: dict[str, Callable[[SourceSettings], Source]] = {
+CATALOGUE: dict[str, Callable[[SourceSettings, Path], Source]] = {
     "screen": _screen,
     "activity": _activity,
     "email": _email,
@@ -40,7 +44,7 @@ CATALOGUE: dict[str, Callable[[SourceSettings], Source]] = {
 """Name, as `sources.run` lists it, to what makes the source."""
 
 
-def make_sources(settings: SourceSettings) -> list[Source]:
-    """The sources that the settings ask for; email only where there is a mailbox to watch."""
+def make_sources(settings: SourceSettings, directory: Path) -> list[Source]:
+    """The sources that the settings ask for, which may keep files in `directory`; email where there is a mailbox."""
     wanted = [name for name in settings.run if name != "email" or settings.maildirs]
-    return [CATALOGUE[name](settings) for name in wanted]
+    return [CATALOGUE[name](settings, directory) for name in wanted]

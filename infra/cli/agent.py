@@ -13,8 +13,6 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from infra.cli.exits import Exit
-
 T = TypeVar("T")
 
 Directory = Annotated[
@@ -99,7 +97,7 @@ async def _run_agent(directory: Path) -> None:
     from agent.installation import open_installation
 
     parts = await open_installation(directory, SystemClock())
-    agent = Agent(parts, make_sources(parts.settings.sources))
+    agent = Agent(parts, make_sources(parts.settings.sources, directory))
     print(agent.notice(), flush=True)
     await agent.run(until=_signalled())
 
@@ -191,5 +189,3 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     return uvloop.run(work)  # type: ignore[no-any-return]
 
-
-__all__ = ["Exit", "register"]
