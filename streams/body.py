@@ -5,7 +5,6 @@ Lets nothing escape but what the worker must crash of: what escapes a Faust body
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,8 +28,6 @@ class Patience:
 
     attempts: int = 3
     """How often a record may end its reader, or fail in a way that nobody foresaw, before it is a dead letter."""
-    record_s: float = 300.0
-    """Longest that processing may take, once."""
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -66,8 +63,7 @@ class Body:
         away = failed = 0
         while True:
             try:
-                async with asyncio.timeout(self._patience.record_s):
-                    return await self.processor.process(record)
+                return await self.processor.process(record)
             except RemoteError as error:
                 return [await self._give_up(record, error)]
             except UnavailableError as error:
@@ -76,7 +72,7 @@ class Body:
                 await self._wait(away)
             except Exception as error:  # see the module: what escapes is lost
                 failed += 1
-                foreseen = isinstance(error, (PoisonError, TimeoutError))
+                foreseen = isinstance(error, PoisonError)
                 log.warning(
                     "record_failed", stage=self.processor.stage, topic=record.topic, partition=record.partition,
                     offset=record.offset, attempt=failed, exc_info=not foreseen,

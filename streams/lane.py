@@ -55,9 +55,9 @@ class Consumer(Protocol):
 class Limits:
     """How much a lane holds, and how often it looks."""
 
-    records: int = 256
+    records: int = 128
     """Records of one partition under way."""
-    bytes: int = 16 * 1024 * 1024
+    bytes: int = 8 * 1024 * 1024
     """Bytes of one partition under way."""
     poll_ms: int = 100
     commit_s: float = 0.5

@@ -20,7 +20,7 @@ from schemas.topics import envelope_topic
 from streams.incoming import Incoming, Partition
 from streams.outgoing import Outgoing, document
 from streams.processor import PoisonError
-from streams.screens import ScreenPool
+from streams.screens import ScreenPool, StateLostError
 from streams.segment import Segment
 from streams.strand import Strand, begins_at
 from streams.warmup import WarmUp
@@ -94,7 +94,22 @@ class Miner:
         if whole is None:
             return []
         segment = await decode(whole, record)
-        return [document(one) for one in await strand.miner.read(segment)]
+        try:
+            return [document(one) for one in await strand.miner.read(segment)]
+        except StateLostError:
+            await self.forget(record)
+            raise
+
+    async def show(self, record: Incoming) -> None:
+        """Take an envelope that was mined already, for what it leaves behind. Raises `RemoteError`."""
+        seen = self._peeker.peek(record.value)
+        check_place(record, seen)
+        if seen.epoch.end_to_end:
+            return
+        strand = await self._strand(record, seen)
+        whole = None if strand.is_repeated(seen) else strand.take(self._opener.open(record.value))
+        if whole is not None:
+            await self._show(strand, [await decode(whole, record)])
 
     async def forget(self, record: Incoming) -> None:
         """Drop the stream's strand if this record is what changed it last."""

@@ -9,10 +9,17 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, Protocol
 
+from schemas.errors import UnavailableError
 from schemas.records import Record
+from streams.ocr.pool import ReaderDied, StateMissing
+from streams.processor import PoisonError
 from streams.segment import Segment
 
 _generation = count(1)
+
+
+class StateLostError(UnavailableError):
+    """What came before has to be shown again: the process that held it is gone, through no fault of this record."""
 
 
 class ScreenText(Protocol):
@@ -52,19 +59,28 @@ class ScreenMiner:
         """Take a segment that was mined already, for what it leaves on the screens."""
         frames = self._known(segment.events)
         if frames:
-            await self._pool.read(self._name, frames, emit=False)
+            await self._ask(frames, emit=False)
 
     async def read(self, segment: Segment) -> list[Record]:
         """The documents of a segment."""
         frames = self._known(segment.events)
         if not frames:
             return []
-        texts = await self._pool.read(self._name, frames)
+        texts = await self._ask(frames, emit=True)
         documents = (
             _document(segment, display, [(f, t) for f, t in zip(frames, texts, strict=True) if f["display"] == display])
             for display in sorted({frame["display"] for frame in frames})
         )
         return [document for document in documents if document is not None]
+
+    async def _ask(self, frames: list[Record], *, emit: bool) -> Sequence[ScreenText]:
+        """The pool's answer; a reader that died of these frames is told apart from one that died of others."""
+        try:
+            return await self._pool.read(self._name, frames, emit=emit)
+        except ReaderDied as error:
+            raise PoisonError(str(error)) from error
+        except StateMissing as error:
+            raise StateLostError("the screens before this are not known (any more)") from error
 
     def _known(self, frames: Sequence[Record]) -> list[Record]:
         """The frames from the first key frame of their display on; what stands before one cannot be drawn."""

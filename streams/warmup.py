@@ -5,7 +5,7 @@ Never makes documents: with it, results are the same as if the worker had never 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import structlog
 
@@ -67,19 +67,23 @@ class _Trail:
 class WarmUp:
     """Trails of all keys of the partitions that a worker begins; one key's trail again when its miner was lost."""
 
-    def __init__(self, past: Past, max_bytes: int = MAX_KEPT_BYTES) -> None:
+    def __init__(self, past: Past, max_bytes: int = MAX_KEPT_BYTES, *, agents: Collection[str] = frozenset()) -> None:
         self._past = past
+        self._few_keys = bool(agents)
         self._peeker = Peeker()
         self._room = max_bytes
         self._trails: dict[Partition, dict[bytes, _Trail | None]] = {}
         self._met: dict[Partition, set[bytes]] = {}
 
     async def begin(self, place: Partition, next_offset: int) -> None:
-        """Read back from `next_offset`, for all keys at once. Raises `UnavailableError`."""
+        """Read back from `next_offset`, for all keys at once. Raises `UnavailableError`.
+
+        Where only some `agents` are to be mined, each one's trail is read when it is needed.
+        """
         self.end(place)
         trails = self._trails[place] = {}
         self._met[place] = set()
-        if next_offset == 0:
+        if next_offset == 0 or self._few_keys:
             return
         time_ms = await self._time_before(place, next_offset)
         start = None if time_ms is None else await self._past.offset_at(place, time_ms - REACH_MS)

@@ -19,7 +19,7 @@ from streams.incoming import Partition
 
 log = structlog.get_logger(__name__)
 
-STALLED_S = 300.0
+STALLED_S = 900.0
 LOOK_S = 10.0
 
 

@@ -27,8 +27,11 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.agent": ("agent",),
     "infra.cli.gateway": ("gateway",),
     "infra.cli.streams": ("streams",),
+    "infra.cli.replay": ("replay",),
     "infra.cli.demo": ("demo",),
     "infra.cli.sinks": ("sinks",),
+    "infra.cli.search": ("search",),
+    "infra.cli.archive": ("archive",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 

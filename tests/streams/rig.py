@@ -15,8 +15,8 @@ from streams.delivery import Delivery
 from streams.lane import Lane, Limits
 from streams.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from streams.mine import MINED_TOPICS, Miner
+from streams.ocr.pool import ReaderDied, StateMissing
 from streams.past import KafkaPast
-from streams.processor import PoisonError
 from streams.warmup import WarmUp
 from tests.streams.recording import server_identity
 
@@ -46,10 +46,10 @@ class CanvasPool:
             at = agent, frame["display"]
             if frame["title"] == "poison":
                 self.canvases.clear()
-                raise PoisonError
+                raise ReaderDied
             before = self.canvases.get(at)
             if before is None and not frame["key_frame"]:
-                raise PoisonError
+                raise StateMissing
             words = list(before or [])
             if frame["key_frame"]:
                 words = frame["title"].split()
