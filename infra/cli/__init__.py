@@ -6,6 +6,7 @@ Never imports a command's module before it is needed: `sealstream --help` must a
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; our own errors become one clear line."""
+    logging.root.addHandler(logging.NullHandler())  # libraries keep quiet, until a process configures its logging
     try:
         rest = take_data_option(arguments)
         build_app(modules_for(rest))(args=rest, prog_name="sealstream")

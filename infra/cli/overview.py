@@ -43,9 +43,10 @@ async def build_overview(data: DataDir) -> Overview:
         overview["lag"] = lag_by_group(await read_lag(settings))
     except SealstreamError as error:
         overview["fault"] = str(error)
-    overview["healthy"] = (
-        state.supervised and state.phase is Phase.READY and all(it["healthy"] for it in overview["components"])
-    )
+    all_healthy = all(it["healthy"] for it in overview["components"])
+    overview["healthy"] = state.supervised and state.phase is Phase.READY and all_healthy
+    if state.supervised and state.phase is Phase.READY and not all_healthy:
+        overview["phase"] = "degraded"
     return overview
 
 

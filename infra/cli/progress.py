@@ -13,6 +13,8 @@ from infra.stack.state import ComponentState, Phase, StackState
 
 _QUIET_S = 4.0
 """A component's waiting is told once it has lasted so long."""
+_REMIND_S = 15.0
+"""A wait that goes on is told again after so long."""
 
 
 class Progress:
@@ -42,7 +44,8 @@ class Progress:
         now = time.monotonic()
         phase, detail = self._seen.get(component.name, (Phase.WAITING, ""))
         waited_s = now - self._changed_at.get(component.name, self._began)
-        if phase is not component.phase or (detail != component.detail and waited_s > _QUIET_S):
+        still = component.phase is Phase.STARTING and waited_s > _REMIND_S
+        if still or phase is not component.phase or (detail != component.detail and waited_s > _QUIET_S):
             self._tell(component, now)
 
     def _tell(self, component: ComponentState, now: float) -> None:

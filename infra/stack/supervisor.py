@@ -86,9 +86,9 @@ class Supervisor:
 
     async def _keep(self, component: Component) -> None:
         """One component's life: start, serve, end, back off, start again."""
-        await self._wait_for_needs(component)
         failures = 0
         while True:
+            await self._wait_for_needs(component)
             began = time.monotonic()
             try:
                 await self._start(component)
