@@ -67,8 +67,10 @@ class Health:
             self._budget.open(_DISK)
 
     def _note(self, component: str, fault: str) -> None:
-        if bool(fault) != bool(self.faults[component]):
-            log.warning("component_short" if fault else "component_well", what=component, fault=fault)
+        if fault and not self.faults[component]:
+            log.warning("component_short", what=component, fault=fault)
+        elif self.faults[component] and not fault:
+            log.info("component_well", what=component)
         self.faults[component] = fault
 
     def _check_disk(self) -> str:

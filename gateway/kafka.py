@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +121,7 @@ class KafkaPublisher:
         self._timer = None
 
     def _begin(self) -> Producer:
-        return Producer({**self._config, "error_cb": self._error})
+        return Producer({**self._config, "error_cb": self._error}, logger=logging.getLogger("librdkafka"))
 
     def _schedule(self) -> None:
         if self._timer:

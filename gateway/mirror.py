@@ -102,10 +102,10 @@ class Mirror:
     async def _serve(self, wish: int | None, writer: asyncio.StreamWriter) -> None:
         """State and what comes after it, or events from an offset on; until the reader goes."""
         events = self._events
-        await _write(writer, [events.head_line(self._node_id)])
+        # All of one moment, so that no event falls between the state and what comes after it.
         position = events.next_offset if wish is None or wish == _NOW else wish
-        if wish is None:
-            await _write(writer, events.state_lines())
+        opening = [events.head_line(self._node_id), *(events.state_lines() if wish is None else ())]
+        await _write(writer, opening)
         while True:
             if position < events.oldest:
                 position = await self._serve_old(position, events.oldest, writer)

@@ -1,0 +1,1 @@
+"""The gateway: its parts alone, and the agent port over real TLS."""
