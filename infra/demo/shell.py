@@ -10,10 +10,11 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.datadir import VARIABLE
 from schemas.errors import LocalError
 
 Check = Callable[[], Awaitable[bool]]
@@ -30,9 +31,13 @@ class Shell:
         """Tell what happens now."""
         print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
-    async def show(self, *arguments: str, most: int = 40) -> int:
-        """Run `sealstream ARGUMENTS`, printing the command and the first `most` lines of what it prints."""
-        print(f"$ sealstream {shlex.join(arguments)}", flush=True)
+    async def show(self, *arguments: str, most: int = 40, hide: tuple[str, ...] = ()) -> int:
+        """Run `sealstream ARGUMENTS`, printing the command and the first `most` lines of what it prints.
+
+        Arguments in `hide` are secrets: the command is shown without them.
+        """
+        shown = ["…" if argument in hide else argument for argument in arguments]
+        print(f"$ sealstream {shlex.join(shown)}", flush=True)
         code, text = await self.run(*arguments)
         lines = text.splitlines()
         for line in lines[:most]:
@@ -40,6 +45,12 @@ class Shell:
         if len(lines) > most:
             print(f"  … {len(lines) - most} more lines", flush=True)
         return code
+
+    async def stream(self, *arguments: str) -> int:
+        """Run `sealstream ARGUMENTS` with its output going straight to ours; its exit code."""
+        print(f"$ sealstream {shlex.join(arguments)}", flush=True)
+        process = await asyncio.create_subprocess_exec(*self._command(arguments), env=self._environment())
+        return await process.wait()
 
     async def ask(self, *arguments: str) -> str:
         """What `sealstream ARGUMENTS` prints; raises `LocalError` with it when the command fails."""
@@ -54,24 +65,27 @@ class Shell:
         output, _ = await process.communicate()
         return process.returncode or 0, output.decode(errors="replace")
 
-    async def start(self, *arguments: str, log: Path | None = None, display: str = "") -> asyncio.subprocess.Process:
-        """Start `sealstream ARGUMENTS` and let it run; its output goes to `log`, or to a pipe."""
-        environment = {**os.environ, **self.environment, "SEALSTREAM_DATA": str(self.data)}
-        if display:
-            environment["DISPLAY"] = display
-        command = [sys.executable, "-m", "infra.cli", *arguments]
+    async def start(
+        self, *arguments: str, log: Path | None = None, display: str = "", terminal: int | None = None
+    ) -> asyncio.subprocess.Process:
+        """Start `sealstream ARGUMENTS` and let it run, on a `terminal` or with its output in `log` or a pipe."""
+        environment = self._environment() | ({"DISPLAY": display} if display else {})
+        command, quiet, pipe = self._command(arguments), asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
+        start = asyncio.create_subprocess_exec
+        if terminal is not None:
+            return await start(
+                *command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True
+            )
         if log is None:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env=environment,
-            )
+            return await start(*command, stdin=quiet, stdout=pipe, stderr=asyncio.subprocess.STDOUT, env=environment)
         with log.open("ab") as file:
-            return await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=file, stderr=file, env=environment
-            )
+            return await start(*command, stdin=quiet, stdout=file, stderr=file, env=environment)
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return [sys.executable, "-m", "infra.cli", *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self.environment, VARIABLE: str(self.data)}
 
 
 async def until(what: str, check: Check, timeout_s: float, every_s: float = 0.5) -> None:

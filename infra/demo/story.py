@@ -52,9 +52,14 @@ class Story:
         return cls(project, 1000 + secrets.randbelow(9000))
 
     @property
+    def page_title(self) -> str:
+        """Title of the page."""
+        return f"Open items {self.number}"
+
+    @property
     def page(self) -> str:
         """An HTML page with a form."""
-        return f"""<!doctype html><html lang="en"><title>Open items</title>
+        return f"""<!doctype html><html lang="en"><title>{self.page_title}</title>
 <style>body{{font:20px/1.5 sans-serif;margin:2em;max-width:44em}}
 input{{font:inherit;width:24em}} td,th{{padding:.2em 1em;text-align:left}}</style>
 <h1>Open items of the {self.project} project</h1>

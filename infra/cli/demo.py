@@ -1,0 +1,34 @@
+"""`sealstream demo`: the whole product on this machine, on real input."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add `demo` to the command line."""
+    app.command("demo")(demo)
+
+
+def demo(
+    ports: Annotated[str, typer.Option(help="`usual` ports, or `auto`: free ones where those are taken.")] = "auto",
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the stack at the end.")] = False,
+) -> None:
+    """Start the stack, enrol an agent, record a real desktop, shell and mailbox, and find what was seen.
+
+    Example: sealstream demo --data /tmp/sealstream-demo
+    """
+    import asyncio
+
+    from infra.datadir import DataDir
+    from infra.demo.run import run_demo
+    from infra.demo.shell import Shell
+
+    data = DataDir.find().root
+    try:
+        asyncio.run(run_demo(data, ports=ports))
+    finally:
+        if stop:
+            asyncio.run(Shell(data).stream("down"))

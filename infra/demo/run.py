@@ -1,0 +1,143 @@
+"""The demo, from an empty directory to words that are found: start, enrol, record, find, look round.
+
+Never leaves an agent or a desktop running; the stack stays, for whoever wants to try the commands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from infra.demo.desktop import Desktop
+from infra.demo.mail import deliver, make_maildir, write_message
+from infra.demo.session import record_session
+from infra.demo.shell import Shell, until
+from infra.demo.story import Story
+from schemas.errors import LocalError
+
+FOUND_S = 90.0
+"""Longest wait for what was recorded to be found."""
+
+STREAMS = ("screen", "keystrokes", "email", "activity")
+
+
+async def run_demo(data: Path, *, ports: str = "usual") -> None:
+    """Run it all in `data`; raises an error that says what to do."""
+    started = time.monotonic()
+    shell, story = Shell(data), Story.invent()
+    shell.say("1. The stack: Kafka, Elasticsearch, PostgreSQL, Redis, gateway, stream workers, sinks")
+    if await shell.stream("up", "--ports", ports):
+        raise LocalError("the stack did not start; what it said stands above")
+    shell.say("2. An endpoint: enrol an agent with a one-time token")
+    agent, maildir = await _enrol(shell, data)
+    shell.say("3. Real input, recorded: a screen with a terminal, a browser and an editor; a shell; a mailbox")
+    shell.environment["SEALSTREAM_AGENT_DIR"] = str(agent)
+    recorded_at = time.time()
+    async with Desktop() as desktop, _recording(shell, agent, desktop.display):
+        await _work(shell, story, desktop, maildir)
+        shell.say(f"4. What was recorded is found, wherever it was seen: “{story.project}”")
+        for stream in STREAMS[:3]:
+            await until(f"the {stream} stream to be found", _found(shell, story, stream, recorded_at), FOUND_S)
+        await shell.show("agent", "status")
+    await _look_round(shell, story)
+    _say_where_next(shell, data, time.monotonic() - started)
+
+
+async def _enrol(shell: Shell, data: Path) -> tuple[Path, Path]:
+    """The agent's directory and the Maildir that it watches; enrolled unless an earlier run did it."""
+    agent, maildir = data / "demo" / "agent", data / "demo" / "Maildir"
+    agent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_maildir(maildir)
+    (agent / "agent.toml").write_text(f"[sources]\nmaildirs = {json.dumps([str(maildir)])}\n", "utf-8")
+    code, told = await shell.run("agent", "notice", "--dir", str(agent))
+    if code:
+        token = await shell.ask("agent", "token")
+        await shell.show("agent", "enrol", token, "--dir", str(agent), hide=(token,))
+        code, told = await shell.run("agent", "notice", "--dir", str(agent))
+    print("  The person at the endpoint is told:\n" + "".join(f"  | {line}\n" for line in told.splitlines()))
+    return agent, maildir
+
+
+@contextlib.asynccontextmanager
+async def _recording(shell: Shell, agent: Path, display: str) -> AsyncIterator[None]:
+    """An agent that runs meanwhile."""
+    log = agent / "agent.log"
+    process = await shell.start("agent", "run", log=log, display=display)
+
+    async def connected() -> bool:
+        if process.returncode is not None:
+            raise LocalError(f"the agent ended: see {log}")
+        code, answer = await shell.run("agent", "status", "--json")
+        return code == 0 and bool(json.loads(answer)["uplink"]["state"] == "connected")
+
+    try:
+        await until("the agent to connect", connected, 30)
+        yield
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _work(shell: Shell, story: Story, desktop: Desktop, maildir: Path) -> None:
+    """What a person does at the endpoint."""
+    print(f"  types into a terminal window: {story.commands[0]}", flush=True)
+    for command in story.commands:
+        await desktop.type_in_terminal(command)
+    print("  opens a page in the browser and fills in its form", flush=True)
+    await desktop.open_page(story.page, story.page_title)
+    await desktop.fill_form(story.remark)
+    print("  receives a message", flush=True)
+    deliver(maildir, write_message(*story.mail))
+    print("  writes a note in a text editor", flush=True)
+    await desktop.edit_text(story.note)
+    print(f"  $ sealstream agent record -- bash   (and types: {story.session[1]})", flush=True)
+    await record_session(shell, story.session)
+
+
+def _found(shell: Shell, story: Story, stream: str, since: float) -> Any:
+    """Whether this run's words are found in a stream."""
+
+    async def check() -> bool:
+        age = f"{int(time.time() - since) + 5}s"
+        code, answer = await shell.run(
+            "search", f'"{story.project}"', "--stream", stream, "--since", age, "--json"
+        )  # fmt: skip
+        return code == 0 and story.project in answer.lower()
+
+    return check
+
+
+async def _look_round(shell: Shell, story: Story) -> None:
+    """What an operator would do next."""
+    await shell.show("search", f'"{story.project}"', "--since", "10m", "--limit", "8")
+    await shell.show("search", f"invoice {story.number}", "--stream", "screen", "--since", "10m", "--limit", "2")
+    shell.say("5. The life of nodes and agents; the same lines come from `nc HOST 42001`")
+    await shell.show("lifecycle", "tail", "--from-start", "--once", most=14)
+    shell.say("6. How far each reader of Kafka is")
+    await shell.show("lag")
+    shell.say("7. The archive on disk: every envelope once, sealed as it came")
+    await shell.show("archive", "verify")
+
+
+def _say_where_next(shell: Shell, data: Path, seconds: float) -> None:
+    shell.say(f"Done in {seconds:.0f} s. The stack is still running. Try:")
+    where = f"--data {data}"
+    for command, what in (
+        (
+            f"sealstream search 'invoice overdue' {where}",
+            "words, phrases in quotes, --fuzzy, --agent, --stream, --since",
+        ),
+        (
+            f"sealstream replay envelopes.screen --since 10m --processor mine {where}",
+            "read it all again; nothing doubles",
+        ),
+        (f"sealstream lifecycle tail {where}", "watch nodes and agents come and go"),
+        (f"sealstream status {where}", "each component, its address and health"),
+        (f"sealstream down {where}", "stop everything"),
+    ):
+        print(f"  {command}\n      {what}", flush=True)
