@@ -123,10 +123,15 @@ def build_sink(settings: Settings, name: str) -> Sink:
     """The sink of that name with these settings; the module of its store is imported only here."""
     match name:
         case "disk":
+            from infra.settings import postgresql_dsn
+            from sinks.archive.index import Indexer
             from sinks.archive.sink import ArchiveSink
 
             return ArchiveSink(
-                settings.archive.dir, file_bytes=settings.archive.file_bytes, fsync=settings.archive.fsync == "commit"
+                settings.archive.dir,
+                file_bytes=settings.archive.file_bytes,
+                fsync=settings.archive.fsync == "commit",
+                follower=Indexer(postgresql_dsn(settings), settings.archive.dir),
             )
         case "postgresql":
             from infra.settings import postgresql_dsn

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.sinks": ("sinks",),
     "infra.cli.search": ("search",),
     "infra.cli.archive": ("archive",),
+    "infra.cli.dead_letters": ("dead-letters",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 

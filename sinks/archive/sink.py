@@ -37,10 +37,13 @@ IDLE_S = 3600.0
 
 
 class Follower(Protocol):
-    """Who wants to know that the archive grew: the index."""
+    """Who follows the archive as it grows: the index."""
 
     def notify(self) -> None:
         """Something is durable that was not. Must return at once."""
+
+    async def run(self) -> None:
+        """Follow until cancelled. Must never end by itself."""
 
 
 class ArchiveSink:
@@ -64,6 +67,7 @@ class ArchiveSink:
         self._shelves: dict[tuple[StreamKind, str], Shelf] = {}
         self._peeker = Peeker()
         self._held = ExitStack()
+        self._following: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "archive")
         self.duplicates = 0
         """Records that were stored already."""
@@ -71,6 +75,8 @@ class ArchiveSink:
     async def open(self) -> None:
         """Take the archive; `UnavailableError` as long as another process has it."""
         await self._run(self._open)
+        if self._follower is not None and self._following is None:
+            self._following = asyncio.create_task(self._follower.run(), name="archive-index")
 
     def _open(self) -> None:
         self._held.close()
@@ -91,11 +97,17 @@ class ArchiveSink:
     async def flush(self) -> None:
         """Return when all of it is on the disk."""
         await self._run(self._flush)
-        if self._follower is not None:
+        if self._follower is not None and self._following is not None:
+            if self._following.done():
+                self._following.result()  # a mistake of ours: raises it, in plain sight
             self._follower.notify()
 
     async def close(self) -> None:
         """Give the archive back."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait([self._following])
+            self._following = None
         await self._run(self._close)
 
     async def _run(self, work: Callable[[], Value]) -> Value:
