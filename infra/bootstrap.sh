@@ -69,6 +69,8 @@ collect_packages() {
         need xdotool xdotool
         need xterm xterm
         need chromium chromium
+        need openbox openbox
+        need mousepad mousepad
         need nc netcat-openbsd
         need kcat kcat
         compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null || missing+=(fonts-dejavu-core)
