@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 _DIGITS = re.compile(r"[0-9]+")
+_WORD = re.compile(r"\w")
 _EDITED_ROWS = 3
 
 
@@ -33,7 +34,7 @@ class Looks:
         changed = [row for row, text in enumerate(rows) if text != self._row_before(row)]
         for row in changed:
             text, before = rows[row], self._row_before(row)
-            if not text or text in self._numbers:
+            if text in self._numbers or not _WORD.search(text):
                 continue
             vanished = bool(before) and before not in now
             if vanished and self._same_line(before, text, typed=typed, few=len(changed) <= _EDITED_ROWS):

@@ -116,7 +116,7 @@ class _Session:
             group = self._open(time_us)
         self._collect(group)
         if group.characters > GROUP_CHARACTERS or (group.looks and group.looks.characters > LOOKS_CHARACTERS):
-            self._close()
+            self._close(cut=True)
 
     def _collect(self, group: _Group) -> None:
         """Take the lines that went off the page; those of a full-screen program are seen by its looks."""
@@ -135,28 +135,36 @@ class _Session:
         self._group.until_us = max(self._group.until_us, time_us)
         return self._group
 
-    def _close(self) -> None:
-        """End the group: the lines above the one being written are told, and not told again."""
+    def _close(self, *, cut: bool = False) -> None:
+        """End the group: the lines above the one being written are told, and not told again.
+
+        The line being written belongs to the next group too; to this one not, when it is `cut` for its length.
+        """
         group, self._group = self._group, None
         if group is None:
             return
-        self._tell(group)
-        if group.looks is not None:
-            return
+        self._tell(group, finished_only=cut)
+        if group.looks is None:
+            for line in self._finished():
+                line.closed = True
+
+    def _finished(self) -> list[Line]:
+        """The lines above the one being written."""
         page = self._terminal.page
         writing = page.y
         while writing > 0 and page.lines[writing].wrapped:
             writing -= 1
-        for line in page.lines[:writing]:
-            line.closed = True
+        return page.lines[:writing]
 
-    def _tell(self, group: _Group) -> None:
+    def _tell(self, group: _Group, *, finished_only: bool = False) -> None:
         if group.looks is not None:
             self._look(group)
             text = group.looks.text
         else:
             self._collect(group)
-            text = _with_typed(_joined([*group.finished, *self._visible()]), group.typed)
+            visible = self._finished() if finished_only else self._terminal.page.lines
+            fresh = [line for line in visible if not line.closed]
+            text = _with_typed(_joined([*group.finished, *fresh]), group.typed)
         if text == group.told:
             return
         group.told = text
@@ -164,9 +172,6 @@ class _Session:
         self._passages[group.source, group.ordinal] = Passage(
             group.source, group.ordinal, self._name, title, text, group.time_us, group.until_us
         )
-
-    def _visible(self) -> list[Line]:
-        return [line for line in self._terminal.page.lines if not line.closed]
 
     def _look(self, group: _Group) -> None:
         if group.looks is not None and self._terminal.alternate:

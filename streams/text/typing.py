@@ -12,7 +12,7 @@ MAX_LINE = 4000
 
 _KEY = re.compile(
     r"\x1b\[(?P<numbers>[0-9;?<>=]*)[ -/]*(?P<final>[@-~])|\x1bO(?P<function>[@-~])|\x1b(?P<meta>[^\[O])"
-    r"|(?P<text>[^\x00-\x1f\x7f\x1b]+)|(?P<control>[\x00-\x1f\x7f])"
+    r"|(?P<text>[^\x00-\x1f\x7f\x1b]+)|(?P<control>[\x00-\x1a\x1c-\x1f\x7f])"
 )
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-9;?<>=]*[ -/]*|O)?\Z")
 _EDITS = {
