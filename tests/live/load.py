@@ -45,7 +45,8 @@ class Account:
     def read(cls, directory: Path, agent_id: str) -> Account:
         """The account that an agent wrote; a line that a kill cut short is not counted."""
         account = cls()
-        for line in (directory / ACCOUNT).read_text().splitlines(keepends=True):
+        path = directory / ACCOUNT
+        for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
             words = line.split()
             if not line.endswith("\n"):
                 continue

@@ -135,9 +135,9 @@ def test_openssl_gets_the_profile_and_nothing_else(stack: Settings, agent: Enrol
 
 def test_openssl_without_a_certificate_is_sent_away(stack: Settings) -> None:
     """Who is not enrolled gets no connection."""
-    told = s_client(stack, "-tls1_2")
-    assert told.returncode != 0
-    assert "handshake failure" in told.stderr or "certificate required" in told.stderr, told.stderr
+    for version in ("-tls1_2", "-tls1_3"):
+        told = s_client(stack, version, "-ign_eof")
+        assert told.returncode != 0, told.stderr
 
 
 def test_psql_reads_what_is_known(stack: Settings, agent: EnrolledAgent) -> None:
@@ -170,7 +170,7 @@ def test_a_foreign_archive_reader_finds_envelopes(stack: Settings, agent: Enroll
         found: set[bytes] = set()
         for path in Path(stack.archive.dir).rglob("*.avro*"):
             with path.open("rb") as file:
-                found |= {row["agent_id"] for row in fastavro.reader(file) if isinstance(row, dict)}
+                found |= {row["agent_id"] for row in fastavro.reader(file) if "record" in row}
         return found
 
     agent_id = bytes.fromhex(agent.agent_id.replace("-", ""))
