@@ -1,27 +1,22 @@
-"""The server's private KEKs, from the key directory.
+"""The server's private KEKs as an opener.
 
-Never logs a passphrase or a key, and never works with a directory that holds none: that is a mistake to tell.
+Never works with a directory that holds none that opens: that is a mistake to tell, not envelopes to give up.
 """
 
 from __future__ import annotations
 
+from infra.kek import load_identities
 from infra.settings import Settings, read_secret
-from schemas.errors import ConfigError, SealstreamError
-from schemas.keys import Identity
+from schemas.errors import ConfigError
 from schemas.opening import Opener
 
 
 def load_opener(settings: Settings, cache_size: int = 4096) -> Opener:
-    """An opener with every private KEK of `keys.dir`; raises `ConfigError`."""
-    directory = settings.keys.dir
-    passphrase = read_secret(settings.keys.passphrase_file).encode() or None
-    files = sorted(file for file in directory.glob("*.pem") if not file.name.endswith(".pub.pem"))
-    identities = []
-    for file in files:
-        try:
-            identities.append(Identity.from_pem(file.read_bytes(), passphrase))
-        except (OSError, ValueError, SealstreamError) as error:
-            raise ConfigError(f"the private KEK {file} cannot be used: {error}") from None
+    """An opener with every private KEK of `keys.dir` that the passphrase opens; raises `ConfigError`."""
+    identities = load_identities(settings.keys.dir, read_secret(settings.keys.passphrase_file).encode())
     if not identities:
-        raise ConfigError(f"there is no private KEK in {directory}: make one with `sealstream keys make`")
+        raise ConfigError(
+            f"no private KEK in {settings.keys.dir} opens with the passphrase in {settings.keys.passphrase_file}: "
+            "make one with `sealstream keys make`"
+        )
     return Opener(identities, cache_size)
