@@ -34,6 +34,7 @@ class Control:
         self._directory = directory
         self._answers = answers
         self._talks = talks
+        self._callers: set[asyncio.StreamWriter] = set()
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -47,8 +48,11 @@ class Control:
             await server.serve_forever()
         finally:
             path.unlink(missing_ok=True)
+            for caller in self._callers:
+                caller.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._callers.add(writer)
         with contextlib.suppress(OSError):  # whoever asked has gone
             try:
                 request = _parse(await reader.readline())
@@ -61,6 +65,7 @@ class Control:
             except (SealstreamError, ValueError) as error:
                 writer.write(_line({"error": str(error)}))
             finally:
+                self._callers.discard(writer)
                 writer.close()
 
     async def _answer(self, command: str, request: dict[str, Any]) -> dict[str, Any]:

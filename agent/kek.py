@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from schemas.errors import ConfigError
 from schemas.keys import Recipient
@@ -23,8 +23,7 @@ _BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", r
 def kek_path(platform: str = sys.platform) -> Path:
     """Where the end-to-end KEK lies: one fixed place for each platform."""
     if platform == "win32":
-        data = os.environ.get("PROGRAMDATA", r"C:\ProgramData")
-        return Path(PureWindowsPath(data) / PRODUCT_ID / "certs" / KEK_FILE)
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData"), PRODUCT_ID, "certs", KEK_FILE)
     if platform == "darwin":
         return Path("/Library/Application Support") / PRODUCT_ID / "certs" / KEK_FILE
     return Path("/etc/sealstream/certs") / KEK_FILE
