@@ -13,7 +13,7 @@ import signal
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from schemas.errors import ConfigError, LocalError
 
@@ -79,7 +79,7 @@ class Desktop:
         with (self.home / "programs.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment(),
-                start_new_session=True,
+                cwd=self.home, start_new_session=True,
             )  # fmt: skip
         self._processes.append(process)
         return process
@@ -168,9 +168,8 @@ class Desktop:
         await self._xdotool("key", *keys)
 
     async def resize(self, width: int, height: int) -> None:
-        """Give a virtual display another resolution (one that it knows: see `xrandr`)."""
-        process = await self.start("xrandr", "--size", f"{width}x{height}")
-        await process.wait()
+        """Give the display another resolution, up to the one that it began with."""
+        await asyncio.to_thread(_resize, self.display, width, height)
 
     def _environment(self) -> dict[str, str]:
         kept = {
@@ -189,13 +188,13 @@ class Desktop:
         try:
             process = await asyncio.create_subprocess_exec(
                 "Xvfb", "-displayfd", str(writable), "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp",
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-                pass_fds=(writable,), start_new_session=True,
+                "-noreset", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL, pass_fds=(writable,), start_new_session=True,
             )  # fmt: skip
             self._processes.append(process)
             os.close(writable)
             writable = -1
-            answer = await asyncio.wait_for(asyncio.to_thread(os.read, readable, 16), _START_S)
+            answer = await asyncio.wait_for(asyncio.to_thread(_read_line, readable), _START_S)
         finally:
             os.close(readable)
             if writable >= 0:
@@ -244,3 +243,32 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 await asyncio.sleep(0)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _read_line(descriptor: int) -> bytes:
+    """All of it: a server that cannot write the line's end gives up."""
+    line = b""
+    while not line.endswith(b"\n") and (more := os.read(descriptor, 16)):
+        line += more
+    return line
+
+
+def _resize(display: str, width: int, height: int) -> None:
+    from Xlib.display import Display
+
+    connection = Display(display)
+    try:
+        root: Any = connection.screen().root
+        known = root.xrandr_get_screen_resources()
+        name = f"{width}x{height}"
+        timing = (60 * (width + 256) * (height + 28), width + 40, width + 168, width + 256, 0)
+        vertical = (height + 1, height + 5, height + 28)
+        mode = (0, width, height, *timing, *vertical, len(name), 0)
+        number = root.xrandr_create_mode(mode, name).mode
+        control: Any = connection
+        control.xrandr_add_output_mode(known.outputs[0], number)
+        control.xrandr_set_crtc_config(known.crtcs[0], known.config_timestamp, 0, 0, number, 1, [known.outputs[0]])
+        root.xrandr_set_screen_size(width, height, width // 4, height // 4)
+        connection.sync()
+    finally:
+        connection.close()
