@@ -30,7 +30,7 @@ from agent.policy import Policy
 from agent.recorder import Recorder
 from agent.settings import AgentSettings
 from agent.source import Source
-from agent.spool import Spool
+from agent.spool import Backlog, Spool
 from agent.supervision import Supervised
 from agent.uplink import Uplink
 from schemas.errors import ConfigError, MalformedError
@@ -64,7 +64,10 @@ class Parts:
 class Agent:
     """One agent. `run` it once. Without `retry` a source that fails ends it."""
 
-    def __init__(self, parts: Parts, sources: Sequence[Source], *, retry: bool = True) -> None:
+    def __init__(
+        self, parts: Parts, sources: Sequence[Source], *, retry: bool = True, linger_s: float = LINGER_S
+    ) -> None:
+        self._linger_s = linger_s
         self._parts = parts
         self._spool = parts.spool
         self._clock = parts.clock
@@ -136,6 +139,10 @@ class Agent:
     async def resume(self) -> None:
         """Record again."""
         self._set_pause(None)
+
+    def backlog(self) -> Backlog:
+        """What waits for the server."""
+        return self._spool.backlog()
 
     def notice(self) -> str:
         """What is recorded, for whom, where it goes."""
@@ -276,12 +283,16 @@ class Agent:
             await self.recorder.close()
         with contextlib.suppress(TimeoutError):
             await wait_at_most(self._clock, self._spool.flush(), LINGER_S)
-            if self.uplink.status.state != "offline":
-                await wait_at_most(self._clock, self._taken(), LINGER_S)
+            if self._worth_waiting():
+                await wait_at_most(self._clock, self._taken(), self._linger_s)
 
     async def _taken(self) -> None:
-        while self._spool.backlog().envelopes and self.uplink.status.state != "offline":
+        while self._spool.backlog().envelopes and self._worth_waiting():
             await self._clock.sleep(0.05)
+
+    def _worth_waiting(self) -> bool:
+        """An agent that is offline does not make people wait, unless they said so."""
+        return self._linger_s > LINGER_S or self.uplink.status.state != "offline"
 
 
 async def _stop(tasks: Sequence[asyncio.Future[Any]]) -> None:

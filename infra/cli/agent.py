@@ -13,6 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from infra.cli.agent_trace import add_trace
+
 T = TypeVar("T")
 
 Directory = Annotated[
@@ -33,6 +35,7 @@ def register(app: typer.Typer) -> None:
     agent.command("pause")(pause)
     agent.command("resume")(resume)
     agent.command("notice")(notice)
+    add_trace(agent)
     app.add_typer(agent, name="agent")
 
 
