@@ -42,14 +42,18 @@ class Rectangle(NamedTuple):
         """The view of an image that this rectangle shows."""
         return pixels[self.y : self.bottom, self.x : self.right]
 
+    def moved(self, right: int, down: int) -> Rectangle:
+        """The same rectangle at another place."""
+        return Rectangle(self.x + right, self.y + down, self.width, self.height)
+
     def meets(self, other: Rectangle) -> bool:
         """Whether the two share a pixel."""
         return self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
 
 
-def find_runs(marks: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def find_runs(marks: NDArray[Any] | np.bool_) -> list[tuple[int, int]]:
     """Start and end (exclusive) of each run of true values."""
-    edges = np.flatnonzero(np.diff(marks.astype(np.int8), prepend=0, append=0))
+    edges = np.flatnonzero(np.diff(np.asarray(marks, np.int8), prepend=0, append=0))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 

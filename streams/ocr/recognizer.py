@@ -10,7 +10,7 @@ import os
 os.environ["OMP_THREAD_LIMIT"] = "1"
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import tesserocr
@@ -45,7 +45,7 @@ class Recognizer:
             variables=_VARIABLES,
         )  # fmt: skip
 
-    def __enter__(self) -> Recognizer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -71,7 +71,9 @@ def find_tessdata(language: str) -> Path:
     wanted = f"{language}.traineddata"
     folders = [Path(os.environ["TESSDATA_PREFIX"])] if "TESSDATA_PREFIX" in os.environ else []
     folders += sorted(Path("/usr/share/tesseract-ocr").glob("*/tessdata"), reverse=True)
-    folders += [Path(name) for name in ("/usr/share/tessdata", "/usr/local/share/tessdata", "/opt/homebrew/share/tessdata")]
+    folders += [
+        Path(name) for name in ("/usr/share/tessdata", "/usr/local/share/tessdata", "/opt/homebrew/share/tessdata")
+    ]
     for folder in folders:
         if (folder / wanted).is_file():
             return folder

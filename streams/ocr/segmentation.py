@@ -36,7 +36,9 @@ def find_lines(pixels: NDArray[np.uint8]) -> list[Rectangle]:
         blocks: list[Rectangle] = []
         for area in areas:
             parts = find_components(area.of(pixels), threshold, rule)
-            is_block = (parts.height > _MAX_HEIGHT) | ((parts.height > _BLOCK_HEIGHT) & (parts.width > 3 * parts.height))
+            is_block = (parts.height > _MAX_HEIGHT) | (
+                (parts.height > _BLOCK_HEIGHT) & (parts.width > 3 * parts.height)
+            )
             blocks += [_placed(box, area) for box in _rectangles(parts.take(is_block))]
             found += [_placed(box, area) for box in assemble(parts.take(~is_block))]
         areas = [block for block in blocks if block.height >= _MIN_HEIGHT]
@@ -69,16 +71,16 @@ def assemble(parts: Boxes) -> list[Rectangle]:
     return [line for members in _groups(labels) for line in _even_lines(parts.take(members))]
 
 
-def _adopt(
-    parts: Boxes, lonely: NDArray[np.bool_], pairs: tuple[NDArray[np.int64], ...]
-) -> NDArray[np.int64]:
+def _adopt(parts: Boxes, lonely: NDArray[np.bool_], pairs: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
     """For each small part that no other stands beside (a dot, a comma), the nearest larger one that it belongs to."""
     one, other, overlap, gap, high = pairs
     low = np.minimum(parts.height[one], parts.height[other])
     small = np.where(parts.height[one] <= parts.height[other], one, other)
     large = one + other - small
     beside = (5 * overlap >= 4 * low) & (2 * gap <= high)
-    above = (gap < 0) & (overlap <= 0) & (-overlap <= np.maximum(1, high // 5)) & (parts.bottom[small] <= parts.top[large])
+    above = (
+        (gap < 0) & (overlap <= 0) & (-overlap <= np.maximum(1, high // 5)) & (parts.bottom[small] <= parts.top[large])
+    )
     fits = lonely[small] & (beside | above) & (parts.width[small] <= 2 * high) & (10 * low <= 6 * high)
     rows = np.flatnonzero(fits)
     if not len(rows):

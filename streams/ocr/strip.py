@@ -15,8 +15,6 @@ from schemas.rectangle import Rectangle
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Strip = "NDArray[np.uint8]"
-
 _PAD_X, _PAD_Y = 3, 2
 _LEAST_CONTRAST = 24
 _WEIGHTS = np.array([2, 5, 1], np.uint16)
@@ -48,7 +46,7 @@ def cut_strip(pixels: NDArray[np.uint8], line: Rectangle) -> NDArray[np.uint8] |
 
 def strip_key(strip: NDArray[np.uint8]) -> bytes:
     """Equal for strips of equal pixels, and for no others."""
-    return blake2b(np.ascontiguousarray(strip), digest_size=16, key=strip.shape[0].to_bytes(2, "big")).digest()
+    return blake2b(strip.tobytes(), digest_size=16, key=strip.shape[0].to_bytes(2, "big")).digest()
 
 
 def _commonest(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -56,10 +54,11 @@ def _commonest(cut: NDArray[np.uint8]) -> NDArray[np.uint8]:
     codes = (coarse[:, :, 0] << 10) | (coarse[:, :, 1] << 5) | coarse[:, :, 2]
     best = int(np.bincount(codes.ravel()).argmax())
     where = np.flatnonzero(codes.ravel() == best)
-    return cut.reshape(-1, 3)[where[len(where) // 2]]
+    chosen: NDArray[np.uint8] = cut.reshape(-1, 3)[where[len(where) // 2]]
+    return chosen
 
 
 def _is_picture(ink: NDArray[np.uint8]) -> bool:
     """Whether most of it is neither paper nor letter, as in a scrap of a photograph."""
-    paper = np.count_nonzero(ink < 64)
+    paper = int(np.count_nonzero(ink < 64))
     return paper * 100 < ink.size * 35
