@@ -27,6 +27,9 @@ from schemas.identity import agent_bytes
 
 TIMEOUT_S = 20.0
 
+CURVE = ec.SECP384R1()
+"""The one curve of the datasheet profiles (R3.2): an agent on another could not show its certificate under them."""
+
 Key = ec.EllipticCurvePrivateKey
 
 
@@ -40,7 +43,7 @@ async def enrol(token: EnrolmentToken, directory: Path, clock: Clock) -> tuple[A
     Raises `UnavailableError`, `RefusedError`, or `MalformedError` for a server that does not keep to the specification.
     """
     ca = await _fetch_ca(token, clock)
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(CURVE)
     body = {
         "secret": token.secret,
         "csr": _request_certificate(key),

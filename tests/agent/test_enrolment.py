@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.clock import SystemClock
 from agent.enrolment import RefusedError, enrol
 from agent.identity import enrolled, load_identity, load_recipients, tls_context
+from infra.tls import Profile, server_context
 from schemas.enrolment import EnrolmentToken
 from schemas.errors import ConfigError, MalformedError, UnavailableError
 from schemas.keys import Identity
@@ -35,7 +37,7 @@ async def gateway(tmp_path: Path, identity: Identity) -> AsyncIterator[FakeGatew
 
 
 async def test_a_token_becomes_an_identity(gateway: FakeGateway, tmp_path: Path, identity: Identity) -> None:
-    """Id, certificate, CA, KEKs and policy are kept; the key is made here, P-256, readable by its owner alone."""
+    """Id, certificate, CA, KEKs and policy are kept; the key is made here, readable by its owner alone."""
     directory = tmp_path / "agent"
     made, policy = await enrol(gateway.token(), directory, SystemClock())
     assert load_identity(directory) == made
@@ -44,7 +46,7 @@ async def test_a_token_becomes_an_identity(gateway: FakeGateway, tmp_path: Path,
     assert stat.S_IMODE((directory / "key.pem").stat().st_mode) == 0o600
     key = x509.load_pem_x509_csr(gateway.last_csr).public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
-    assert key.curve.name == "secp256r1"
+    assert key.curve.name == "secp384r1"
     certificate = x509.load_pem_x509_certificate((directory / "cert.pem").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.UniformResourceIdentifier) == [f"urn:uuid:{made.agent_id}"]
@@ -109,3 +111,29 @@ def test_a_cut_token_is_refused(cut: int) -> None:
     text = str(EnrolmentToken("host:443", bytes(range(32)), "very secret"))
     with pytest.raises(MalformedError):
         EnrolmentToken.parse(text[:cut])
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+async def test_an_agent_connects_under_every_tls_profile(
+    gateway: FakeGateway, tmp_path: Path, profile: Profile
+) -> None:
+    """The certificate's curve is one that each profile's handshake offers."""
+    await enrol(gateway.token(), tmp_path / "agent", SystemClock())
+    met: list[bytes] = []
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.append(writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
+        writer.write(await reader.read(1))
+        writer.close()
+
+    pki = tmp_path / "pki"
+    context = server_context(profile, pki / "gateway.pem", pki / "gateway.key", pki / "ca.pem", listener="agent")
+    server = await asyncio.start_server(meet, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    ours = tls_context(tmp_path / "agent", profile.value)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=ours, server_hostname="127.0.0.1")
+    writer.write(b"x")
+    assert await reader.read() == b"x"
+    assert met[0]
+    writer.close()
+    server.close()
