@@ -41,7 +41,7 @@ class Component:
     finish: Callable[[], Awaitable[None]] = _nothing
     stop_signal: signal.Signals = signal.SIGTERM
     stop_within_s: float = 30.0
-    ready_within_s: float = 120.0
+    ready_within_s: float = 300.0
     watched: bool = False
     """Whether it is restarted when its probe has not answered for long: for our own processes."""
 

@@ -69,7 +69,6 @@ def elasticsearch_component(
         prepare=prepare,
         probe=probe,
         stop_within_s=60,
-        ready_within_s=180,
     )
 
 

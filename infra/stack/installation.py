@@ -81,7 +81,7 @@ def prepare_installation(data: DataDir, *, ports: PortRule, tell: Callable[[str]
         directory.mkdir(exist_ok=True, mode=0o700)
     if not data.config.exists():
         tell(f"makes the installation in {data.root}")
-        pki.write_public(data.config, _TEMPLATE.format(**choose_ports(ports)).encode())
+        pki.write_public(data.config, settings_text(choose_ports(ports)).encode())
     elif ports is not PortRule.USUAL:
         _replace_taken_ports(data, tell)
     settings = load_settings(data.config)
@@ -93,6 +93,11 @@ def prepare_installation(data: DataDir, *, ports: PortRule, tell: Callable[[str]
     if not settings.gateway.policy_file.exists():
         pki.write_public(settings.gateway.policy_file, json.dumps(DEFAULT_POLICY, indent=2).encode() + b"\n")
     return settings
+
+
+def settings_text(ports: Mapping[str, int]) -> str:
+    """The settings file of an installation with these ports."""
+    return _TEMPLATE.format(**ports)
 
 
 def ports_of(settings: Settings) -> dict[str, int]:

@@ -35,12 +35,17 @@ def run_cli(data: Path, *arguments: str, timeout_s: float = 600) -> subprocess.C
     )
 
 
+def open_directory() -> Path:
+    """A new directory that other accounts (the stores') may enter, unlike those that pytest makes."""
+    root = Path(tempfile.mkdtemp(prefix="sealstream-test-"))
+    root.chmod(0o755)
+    return root
+
+
 @contextmanager
 def running_stack(*options: str) -> Iterator[Settings]:
     """A stack of its own, gone again afterwards whatever happened; its logs stay where it did not start."""
-    # Not below pytest's own directory, which other accounts (the stores') may not enter.
-    root = Path(tempfile.mkdtemp(prefix="sealstream-test-"))
-    root.chmod(0o755)
+    root = open_directory()
     started = False
     try:
         up = run_cli(root, "up", "--ports", "random", *options)
