@@ -77,9 +77,14 @@ def decode_bytes(data: Buffer, at: int) -> tuple[bytes, int]:
     return bytes(data[at : at + length]), at + length
 
 
+def encode_schema(schema: dict[str, Any]) -> bytes:
+    """A schema as it stands in a file's metadata."""
+    return json.dumps(schema, separators=(",", ":")).encode()
+
+
 def build_file_header(schema: dict[str, Any], sync: bytes) -> bytes:
     """The header of a new file, with a fresh random `sync`."""
-    pairs = ((b"avro.schema", json.dumps(schema, separators=(",", ":")).encode()), (b"avro.codec", b"null"))
+    pairs = ((b"avro.schema", encode_schema(schema)), (b"avro.codec", b"null"))
     body = b"".join(encode_bytes(name) + encode_bytes(value) for name, value in pairs)
     return MAGIC + encode_long(len(pairs)) + body + b"\0" + sync
 

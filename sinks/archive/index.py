@@ -16,10 +16,10 @@ import structlog
 from infra.migrate import migrate
 from schemas.errors import MalformedError, UnavailableError
 from schemas.kinds import StreamKind
-from sinks.archive.container import Buffer, parse_file_header, read_blocks
+from sinks.archive.container import Buffer, read_blocks
 from sinks.archive.entry import Entry
 from sinks.archive.layout import OPEN_SUFFIX, Layout
-from sinks.archive.scan import map_file, read_entries
+from sinks.archive.scan import map_file, parse_archive_header, read_entries
 from sinks.postgresql.connection import Connection, connect, store_errors
 from sinks.postgresql.rows import timestamp
 
@@ -52,7 +52,7 @@ class Run(NamedTuple):
 
 def runs_of(data: Buffer, start: int = 0) -> Iterator[tuple[int, list[Run]]]:
     """The runs of each whole block from the one at `start` on, and where the block ends."""
-    header = parse_file_header(data)
+    header = parse_archive_header(data)
     try:
         for block in read_blocks(data, header, max(start, header.size)):
             yield block.next, list(_group(list(read_entries(data, block, check=False))))

@@ -18,21 +18,26 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from schemas.identity import agent_text
 from schemas.kinds import StreamKind
+from schemas.topics import DAY_MS
 
 OPEN_SUFFIX = ".open"
 MARKS_SUFFIX = ".marks"
 
-_LAST_MS = 253_402_300_799_000
-
 
 def day_of(time_ms: int) -> str:
-    """The UTC day of a time, such as ``2026-11-23``; what lies beyond the year 9999 is its last day."""
-    return datetime.fromtimestamp(min(time_ms, _LAST_MS) / 1000, UTC).strftime("%Y-%m-%d")
+    """The UTC day of a time, such as ``2026-11-23``; from 1970 to the year 9999."""
+    return _day(time_ms // DAY_MS)
+
+
+@lru_cache(maxsize=1024)
+def _day(number: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=number)).isoformat()
 
 
 class Layout:

@@ -13,11 +13,12 @@ from pathlib import Path
 from schemas.errors import MalformedError
 from schemas.identity import EnvelopeId
 from schemas.kinds import StreamKind
-from sinks.archive.container import Buffer, parse_file_header, read_blocks
+from sinks.archive.container import Buffer, read_blocks
 from sinks.archive.entry import Entry
 from sinks.archive.headers import HeaderStore
 from sinks.archive.layout import OPEN_SUFFIX, Layout, day_of
-from sinks.archive.scan import map_file, read_entries
+from sinks.archive.scan import map_file, parse_archive_header, read_entries
+from sinks.envelopes import MAX_TIME_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def read_file(path: Path) -> Iterator[Entry]:
 
 def _read_entries(data: Buffer, *, grows: bool) -> Iterator[Entry]:
     try:
-        for block in read_blocks(data, parse_file_header(data)):
+        for block in read_blocks(data, parse_archive_header(data)):
             yield from list(read_entries(data, block))
     except MalformedError:
         if not grows:
@@ -116,6 +117,10 @@ def as_envelope(entry: Entry, kind: StreamKind, value: bytes) -> ArchivedEnvelop
 def _may_hold(day: str, since_ms: int | None, until_ms: int | None) -> bool:
     """Whether a day's epochs may have records of that time: an epoch may go on after midnight, or begin before it."""
     after = (datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)).strftime("%Y-%m-%d")
-    if since_ms is not None and after < day_of(max(since_ms, 0)):
+    if since_ms is not None and after < day_of(_bounded(since_ms)):
         return False
-    return until_ms is None or day <= day_of(max(until_ms, 0))
+    return until_ms is None or day <= day_of(_bounded(until_ms))
+
+
+def _bounded(time_ms: int) -> int:
+    return min(max(time_ms, 0), MAX_TIME_MS)

@@ -11,10 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from schemas.errors import MalformedError
-from sinks.archive.container import Block, Buffer, FileHeader, parse_file_header, read_blocks
-from sinks.archive.entry import Entry, decode_entry
+from schemas.errors import ConfigError, MalformedError
+from sinks.archive.container import Block, Buffer, FileHeader, encode_schema, parse_file_header, read_blocks
+from sinks.archive.entry import SCHEMA, Entry, decode_entry
 from sinks.archive.marks import Marks
+
+
+def parse_archive_header(data: Buffer) -> FileHeader:
+    """The header of an archive file; raises `ConfigError` when another release wrote it in another form."""
+    header = parse_file_header(data)
+    if header.metadata.get("avro.schema") != encode_schema(SCHEMA):
+        raise ConfigError("an archive file has another form than this release writes")
+    return header
 
 
 @contextmanager
@@ -37,17 +45,10 @@ def read_entries(data: Buffer, block: Block, *, check: bool = True) -> Iterator[
         raise MalformedError("a block's records do not fill it", "bad_block")
 
 
-def walk_file(data: Buffer, *, start: int = 0, check: bool = True) -> Iterator[tuple[Block, list[Entry]]]:
-    """Every block with its entries, from the block at `start` on; raises `MalformedError` at the first damage."""
-    header = parse_file_header(data)
-    for block in read_blocks(data, header, max(start, header.size)):
-        yield block, list(read_entries(data, block, check=check))
-
-
 def whole_length(data: Buffer, marks: Marks) -> tuple[int, bytes]:
     """How many bytes of a file that may be torn are whole, and its sync marker; fills `marks` with what it holds."""
     try:
-        header: FileHeader = parse_file_header(data)
+        header = parse_archive_header(data)
     except MalformedError:
         return 0, b""
     end = header.size

@@ -19,12 +19,12 @@ from schemas.envelope import (
 )
 from schemas.errors import MalformedError
 from schemas.identity import agent_text
-from sinks.archive.container import parse_file_header, read_blocks
+from sinks.archive.container import read_blocks
 from sinks.archive.entry import Entry
 from sinks.archive.headers import HeaderStore
 from sinks.archive.layout import OPEN_SUFFIX, Layout
 from sinks.archive.marks import Marks
-from sinks.archive.scan import map_file, read_entries
+from sinks.archive.scan import map_file, parse_archive_header, read_entries
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class _Verification:
             self.report.bytes += len(data)
             end = 0
             try:
-                header = parse_file_header(data)
+                header = parse_archive_header(data)
                 end = header.size
                 for block in read_blocks(data, header):
                     for entry in read_entries(data, block):

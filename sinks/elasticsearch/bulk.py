@@ -6,7 +6,7 @@ Never calls a document stored that the cluster did not confirm; an older version
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -60,7 +60,7 @@ def build_item(number: int, index: str, document_id: str, version: int, source: 
     return Item(number, orjson.dumps(action) + b"\n" + orjson.dumps(source) + b"\n")
 
 
-def chunks(items: Sequence[Item]) -> Iterator[list[Item]]:
+def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
     """`items` in bodies of a size that the cluster likes; one that is larger goes alone."""
     chunk: list[Item] = []
     size = 0
@@ -74,8 +74,11 @@ def chunks(items: Sequence[Item]) -> Iterator[list[Item]]:
         yield chunk
 
 
-async def send(client: AsyncElasticsearch, items: Sequence[Item]) -> list[Refusal]:
-    """Return when every item is stored or refused for good; raises `UnavailableError` when some is neither."""
+async def send(client: AsyncElasticsearch, items: Iterable[Item]) -> list[Refusal]:
+    """Return when every item is stored or refused for good; raises `UnavailableError` when some is neither.
+
+    `items` may make them one by one: a body is built while the one before it is on its way.
+    """
     rest = chunks(items)
     refusals: list[Refusal] = []
 

@@ -5,10 +5,12 @@ Uses nothing that a cluster may lack: no language analyzers, no index lifecycle 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from schemas.records import Record
+from schemas.topics import DAY_MS
 
 KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
 FOLDED: dict[str, Any] = {"type": "keyword", "ignore_above": 1024, "normalizer": "lowercase"}
@@ -53,7 +55,7 @@ def alias_name(prefix: str) -> str:
 
 def index_name(prefix: str, time_ms: int) -> str:
     """The index of a document first seen at that time, such as ``sealstream-documents-2026.11``."""
-    return f"{prefix}-documents-{datetime.fromtimestamp(time_ms / 1000, UTC):%Y.%m}"
+    return f"{prefix}-documents-{_day(time_ms // DAY_MS)[:7].replace('-', '.')}"
 
 
 def index_template(prefix: str, *, replicas: int | None = None) -> dict[str, Any]:
@@ -79,5 +81,12 @@ def to_source(document: Record) -> dict[str, Any]:
 
 
 def iso_time(time_ms: int) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Milliseconds since the epoch as ISO 8601 in UTC, from 1970 to the year 9999."""
+    day, rest = divmod(time_ms, DAY_MS)
+    minutes, ms = divmod(rest, 60_000)
+    return f"{_day(day)}T{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}.{ms % 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _day(number: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=number)).isoformat()

@@ -5,7 +5,7 @@ Never needs its offsets for being right: writing a document again replaces it by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from elasticsearch import ApiError, AsyncElasticsearch
 
@@ -41,14 +41,15 @@ class ElasticsearchSink:
     async def write(self, batch: Sequence[SinkRecord]) -> list[Reject]:
         """Return when each document is stored, or a newer version of it is, or the cluster refuses it for good."""
         rejects: list[Reject] = []
-        items: list[Item] = []
+        refusals = await send(self._client, self._items(batch, rejects))
+        return rejects + [Reject(batch[r.number], r.reason, r.detail) for r in refusals]
+
+    def _items(self, batch: Sequence[SinkRecord], rejects: list[Reject]) -> Iterator[Item]:
         for number, record in enumerate(batch):
             try:
-                items.append(self._item(number, record))
+                yield self._item(number, record)
             except MalformedError as error:
                 rejects.append(Reject(record, "malformed", str(error)))
-        refusals = await send(self._client, items)
-        return rejects + [Reject(batch[r.number], r.reason, r.detail) for r in refusals]
 
     async def flush(self) -> None:
         """Nothing is left to do: the cluster confirms what is in its translog, flushed."""

@@ -15,7 +15,7 @@ from uuid import UUID
 from schemas.errors import MalformedError
 from schemas.records import Record, decode_record
 from schemas.topics import ACTIVITY, ALERTS, AUDIT
-from sinks.envelopes import MAX_TIME_MS, Peeker
+from sinks.envelopes import MAX_TIME_MS
 from sinks.sink import SinkRecord
 
 Row = tuple[Any, ...]
@@ -33,11 +33,6 @@ class Table:
 _BY_OFFSET = ("kafka_partition", "kafka_offset")
 _BY_SEGMENT = ("agent_id", "epoch_id", "sequence")
 
-ENVELOPE = Table(
-    "envelope",
-    (*_BY_SEGMENT, "stream", "captured_at", "received_at", "bytes", "end_to_end", *_BY_OFFSET),
-    _BY_SEGMENT,
-)
 ACTIVITY_SPAN = Table(
     "activity_span",
     (*_BY_SEGMENT, "ordinal", "user_name", "computer", "application", "hour", "active_ms", "idle_ms", "switches"),
@@ -51,11 +46,16 @@ AUDIT_ENTRY = Table(
 )
 
 
-def timestamp(time_ms: int) -> datetime:
-    """Milliseconds since the epoch as PostgreSQL takes them."""
+def check_time(time_ms: int) -> int:
+    """`time_ms`, if it is one that stores have dates for."""
     if not 0 <= time_ms <= MAX_TIME_MS:
         raise MalformedError("a time before 1970 or beyond the year 9999", "bad_time")
-    return datetime.fromtimestamp(time_ms / 1000, UTC)
+    return time_ms
+
+
+def timestamp(time_ms: int) -> datetime:
+    """Milliseconds since the epoch as a date."""
+    return datetime.fromtimestamp(check_time(time_ms) / 1000, UTC)
 
 
 def text(value: str) -> str:
@@ -74,23 +74,6 @@ def uuid(value: str) -> UUID:
 def detail(values: dict[str, str]) -> str:
     """A map of texts as JSON."""
     return json.dumps({text(name): text(value) for name, value in values.items()})
-
-
-def envelope_row(record: SinkRecord, peeker: Peeker) -> Row:
-    """A row of `envelope`."""
-    peek = peeker.peek(record.value)
-    return (
-        UUID(bytes=peek.epoch.agent_id),
-        peek.epoch.epoch_id,
-        peek.record.sequence,
-        peek.record.kind.label,
-        timestamp(peek.record.capture_ms),
-        timestamp(record.timestamp_ms),
-        len(record.value),
-        peek.epoch.end_to_end,
-        record.partition,
-        record.offset,
-    )
 
 
 def _activity_row(_record: SinkRecord, span: Record) -> Row:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
 
 import asyncpg
 
@@ -19,16 +17,13 @@ from schemas.topics import ACTIVITY, ALERTS, AUDIT, ENVELOPES, LIFECYCLE
 from sinks.envelopes import Peeker
 from sinks.postgresql.connection import Connection, connect, store_errors
 from sinks.postgresql.copying import add_rows
+from sinks.postgresql.envelopes import EnvelopeRows
 from sinks.postgresql.fold import Fact, check_fact, fold_facts
-from sinks.postgresql.rows import AVRO_ROWS, ENVELOPE, Row, Table, avro_row, envelope_row, text
+from sinks.postgresql.rows import AVRO_ROWS, Row, Table, avro_row
 from sinks.sink import Reject, SinkRecord
 
+_REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 _ENVELOPES = frozenset(topic.name for topic in ENVELOPES)
-
-_SEEN = """
-INSERT INTO agent (agent_id, user_name, computer, first_seen_at, last_seen_at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (agent_id) DO UPDATE SET first_seen_at = least(agent.first_seen_at, EXCLUDED.first_seen_at),
-last_seen_at = greatest(agent.last_seen_at, EXCLUDED.last_seen_at)"""
 
 
 class PostgresqlSink:
@@ -49,26 +44,15 @@ class PostgresqlSink:
             await migrate(connection)
 
     async def write(self, batch: Sequence[SinkRecord]) -> list[Reject]:
-        """Store the batch in one transaction; rows that the database refuses are found by halving it."""
-        rejects: list[Reject] = []
-        good: list[SinkRecord] = []
-        plan = Plan()
-        for record in batch:
-            try:
-                plan.add(record, self._peeker)
-                good.append(record)
-            except MalformedError as error:
-                rejects.append(Reject(record, "malformed", str(error)))
-        return rejects + await self._store(good, plan)
-
-    async def _store(self, batch: Sequence[SinkRecord], plan: Plan) -> list[Reject]:
+        """Store the batch in one transaction; a row that only the database refuses is found by halving."""
         if not batch:
             return []
         connection = await self._connected()
+        plan = Plan(batch, self._peeker)
         try:
             with store_errors():
                 async with connection.transaction():
-                    await plan.store(connection)
+                    rejects = await plan.store(connection)
         except (
             asyncpg.DataError,
             asyncpg.IntegrityConstraintViolationError,
@@ -77,17 +61,11 @@ class PostgresqlSink:
             if len(batch) == 1:
                 return [Reject(batch[0], "rejected", f"{type(error).__name__} ({error.sqlstate})")]
             half = len(batch) // 2
-            return [r for part in (batch[:half], batch[half:]) for r in await self._store(part, self._plan(part))]
+            return [*await self.write(batch[:half]), *await self.write(batch[half:])]
         except UnavailableError:
             await self.close()
             raise
-        return []
-
-    def _plan(self, batch: Sequence[SinkRecord]) -> Plan:
-        plan = Plan()
-        for record in batch:
-            plan.add(record, self._peeker)
-        return plan
+        return rejects
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
@@ -106,20 +84,25 @@ class PostgresqlSink:
 
 
 class Plan:
-    """What a batch becomes in the database. Raises `MalformedError` for a record that it cannot take."""
+    """What a batch becomes in the database."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: Sequence[SinkRecord], peeker: Peeker) -> None:
+        self._rejects: list[Reject] = []
         self._rows: dict[str, tuple[Table, list[Row]]] = {}
         self._facts: list[Fact] = []
-        self._seen: dict[UUID, list[Any]] = {}
+        envelopes: list[SinkRecord] = []
+        for record in batch:
+            if record.topic in _ENVELOPES:
+                envelopes.append(record)
+                continue
+            try:
+                self._add(record)
+            except MalformedError as error:
+                self._rejects.append(Reject(record, "malformed", str(error)))
+        self._envelopes = EnvelopeRows(envelopes, peeker) if envelopes else None
 
-    def add(self, record: SinkRecord, peeker: Peeker) -> None:
-        """Take one record in."""
-        if record.topic in _ENVELOPES:
-            row = envelope_row(record, peeker)
-            self._rows.setdefault(ENVELOPE.name, (ENVELOPE, []))[1].append(row)
-            self._see(row, record)
-        elif record.topic in AVRO_ROWS:
+    def _add(self, record: SinkRecord) -> None:
+        if record.topic in AVRO_ROWS:
             table, row = avro_row(record)
             self._rows.setdefault(table.name, (table, []))[1].append(row)
         else:
@@ -127,20 +110,12 @@ class Plan:
             check_fact(event)
             self._facts.append((record, event))
 
-    def _see(self, row: Row, record: SinkRecord) -> None:
-        seen = self._seen.get(row[0])
-        if seen is None:
-            told = dict(record.headers)
-            names = [text((told.get(name) or b"").decode("utf-8", "replace")) for name in ("user", "computer")]
-            self._seen[row[0]] = [*names, row[5], row[5]]
-        else:
-            seen[2], seen[3] = min(seen[2], row[5]), max(seen[3], row[5])
-
-    async def store(self, connection: Connection) -> None:
-        """Write all of it within the transaction at hand."""
+    async def store(self, connection: Connection) -> list[Reject]:
+        """Write all of it within the transaction at hand; what could not be read is rejected."""
+        if self._envelopes is not None:
+            await self._envelopes.store(connection)
         for table, rows in self._rows.values():
             await add_rows(connection, table, rows)
-        if self._seen:
-            await connection.executemany(_SEEN, [(agent, *seen) for agent, seen in self._seen.items()])
         if self._facts:
             await fold_facts(connection, self._facts)
+        return self._rejects + (self._envelopes.rejects if self._envelopes is not None else [])
