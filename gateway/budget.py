@@ -1,7 +1,7 @@
 """One byte budget for all connections: what the gateway holds of envelopes in memory, and how it is shared.
 
-Never lets a connection's windows alone bound memory: ten thousand idle agents may each be owed a window, so what
-is really held is counted, and reading stops when it reaches the total.
+Never lets windows alone bound memory: ten thousand idle agents are each owed one, so what is really held is counted,
+and reading stops when it reaches the total.
 """
 
 from __future__ import annotations
@@ -14,22 +14,14 @@ ENVELOPE_OVERHEAD = 1024
 
 
 class Budget:
-    """`total` bytes. `smallest` is the window that any connection is owed, so that its largest envelope fits."""
+    """`total` bytes; `window` is what one connection may have unsettled."""
 
-    def __init__(self, total: int, smallest: int, largest: int) -> None:
+    def __init__(self, total: int, window: int) -> None:
         self.total = total
+        self.window = window
         self.held = 0
-        self.connections = 0
-        self._smallest = smallest
-        self._largest = largest
         self._waiting: deque[Callable[[], None]] = deque()
         self._closed_for: set[str] = set()
-
-    @property
-    def window(self) -> int:
-        """Bytes that one connection may have unsettled now: an equal share, within bounds."""
-        share = self.total // max(1, self.connections)
-        return min(self._largest, max(self._smallest, share))
 
     @property
     def full(self) -> bool:

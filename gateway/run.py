@@ -14,6 +14,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from gateway.agents import AgentLimits, AgentPort
+from gateway.allocator import tune_allocator
 from gateway.approval import ApprovedAddresses
 from gateway.enrol import Revocations, enrolment_dir
 from gateway.facts import Facts
@@ -192,6 +193,7 @@ class ReportProducer:
 
 async def run_gateway(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
+    tune_allocator()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

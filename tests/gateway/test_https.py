@@ -67,7 +67,7 @@ async def site(tmp_path: Path, pki: Path, identity: Identity) -> AsyncIterator[S
         node=NodeSettings(data_dir=tmp_path, advertise="monitor.example.org"),
         gateway=GatewaySettings(ca_file=pki / "ca.pem"),
     )
-    publisher, metrics, budget = MemoryPublisher(), Metrics(TABLE), Budget(1 << 20, 1, 1)
+    publisher, metrics, budget = MemoryPublisher(), Metrics(TABLE), Budget(1 << 20, 1)
     health = Health(publisher, budget, tmp_path)
     await health.look()
     policy = PolicyFiles(settings.gateway.policy_file, settings.gateway.recipients_dir)
