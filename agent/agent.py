@@ -101,7 +101,7 @@ class Agent:
             Supervised(source, recorder=self.recorder, spool=parts.spool, clock=parts.clock, retry_s=retry_s)
             for source in sources
         ]
-        self._guests = Guests(self.recorder)
+        self.guests = Guests(self.recorder, parts.spool, parts.clock, changed=self._note_recording)
         self._note_recording()
 
     async def run(self, until: Awaitable[object] | None = None) -> None:
@@ -175,7 +175,7 @@ class Agent:
             },
             "pause": self._pause._asdict() if self._pause else None,
             "sources": {one.source.name: asdict(one.status) for one in self._supervised},
-            "guests": self._guests.count,
+            "guests": self.guests.count,
             "spool": {**backlog._asdict(), "gaps_owed": len(self._spool.owed())},
             "sealed": self.recorder.sealed(),
             "refused_events": self.recorder.refused,
@@ -247,7 +247,7 @@ class Agent:
                 self._set_pause(None)
 
     def _kinds(self) -> set[StreamKind]:
-        return {one.source.kind for one in self._supervised} | self._guests.kinds
+        return {one.source.kind for one in self._supervised} | self.guests.kinds
 
     def _note_recording(self) -> None:
         kinds = {kind.label for kind in self._kinds() if self.recorder.policy.allows(kind)}
@@ -275,7 +275,7 @@ class Agent:
             "pause": pause,
             "resume": resume,
         }
-        return Control(self._parts.directory, answers, {"record": self._guests.serve})
+        return Control(self._parts.directory, answers, {"record": self.guests.serve})
 
     async def _close(self) -> None:
         """Seal and keep all that was recorded, and give the server a moment to take it."""

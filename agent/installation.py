@@ -8,12 +8,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from agent.agent import Parts
+from agent.cache import PolicyCache
 from agent.clock import Clock
+from agent.control import ask
 from agent.disk_spool import open_spool
+from agent.endpoint import computer_name, user_name
 from agent.identity import load_identity, load_recipients, tls_context
 from agent.kek import kek_path
 from agent.keyring import Keyring
+from agent.notice import write_notice
+from agent.pause import load_pause
 from agent.settings import AgentSettings, load_settings
+from schemas.errors import UnavailableError
 
 SPOOL = "spool"
 
@@ -31,3 +37,19 @@ async def open_installation(directory: Path, clock: Clock) -> Parts:
     context = tls_context(directory, settings.uplink.tls_profile)
     spool = await open_spool(directory / SPOOL, settings.spool, clock)
     return Parts(identity, settings, spool, keyring, context, clock, directory)
+
+
+async def read_notice(directory: Path) -> str:
+    """The notice of the agent that runs in `directory`, or would; raises `ConfigError` when none is enrolled."""
+    try:
+        return str(await ask(directory, "notice"))
+    except UnavailableError:
+        identity = load_identity(directory)
+        return write_notice(
+            PolicyCache(directory, identity.agent_id).policy,
+            server=identity.server,
+            agent_id=identity.agent_id,
+            user=user_name(),
+            computer=computer_name(),
+            paused_here=load_pause(directory) is not None,
+        )

@@ -45,8 +45,11 @@ def blank_windows(
 
     `lookings`: the windows before and after the pixels were taken, the lowest first. What either has is blanked.
     """
+    concerned = [windows for windows in lookings if any(find_excluded(windows, policy))]
+    if not concerned:
+        return False
     hidden = np.zeros((display.height, display.width), np.bool_)
-    for windows in lookings:
+    for windows in concerned:
         hidden |= _shows_excluded(windows, display, policy)
     if not hidden.any():
         return False

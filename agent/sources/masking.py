@@ -3,8 +3,8 @@
 Never lets a password through, typed ahead or not; in doubt it masks. Pure: bytes and times in, events out.
 
     a whole line, kernel shows it      kept when the command takes it at once: it was waiting, and the echo was on
-    a line typed ahead                 nobody was waiting, so the echo may be off when it is taken: masked, unless it
-                                       goes to a line editor, which shows it again
+    a line typed ahead                 nobody was waiting, so the echo may be off when it is taken: kept when it is
+                                       shown again by who took it (line editors do), otherwise masked
     echo off, kernel hands over lines  masked: a password prompt
     echo off, every key handed over    the command shows by itself (line editors, vim): kept when its output shows
                                        the text within a second, otherwise masked
@@ -41,13 +41,14 @@ HELD_BYTES = 65536
 _ESCAPES = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][A-Z0-9]|O[A-Za-z]|.)", re.DOTALL
 )
-_UNPRINTED = re.compile(rb"[\x00-\x1f\x7f]")
+_UNPRINTED = re.compile(rb"[\x00-\x20\x7f]")
 _SECRET_WORDS = rb"pass ?(word|phrase|code)|\bpin\b|secret|token|one-time|verification code"
 _PROMPT = re.compile(rb"(?i)(" + _SECRET_WORDS + rb")[^\r\n:>?]*[:>?][*\s]*$")
 _ENDS = b"\r\n\x03\x04\x1a\x1c"
 _LINES = re.compile(b"[^" + _ENDS + b"]*[" + _ENDS + b"]|[^" + _ENDS + b"]+")
 _PROMPT_TAIL = 200
-_LONG_TEXT, _LONG_NEEDS = 64, 32
+_NEEDED = 32
+"""Bytes of a text that must be shown: of a long one an editor may not show all."""
 
 
 class _State(Enum):
@@ -75,6 +76,7 @@ class _Typed:
     state: _State
     since_us: int
     text: bytes = b""
+    shown: bytes = b""
     echoes: int = 0
 
     @property
@@ -122,7 +124,7 @@ class InputMask:
 
     def printed(self, data: bytes, now_us: int) -> None:
         """Output of the command, with the kernel's echo in it."""
-        shown = _ESCAPES.sub(b"", data) if self._typed else data
+        shown = _text_of(data) if self._typed else b""
         for typed in self._typed:
             if typed.state is _State.UNSHOWN:
                 shown = _match(typed, shown)
@@ -180,7 +182,7 @@ class InputMask:
         if mode.echo or not text:
             self._pieces.append((Piece(now_us, "input", data), None))
             return
-        typed = _Typed(_State.MASKED if self._at_prompt() else _State.UNSHOWN, now_us, text)
+        typed = _Typed(_State.MASKED if self._at_prompt() else _State.UNSHOWN, now_us, text[:_NEEDED])
         self._typed.append(typed)
         self._pieces.append((Piece(now_us, "input", data), typed))
 
@@ -241,32 +243,36 @@ def _judge(typed: _Typed, now_us: int, mode: TerminalMode, unread: int) -> None:
             typed.since_us = now_us
         elif since_us > SHOWN_WITHIN_US:
             typed.state = _State.MASKED
-    elif not typed.judged and not mode.canonical:  # a line editor took over: it shows the line again
-        typed.text, typed.since_us = _text_of(typed.text), now_us
+    elif typed.judged:
+        return
+    elif not mode.canonical or (typed.state is _State.AHEAD and not unread and mode.echo):
+        # a line editor took over, or somebody took the line: does it show again?
+        typed.text, typed.since_us = _text_of(typed.text)[:_NEEDED], now_us
         typed.state = _State.UNSHOWN if typed.text else _State.KEPT
-    elif not typed.judged and (not mode.echo or (typed.state is _State.AHEAD and not unread)):
+    elif not mode.echo:
         typed.state = _State.MASKED
     elif typed.state is _State.WAITING and since_us > PROMPT_US:
         typed.state = _State.AHEAD
 
 
 def _match(typed: _Typed, shown: bytes) -> bytes:
-    """Look for the text in what was shown, its bytes in order; the rest of what was shown."""
-    at = 0
-    for taken, byte in enumerate(typed.text):
-        found = shown.find(byte, at)
-        if found < 0:
-            typed.text = typed.text[taken:]
-            return shown[at:]
-        at = found + 1
+    """Look for the text in what was shown, before or now; what was shown behind it, or all."""
+    before = len(typed.shown)
+    typed.shown += shown
+    at = typed.shown.find(typed.text)
+    if at < 0:
+        typed.shown = typed.shown[-len(typed.text) :]
+        return shown
     typed.state = _State.KEPT
-    return shown[at:]
+    return typed.shown[max(at + len(typed.text), before) :]
 
 
 def _text_of(data: bytes) -> bytes:
-    """What of the keys is text. Of a long one the beginning will do: an editor may not show all of it."""
-    text = _UNPRINTED.sub(b"", _ESCAPES.sub(b"", data))
-    return text if len(text) <= _LONG_TEXT else text[:_LONG_NEEDS]
+    """What of the keys, or of output, is text; without spaces, since lines are wrapped by them.
+
+    An editor shows text in one piece: letters that stand here and there in other output do not count.
+    """
+    return _UNPRINTED.sub(b"", _ESCAPES.sub(b"", data))
 
 
 def _echo_of(part: bytes) -> bytes:

@@ -80,6 +80,7 @@ class Camera:
         self._key_at = 0.0
         self._tells = True
         self._told = False
+        self._policy: Policy | None = None
 
     def look(self, policy: Policy, *, renewed: bool = False) -> list[Record]:
         """Wait until a look is due, a second at most, and take it: frames of the displays that changed."""
@@ -87,8 +88,11 @@ class Camera:
             self._encoders.clear()  # what comes after a pause is whole
             self._desktop.wait_change(WAIT_S)
             return []
+        before, self._policy = self._policy, policy
         if renewed or self._clock() - self._key_at >= policy.key_frame_interval_s:
             self._encoders.clear()
+        elif policy != before:
+            self._told = True  # other windows may be shown now
         elif not self._due(1 / policy.max_frames_per_second):
             return []
         return self._take(policy)

@@ -116,8 +116,8 @@ def record(
 
     Examples: `sealstream agent record`, `sealstream agent record -- psql -h db.example.org shop`
     """
+    from agent.session import record_session
     from agent.settings import agent_directory
-    from agent.visit import record_session
 
     raise typer.Exit(_run(record_session(agent_directory(directory), command or [])))
 
@@ -161,8 +161,8 @@ def notice(directory: Directory = None) -> None:
 
     Example: `sealstream agent notice`
     """
+    from agent.installation import read_notice
     from agent.settings import agent_directory
-    from agent.visit import read_notice
 
     print(_run(read_notice(agent_directory(directory))), end="")
 

@@ -16,10 +16,9 @@ from agent.clock import SystemClock
 from agent.control import ask
 from agent.enrolment import enrol
 from agent.guest import visit
-from agent.installation import open_installation
+from agent.installation import open_installation, read_notice
 from agent.settings import RecorderSettings, SourceSettings, SpoolSettings, UplinkSettings
 from agent.source import CurrentPolicy, Emit, Source
-from agent.visit import read_notice
 from schemas.envelope import peek
 from schemas.errors import ConfigError, UnavailableError
 from schemas.keys import Identity
