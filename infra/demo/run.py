@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from infra.datadir import usual_place
 from infra.demo.desktop import Desktop
 from infra.demo.mail import deliver, make_maildir, write_message
 from infra.demo.session import record_session
@@ -126,18 +128,13 @@ async def _look_round(shell: Shell, story: Story) -> None:
 
 def _say_where_next(shell: Shell, data: Path, seconds: float) -> None:
     shell.say(f"Done in {seconds:.0f} s. The stack is still running. Try:")
-    where = f"--data {data}"
-    for command, what in (
-        (
-            f"sealstream search 'invoice overdue' {where}",
-            "words, phrases in quotes, --fuzzy, --agent, --stream, --since",
-        ),
-        (
-            f"sealstream replay envelopes.screen --since 10m --processor mine {where}",
-            "read it all again; nothing doubles",
-        ),
-        (f"sealstream lifecycle tail {where}", "watch nodes and agents come and go"),
-        (f"sealstream status {where}", "each component, its address and health"),
-        (f"sealstream down {where}", "stop everything"),
+    where = "" if data == usual_place() else f" --data {data}"
+    command = "sealstream" if shutil.which("sealstream") else ".venv/bin/sealstream"
+    for arguments, what in (
+        ("search 'invoice overdue'", "words, phrases in quotes, --fuzzy, --agent, --stream, --since"),
+        ("replay envelopes.screen --since 10m --processor mine", "read it all again; nothing doubles"),
+        ("lifecycle tail", "watch nodes and agents come and go"),
+        ("status", "each component, its address and health"),
+        ("down", "stop everything"),
     ):
-        print(f"  {command}\n      {what}", flush=True)
+        print(f"  {command} {arguments}{where}\n      {what}", flush=True)
