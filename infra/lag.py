@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 
 from infra import kafka
@@ -17,7 +19,7 @@ from schemas.errors import UnavailableError
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition that a group reads; `next_offset` is what the group would read next."""
+    """One partition that a group reads; `next_offset` is what it would read if it began again now."""
 
     group: str
     topic: str
@@ -39,9 +41,9 @@ async def read_lag(settings: Settings) -> list[PartitionLag]:
         await client.start()
         await reader.start()
         groups = sorted(group for group, *_ in await client.list_consumer_groups() if group.startswith(prefix))
-        committed = {group: await client.list_consumer_group_offsets(group) for group in groups}
-        wanted = {place for offsets in committed.values() for place in offsets if place.topic.startswith(prefix)}
-        ends = await _end_offsets(reader, wanted)
+        standing = {group: await _standing(client, group) for group in groups}
+        wanted = {place for offsets in standing.values() for place in offsets if place.topic.startswith(prefix)}
+        starts, ends = await _extents(reader, wanted)
     except KafkaError as error:
         raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not tell lag: {error}") from error
     finally:
@@ -52,11 +54,11 @@ async def read_lag(settings: Settings) -> list[PartitionLag]:
             group.removeprefix(prefix),
             kafka.strip_prefix(settings, place.topic),
             place.partition,
-            at.offset,
+            starts[place] if next_offset is None else next_offset,
             ends[place],
         )
-        for group, offsets in committed.items()
-        for place, at in sorted(offsets.items())
+        for group, offsets in standing.items()
+        for place, next_offset in sorted(offsets.items())
         if place in ends
     ]
 
@@ -69,8 +71,31 @@ def lag_by_group(rows: list[PartitionLag]) -> dict[str, int]:
     return sums
 
 
-async def _end_offsets(reader: AIOKafkaConsumer, wanted: set[TopicPartition]) -> dict[TopicPartition, int]:
-    """Ends of the partitions that there still are: a group may remember a topic that was deleted."""
+async def _standing(client: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int | None]:
+    """Where a group stands in each partition that it has or ever committed; none where it has committed nothing yet."""
+    standing: dict[TopicPartition, int | None] = {}
+    for response in await client.describe_consumer_groups([group]):
+        for _error, _group, _state, _type, _protocol, members, *_ in response.groups:
+            for member in members:
+                standing |= dict.fromkeys(_assigned(member[4]))
+    committed = await client.list_consumer_group_offsets(group)
+    return standing | {place: at.offset for place, at in committed.items() if at.offset >= 0}
+
+
+def _assigned(assignment: bytes) -> list[TopicPartition]:
+    """The partitions that a member of a group was given."""
+    if not assignment:
+        return []
+    rows = ConsumerProtocolMemberAssignment.decode(assignment).assignment
+    return [TopicPartition(topic, partition) for topic, partitions in rows for partition in partitions]
+
+
+async def _extents(
+    reader: AIOKafkaConsumer, wanted: set[TopicPartition]
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    """Starts and ends of the partitions that there still are: a group may remember a topic that was deleted."""
     there = await reader.topics()
     present = [place for place in wanted if place.topic in there]
-    return dict(await reader.end_offsets(present)) if present else {}
+    if not present:
+        return {}, {}
+    return dict(await reader.beginning_offsets(present)), dict(await reader.end_offsets(present))

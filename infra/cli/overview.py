@@ -15,7 +15,7 @@ from infra.datadir import DataDir
 from infra.lag import lag_by_group, read_lag
 from infra.settings import Settings, load_settings
 from infra.stack.probe import check_listens, http_get
-from infra.stack.processes import explain_health, find_note
+from infra.stack.processes import explain_health, find_note, groups_of
 from infra.stack.state import ComponentState, Phase, load_state
 from infra.tls import client_context
 from schemas.errors import SealstreamError
@@ -43,6 +43,9 @@ async def build_overview(data: DataDir) -> Overview:
         overview["lag"] = lag_by_group(await read_lag(settings))
     except SealstreamError as error:
         overview["fault"] = str(error)
+    for component in overview["components"]:
+        behind = [overview["lag"][it] for it in groups_of(component["name"]) if it in overview["lag"]]
+        component["lag"] = sum(behind) if behind else None
     all_healthy = all(it["healthy"] for it in overview["components"])
     overview["healthy"] = state.supervised and state.phase is Phase.READY and all_healthy
     if state.supervised and state.phase is Phase.READY and not all_healthy:
@@ -62,13 +65,26 @@ def render_overview(overview: Overview) -> str:
             "  The supervisor is gone, what it ran is not: `sealstream up` takes over, `sealstream down` ends it."
         )
     rows = [
-        (it["name"], it["phase"], it["version"], it["health"], it["restarts"], it["pid"] or "", it["address"])
+        (
+            it["name"],
+            it["phase"],
+            it["version"],
+            it["health"],
+            _shown(it["lag"]),
+            it["restarts"],
+            it["pid"] or "",
+            it["address"],
+        )
         for it in overview["components"]
     ]
-    lines += ["", render_table(("COMPONENT", "PHASE", "VERSION", "HEALTH", "RESTARTS", "PID", "ADDRESS"), rows)]
+    lines += ["", render_table(("COMPONENT", "PHASE", "VERSION", "HEALTH", "LAG", "RESTARTS", "PID", "ADDRESS"), rows)]
     if overview["lag"]:
         lines += ["", render_table(("GROUP", "LAG"), overview["lag"].items())]
     return "\n".join(lines)
+
+
+def _shown(lag: int | None) -> str:
+    return "" if lag is None else str(lag)
 
 
 async def _describe(settings: Settings, component: ComponentState) -> Overview:

@@ -39,6 +39,13 @@ def our_components(settings: Settings) -> list[Component]:
     ]
 
 
+def groups_of(component: str) -> tuple[str, ...]:
+    """The consumer groups in which a component reads Kafka; workers share theirs."""
+    if component.startswith("streams-"):
+        return ("mine", "streams", "nodes")
+    return (f"sink-{component.removeprefix('sinks-')}",) if component.startswith("sinks-") else ()
+
+
 def find_note(data: DataDir, session: int) -> dict[str, Any] | None:
     """What a process of that session noted of itself in the run directory."""
     for note in _notes(data):
