@@ -183,7 +183,8 @@ class Agent:
         }
 
     def _hello(self) -> Hello:
-        streams = {one.source.kind.label for one in self._supervised} | {StreamKind.GAP.label}
+        kinds = {one.source.kind for one in self._supervised} | {StreamKind.KEYSTROKES, StreamKind.GAP}
+        streams = [kind.label for kind in kinds]  # sessions may begin at any time
         now_ms = self._clock.now_us() // 1000
         return make_hello(
             self._parts.identity.agent_id, streams, now_ms, user=self._user, computer=self._computer
@@ -201,13 +202,14 @@ class Agent:
         """Take what the server told; what is not usable is refused as a whole."""
         before = self._cache.policy
         try:
-            policy = self._cache.accept(body)
+            policy = self._cache.read(body)
             self.recorder.apply(self._effective(policy), recipients)
         except (MalformedError, ConfigError) as error:
             self.policy_problem = str(error)
             log.warning("policy_refused", reason=self.policy_problem)
             return
         self.policy_problem = ""
+        self._cache.keep(policy)
         self._note_recording()
         self._keep_recipients(recipients)
         if policy != before:

@@ -38,14 +38,23 @@ class PolicyCache:
         self._agent_id = agent_id
         self.policy = self._load()
 
-    def accept(self, body: dict[str, Any]) -> Policy:
-        """The policy that the server told, kept from now on; raises `MalformedError`, and the one before stays."""
+    def read(self, body: dict[str, Any]) -> Policy:
+        """The policy that the server told; raises `MalformedError` for one that is not understood, or is older."""
         policy = Policy.from_json(body)
         if policy.version < self.policy.version:
             raise OlderPolicyError(f"version {policy.version} is older than {self.policy.version}", "older_policy")
+        return policy
+
+    def keep(self, policy: Policy) -> None:
+        """Remember the policy that is in force now."""
         if policy != self.policy:
             self.policy = policy
             self._save()
+
+    def accept(self, body: dict[str, Any]) -> Policy:
+        """Read and keep."""
+        policy = self.read(body)
+        self.keep(policy)
         return policy
 
     def _load(self) -> Policy:

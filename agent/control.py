@@ -16,7 +16,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from schemas.errors import ConfigError, MalformedError, SealstreamError, UnavailableError
+
+log = structlog.get_logger()
 
 SOCKET = "control.sock"
 MAX_LINE_BYTES = 1024 * 1024
@@ -37,12 +41,17 @@ class Control:
         self._callers: set[asyncio.StreamWriter] = set()
 
     async def run(self) -> None:
-        """Listen until cancelled."""
+        """Listen until cancelled. Where there can be no socket, the agent records without one."""
         path = self._directory / SOCKET
-        path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with _reachable(self._directory) as address, _for_owner_alone():
-            listener.bind(address)
+        try:
+            path.unlink(missing_ok=True)
+            with _reachable(self._directory) as address, _for_owner_alone():
+                listener.bind(address)
+        except OSError as error:
+            log.warning("control_unavailable", reason=error.strerror)
+            listener.close()
+            await asyncio.Event().wait()
         server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_LINE_BYTES)
         try:
             await server.serve_forever()

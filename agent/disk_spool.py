@@ -26,6 +26,7 @@ from agent.settings import SpoolSettings
 from agent.shelf import Shelf
 from agent.spool import Backlog, Lent, Owed
 from agent.volume import DamagedError
+from schemas.errors import ConfigError
 
 log = structlog.get_logger()
 
@@ -47,9 +48,12 @@ class _Pending(NamedTuple):
 
 
 async def open_spool(directory: Path, settings: SpoolSettings, clock: Clock) -> DiskSpool:
-    """The spool in `directory`, with what survived there; raises `ConfigError` when another agent has it."""
-    prepare(directory)
-    lock = lock_directory(directory)
+    """The spool in `directory`, with what survived there; raises `ConfigError` when it cannot be had."""
+    try:
+        prepare(directory)
+        lock = lock_directory(directory)
+    except OSError as error:
+        raise ConfigError(f"the spool {directory} cannot be used: {error.strerror}") from None
     state = await asyncio.to_thread(recover, directory, clock.now_us())
     return DiskSpool(directory, settings, clock, state, lock)
 

@@ -76,6 +76,8 @@ class Uplink:
         self._events = LinkEvents(self._welcomed, policy, self.status.counts)
         self._chance = chance or random.Random()  # noqa: S311  # spreads attempts, keeps no secret
         self._next_server = ""
+        self._proven = ""
+        """The server that welcomed us last."""
 
     async def run(self) -> None:
         """Connect and push until cancelled."""
@@ -104,10 +106,20 @@ class Uplink:
         return ended
 
     async def ask_server(self) -> str:
-        """The agent port to use now (R4.2); raises `UnavailableError`."""
+        """The agent port to use now (R4.2); raises `UnavailableError`.
+
+        While nobody can be asked, the server that served last is tried once more (R1.4).
+        """
         path = f"{ASSIGN_PATH}?agent={quote(self._agent_id)}"
         timeout = self._settings.connect_timeout_s
-        answer = await request(self._address, "GET", path, self._context, clock=self._clock, timeout=timeout)
+        try:
+            answer = await request(self._address, "GET", path, self._context, clock=self._clock, timeout=timeout)
+        except UnavailableError as error:
+            if not self._proven:
+                raise
+            log.info("assignment_unavailable", reason=str(error), server=self._proven)
+            proven, self._proven = self._proven, ""
+            return proven
         if answer.status != 200:
             raise UnavailableError(f"{self._address} assigns no server now (status {answer.status})")
         server = answer.json().get("server")
@@ -134,6 +146,7 @@ class Uplink:
     def _welcomed(self, welcome: Welcome) -> None:
         self.status.attempts = 0
         self.status.gateway = welcome.gateway
+        self._proven = self.status.server
         self._note("connected")
         log.info("uplink_connected", server=self.status.server, gateway=welcome.gateway, agent=self._agent_id)
         if abs(welcome.time_ms - self._clock.now_us() // 1000) > CLOCK_DIFFERS_MS:

@@ -219,6 +219,21 @@ async def test_a_policy_takes_effect_at_once_and_an_older_one_never(gateway: Fak
     assert titles(gateway) == ["allowed"]
 
 
+async def test_a_server_without_keys_changes_nothing(
+    gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy that comes without a KEK to seal to is refused as a whole: recording goes on as before."""
+    source = Windows()
+    async with running(gateway, tmp_path / "agent", [source]) as stage:
+        await wait_until(lambda: bool(gateway.hellos))
+        monkeypatch.setattr(FakeGateway, "recipients", [])
+        gateway.connections[-1].tell_policy({"version": 9, "streams": []})
+        await wait_until(lambda: bool(stage.agent.policy_problem))
+        source.titles.put_nowait("as before")
+        await wait_until(lambda: titles(gateway) == ["as before"])
+        assert PolicyCache(stage.directory, stage.agent.status()["agent_id"]).policy.version == 5
+
+
 async def test_a_source_that_fails_is_tried_again_and_told_as_a_gap(gateway: FakeGateway, tmp_path: Path) -> None:
     """One source's fault is its own: the other goes on, the gap says since when and until when."""
     broken, works = Windows(), Windows()

@@ -217,6 +217,19 @@ async def test_an_agent_that_was_offline_delivers_all_once_there_is_a_server(
     assert [number_of(envelope) for envelope in gateway.received] == list(range(2000))
 
 
+async def test_the_server_that_served_last_is_used_while_nobody_can_be_asked(
+    gateway: FakeGateway, tmp_path: Path
+) -> None:
+    """The assigning listener is away, the agent port is not: agents go on (R1.4)."""
+    async with connected(gateway, tmp_path / "agent") as stage:
+        await wait_until(lambda: bool(stage.welcomes))
+        gateway._https.close()
+        gateway.connections[0].abort()
+        stage.append(3)
+        await stage.delivered()
+    assert len(gateway.connections) == 2
+
+
 async def test_policies_are_passed_on_as_they_come(gateway: FakeGateway, tmp_path: Path) -> None:
     """Welcome brings the first, a policy frame each later one."""
     async with connected(gateway, tmp_path / "agent") as stage:
