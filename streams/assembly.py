@@ -41,9 +41,9 @@ MINE_GROUP = "mine"
 SESSION_MS = 10_000
 
 METRICS = (
-    Metric("streams_records_settled_total", Kind.GAUGE, "records whose results are durable", ("stage",)),
-    Metric("streams_results_delivered_total", Kind.GAUGE, "results delivered", ("stage",)),
-    Metric("streams_dead_letters_total", Kind.GAUGE, "records that could not be processed", ("stage",)),
+    Metric("streams_records_settled_total", Kind.COUNTER, "records whose results are durable", ("stage",)),
+    Metric("streams_results_delivered_total", Kind.COUNTER, "results delivered", ("stage",)),
+    Metric("streams_dead_letters_total", Kind.COUNTER, "records that could not be processed", ("stage",)),
     Metric("streams_waiting", Kind.GAUGE, "records that wait for a dependency", ("stage",)),
     Metric("streams_next_offset", Kind.GAUGE, "next offset of each partition of lane in hand", ("topic", "partition")),
 )
@@ -146,11 +146,16 @@ class Assembly:
 
     async def _measure(self) -> None:
         """Copy the parts' own counters into the metrics."""
+        counted: dict[tuple[str, str], int] = {}
         while True:
             for stage, body in self.bodies.items():
-                self.metrics.gauge("streams_records_settled_total").labels(stage).set(body.settled)
-                self.metrics.gauge("streams_results_delivered_total").labels(stage).set(body.results)
-                self.metrics.gauge("streams_dead_letters_total").labels(stage).set(body.dead)
+                for name, count in (
+                    ("streams_records_settled_total", body.settled),
+                    ("streams_results_delivered_total", body.results),
+                    ("streams_dead_letters_total", body.dead),
+                ):
+                    self.metrics.counter(name).labels(stage).inc(count - counted.get((name, stage), 0))
+                    counted[name, stage] = count
                 self.metrics.gauge("streams_waiting").labels(stage).set(body.waiting)
             for place, offset in self.lane.offsets.items():
                 self.metrics.gauge("streams_next_offset").labels(place.topic, place.number).set(offset)

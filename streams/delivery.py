@@ -46,7 +46,8 @@ class KeyPartitioner:
     def __call__(self, key: bytes, all_partitions: Sequence[int], available: Sequence[int]) -> int:
         """As aiokafka calls it; every record of ours has a key."""
         del available
-        return all_partitions[(self._hash(key) & 0x7FFFFFFF) % len(all_partitions)]
+        hashed: int = self._hash(key)
+        return all_partitions[(hashed & 0x7FFFFFFF) % len(all_partitions)]
 
 
 class Delivery:
