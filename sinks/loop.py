@@ -6,10 +6,10 @@ Never commits before the sink has flushed, and is the only place that adds one t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Protocol
 
 import structlog
@@ -123,19 +123,19 @@ class Loop:
             await self._sink.close()
 
     async def _open(self) -> bool:
-        for attempt in count():
+        attempt = 0
+        while not self._stopping.is_set():
             try:
                 await self._sink.open()
             except UnavailableError as error:
                 self._note_wait(error)
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), self._backoff_s(attempt))
-                except TimeoutError:
-                    continue
-                return False
-            break
-        self._note_end_of_wait()
-        return True
+                attempt += 1
+            else:
+                self._note_end_of_wait()
+                return True
+        return False
 
     async def _turn(self) -> None:
         polled = await self._consumer.getmany(
@@ -199,7 +199,8 @@ class Loop:
 
     async def _patiently(self, step: Step) -> list[Reject]:
         """`step`, again and again while what it needs is away; raises `UnavailableError` only when stopping."""
-        for attempt in count():
+        attempt = 0
+        while True:
             try:
                 result = await step()
             except UnavailableError as error:
@@ -207,12 +208,12 @@ class Loop:
                     raise
                 self._note_wait(error)
                 await self._hold(self._backoff_s(attempt))
+                attempt += 1
             else:
-                break
-        if self.waits_for:
-            self._consumer.resume(*self._consumer.assignment())
-            self._note_end_of_wait()
-        return result
+                if self.waits_for:
+                    self._consumer.resume(*self._consumer.assignment())
+                    self._note_end_of_wait()
+                return result
 
     async def _hold(self, seconds: float) -> None:
         """Let time pass and stay in the group: a consumer that does not poll is thrown out of it."""

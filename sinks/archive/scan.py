@@ -20,7 +20,7 @@ from sinks.archive.marks import Marks
 def parse_archive_header(data: Buffer) -> FileHeader:
     """The header of an archive file; raises `ConfigError` when another release wrote it in another form."""
     header = parse_file_header(data)
-    if header.metadata.get("avro.schema") != encode_schema(SCHEMA):
+    if header.metadata != {"avro.schema": encode_schema(SCHEMA), "avro.codec": b"null"}:
         raise ConfigError("an archive file has another form than this release writes")
     return header
 

@@ -17,7 +17,7 @@ from schemas.envelope import (
     next_hash,
     parse_record_header,
 )
-from schemas.errors import MalformedError
+from schemas.errors import ConfigError, MalformedError
 from schemas.identity import agent_text
 from sinks.archive.container import read_blocks
 from sinks.archive.entry import Entry
@@ -77,6 +77,8 @@ class _Verification:
                     for entry in read_entries(data, block):
                         self._check_entry(name, path.parent.name, entry)
                     end = block.next
+            except ConfigError as error:
+                self.report.damage.append(f"{name}: {error}")
             except MalformedError as error:
                 if path.suffix == OPEN_SUFFIX:
                     self.report.torn_bytes += len(data) - end
