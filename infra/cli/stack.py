@@ -68,7 +68,11 @@ def start(
         return
     if foreground:
         raise typer.Exit(asyncio.run(run_stack(data, choice, progress.show, exit_code)))
-    state = follow_start(data, start_detached(data, choice), progress.show)
+    try:
+        state = follow_start(data, start_detached(data, choice), progress.show)
+    except KeyboardInterrupt:
+        print("The stack goes on starting: `sealstream status` shows it, `sealstream down` stops it.", file=sys.stderr)
+        raise
     if state.fault:
         print(f"sealstream: {state.fault}", file=sys.stderr)
         raise typer.Exit(state.exit_code)

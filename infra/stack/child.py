@@ -23,6 +23,7 @@ _GATE = 'read -r go && exec "$@" < /dev/null'
 """The program starts only when its pid is written down: if we are killed before that, it reads the end and goes."""
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_LARGE_LOG = 50 * 1024 * 1024
 _KILL_WAIT_S = 5.0
 _LOOK_EVERY_S = 0.05
 
@@ -67,6 +68,7 @@ class Child:
     ) -> Child:
         """Start `command` up to the gate, with its output in `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
+        rotate(log)
         with log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 "/bin/sh",
@@ -109,6 +111,12 @@ class Child:
         asked = await end_processes(left, signal.SIGTERM, max(0.0, deadline - time.monotonic()))
         await self._process.wait()
         return asked
+
+
+def rotate(log: Path) -> None:
+    """Put a log that has grown large aside; one older log is kept."""
+    if log.exists() and log.stat().st_size > _LARGE_LOG:
+        log.replace(log.with_suffix(".log.1"))
 
 
 def members(mark: Mark, data: Path) -> Iterator[Mark]:

@@ -22,7 +22,7 @@ from infra.datadir import VARIABLE, DataDir
 from infra.stack import elasticsearch, kafka, postgresql, redis
 from infra.stack.account import check_reach, find_account
 from infra.stack.artifacts import cache_dir, fetch_artifacts
-from infra.stack.child import Mark, carriers, end_processes, members
+from infra.stack.child import Mark, carriers, end_processes, members, rotate
 from infra.stack.component import Component
 from infra.stack.installation import prepare_installation
 from infra.stack.java import find_java
@@ -31,7 +31,7 @@ from infra.stack.preflight import choose_heaps, require, require_ports
 from infra.stack.processes import our_components
 from infra.stack.state import Phase, StackState, load_state, save_state
 from infra.stack.supervisor import Supervisor
-from schemas.errors import SealstreamError, UnavailableError
+from schemas.errors import ConfigError, SealstreamError, UnavailableError
 
 log = structlog.get_logger()
 
@@ -87,7 +87,8 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
             components = await asyncio.to_thread(_prepare, data, choice, tell)
             tell("")
             await Supervisor(data, components, state, changed, os.environ).run(stop)
-        except SealstreamError as error:
+        except (SealstreamError, OSError) as fault:
+            error = fault if isinstance(fault, SealstreamError) else ConfigError(_explain(fault))
             state.phase, state.fault, state.exit_code = Phase.FAILED, str(error), exit_code(error)
             changed()
             return state.exit_code
@@ -136,7 +137,12 @@ async def end_orphans(data: DataDir, state: StackState | None, tell: Callable[[s
 def start_detached(data: DataDir, choice: Choice) -> subprocess.Popen[bytes]:
     """Start the supervisor as a process of its own, which outlives this one and its terminal."""
     place = data.log("stack")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        data.run.mkdir(exist_ok=True)
+        rotate(place)
+    except OSError as error:
+        raise ConfigError(f"{_explain(error)}: choose another place by --data DIR") from None
     with place.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "infra.stack", *choice.arguments],
@@ -187,6 +193,10 @@ def sees_running(data: DataDir) -> StackState | None:
     """The state of the stack that runs in this data directory, if one does."""
     state = load_state(data)
     return state if state is not None and state.supervised else None
+
+
+def _explain(error: OSError) -> str:
+    return f"{error.filename or 'the system'}: {error.strerror or error}"
 
 
 @contextmanager
