@@ -45,6 +45,7 @@ class Handover:
         self._input_open = True
         self._size: TerminalSize | None = None
         self._hung_up_at: float | None = None
+        self._signal_at = 0.0
         self._end_typed_at = 0.0
         self._end_wait_s = 0.1
         self._ended_at: float | None = None
@@ -124,8 +125,6 @@ class Handover:
         if size is not None:
             self._command.resize(size)
             self._tell("resize", {"columns": size.columns, "rows": size.rows})
-        if self._hung_up_at is not None:
-            self._command.signal(signal.SIGHUP)
 
     def _take_input(self) -> None:
         try:
@@ -186,8 +185,9 @@ class Handover:
                     pass
                 self._tell_pieces(self._mask.finish(_now_us(), self._command.unread()))
                 self._command.close_far_end()
-            elif self._hung_up_at is not None and now - self._hung_up_at > HANG_UP_S:
-                self._command.signal(signal.SIGKILL)
+            elif self._hung_up_at is not None and now >= self._signal_at:  # more than once: a shell may just not look
+                self._command.signal(signal.SIGKILL if now - self._hung_up_at > HANG_UP_S else signal.SIGHUP)
+                self._signal_at = now + 0.3
             return False
         while (data := self._command.read()) is not None:
             if not data:

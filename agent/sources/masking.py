@@ -136,8 +136,8 @@ class InputMask:
         """The terminal's mode, and how many bytes typed the command has not taken: judge what can be judged."""
         progress, self._unread = unread < self._unread, unread
         for typed in self._typed:
-            if progress:
-                typed.since_us = max(typed.since_us, now_us) if typed.state is _State.WAITING else typed.since_us
+            if progress and typed.state is _State.WAITING and now_us - typed.since_us <= PROMPT_US:
+                typed.since_us = now_us  # it stands in the queue of somebody who reads
             _judge(typed, now_us, mode, unread)
         self._typed = deque(typed for typed in self._typed if not typed.judged)
 
@@ -234,25 +234,28 @@ class InputMask:
 
 def _judge(typed: _Typed, now_us: int, mode: TerminalMode, unread: int) -> None:
     since_us = now_us - typed.since_us
-    if typed.state is _State.WAITING and not unread:
-        if typed.echoes == 0 or since_us > ARRIVED_US:
-            patience_us = PROMPT_US + (ARRIVED_US if typed.echoes else 0)
-            typed.state = _State.KEPT if since_us <= patience_us else _State.MASKED
-    elif typed.state is _State.UNSHOWN:
-        if unread:
-            typed.since_us = now_us
-        elif since_us > SHOWN_WITHIN_US:
-            typed.state = _State.MASKED
-    elif typed.judged:
+    arrived = typed.echoes == 0 or since_us > ARRIVED_US
+    if typed.state is _State.WAITING and since_us > PROMPT_US + (ARRIVED_US if typed.echoes else 0):
+        typed.state = _State.AHEAD
+    if typed.judged or (typed.state is _State.WAITING and not unread and not arrived):
         return
+    if typed.state is _State.WAITING and not unread:
+        typed.state = _State.KEPT
+    elif typed.state is _State.UNSHOWN:
+        _wait_for_show(typed, now_us, unread)
     elif not mode.canonical or (typed.state is _State.AHEAD and not unread and mode.echo):
         # a line editor took over, or somebody took the line: does it show again?
         typed.text, typed.since_us = _text_of(typed.text)[:_NEEDED], now_us
         typed.state = _State.UNSHOWN if typed.text else _State.KEPT
     elif not mode.echo:
         typed.state = _State.MASKED
-    elif typed.state is _State.WAITING and since_us > PROMPT_US:
-        typed.state = _State.AHEAD
+
+
+def _wait_for_show(typed: _Typed, now_us: int, unread: int) -> None:
+    if unread:
+        typed.since_us = now_us
+    elif now_us - typed.since_us > SHOWN_WITHIN_US:
+        typed.state = _State.MASKED
 
 
 def _match(typed: _Typed, shown: bytes) -> bytes:
