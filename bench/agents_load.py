@@ -1,6 +1,7 @@
 """A load generator for TLS ingest: many connections from one process, as agents (wire protocol) or as log lines.
 
-Run as its own process by `bench/gateway.py`; prints one JSON line. Never seals while it measures: envelopes are made
+Run as its own process by `bench/gateway.py`: says `ready` when all are connected, begins when it reads a line, and
+prints one JSON line. Never seals while it measures: envelopes are made
 before, and only their sequence is changed.
 """
 
@@ -14,6 +15,7 @@ import os
 import random
 import ssl
 import statistics
+import sys
 import time
 from pathlib import Path
 from struct import Struct
@@ -224,7 +226,8 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
     senders = [await _connect(plan, options, number) for number in range(options.connections)]
     if options.kind == "agents":
         await plan.started
-        await asyncio.sleep(0.3)
+    print("ready", flush=True)
+    await plan.loop.run_in_executor(None, sys.stdin.readline)
     start = time.time()
     for sender in senders:
         sender.begin()

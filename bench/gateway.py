@@ -128,9 +128,8 @@ class Bench:
         try:
             _wait_for_port(self.ports["agent"])
             time.sleep(2.0)
-            before = cpu_seconds(process.pid)
-            load = self._load("agents", self.ports["agent"], total, rate=rate)
-            used = cpu_seconds(process.pid) - before
+            load = self._load("agents", self.ports["agent"], total, process.pid, rate=rate)
+            used = cpu_seconds(process.pid) - load["cpu_before"]
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
@@ -171,18 +170,20 @@ class Bench:
         try:
             _wait_for_port(self.ports["syslog"])
             time.sleep(1.0)
-            before = cpu_seconds(process.pid)
-            load = self._load("lines", self.ports["syslog"], total, line=line)
+            load = self._load("lines", self.ports["syslog"], total, process.pid, line=line)
             records = int(load["units"]) * (BLOCK // line)
             end = self._wait_for_records(topic, records)
-            used = cpu_seconds(process.pid) - before
+            used = cpu_seconds(process.pid) - load["cpu_before"]
         finally:
             process.terminate()
             process.wait(30)
         self.drop_topics()
         return Run(end - load["start"], used, int(load["units"]) * BLOCK, load)
 
-    def _load(self, kind: str, port: int, total: int, *, rate: float = 0.0, line: int = 1024) -> dict[str, float]:
+    def _load(
+        self, kind: str, port: int, total: int, pid: int, *, rate: float = 0.0, line: int = 1024
+    ) -> dict[str, float]:
+        """Load until everything is sent; `cpu_before` is what process `pid` had used when all had connected."""
         command = [
             sys.executable,
             "-m",
@@ -207,8 +208,17 @@ class Bench:
             "--rate",
             str(rate),
         ]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
-        result: dict[str, float] = json.loads(done.stdout)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
+            assert load.stdin
+            assert load.stdout
+            if load.stdout.readline() != "ready\n":
+                logs = "".join(file.read_text()[-2000:] for file in self.root.glob("*.log"))
+                raise RuntimeError(f"the load generator could not connect; the logs end:\n{logs}")
+            time.sleep(0.5)
+            before = cpu_seconds(pid)
+            answer, _ = load.communicate("go\n", timeout=600)
+        result: dict[str, float] = json.loads(answer)
+        result["cpu_before"] = before
         return result
 
     def _wait_for_records(self, topic: str, count: int) -> float:
