@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO, cast
 
 import structlog
 
 from schemas.errors import LocalError
+
+_REMEMBERED = 1000
 
 
 def configure_logging(component: str, json: bool | None = None, level: int = logging.INFO) -> None:  # noqa: FBT001
@@ -76,6 +79,33 @@ def _unchanged(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     return event
 
 
+class Sparing(logging.Filter):
+    """Lets a library say the same only once in `every_s`: a broker that is away is worth a line, not a thousand.
+
+    What it held back is counted in the next one, as `repeated`.
+    """
+
+    def __init__(self, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written. Records are the same when their texts are, before arguments are put in."""
+        what, now = (record.name, str(record.msg)), self._clock()
+        said, repeated = self._said.get(what, (now - self._every_s, 0))
+        if now - said < self._every_s:
+            self._said[what] = said, repeated + 1
+            return False
+        if len(self._said) > _REMEMBERED:
+            self._said.clear()
+        self._said[what] = now, 0
+        if repeated:
+            record.msg = f"{record.msg} (repeated {repeated} times)"
+        return True
+
+
 def _adopt_libraries(shared: list[Any], ending: list[Any], level: int) -> None:
     """Records of the standard library's loggers go the same way; libraries speak from warnings up."""
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -84,5 +114,6 @@ def _adopt_libraries(shared: list[Any], ending: list[Any], level: int) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(Sparing())
     logging.root.handlers = [handler]
     logging.root.setLevel(max(level, logging.WARNING))
