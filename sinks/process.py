@@ -49,6 +49,7 @@ LIMITS = {
 }
 """Text should be found soon after it was on screen, hence the short time of Elasticsearch."""
 
+METADATA_MS = 5000
 _RETRY_S = 2.0
 
 
@@ -63,7 +64,8 @@ async def run_sink(settings: Settings, name: str) -> None:
         if sending is None:
             return
         stack.push_async_callback(sending.stop)
-        reader = consumer(settings, f"sink-{name}")
+        # Topics that were made a moment ago may not be known everywhere: look again soon, not after minutes.
+        reader = consumer(settings, f"sink-{name}", metadata_max_age_ms=METADATA_MS)
         await reader.start()
         stack.push_async_callback(reader.stop)
         letters = KafkaDeadLetters(sending, topic_name(settings, DEAD_LETTERS.name), wall_clock_ms)
