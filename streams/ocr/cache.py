@@ -34,6 +34,13 @@ class LineCache:
         self._texts.move_to_end(key)
         return text
 
+    def peek(self, key: bytes) -> str | None:
+        """The same, for what is kept besides lines: not counted."""
+        text = self._texts.get(key)
+        if text is not None:
+            self._texts.move_to_end(key)
+        return text
+
     def store(self, key: bytes, text: str) -> None:
         """Keep a text; what was not asked for in the longest time makes room."""
         old = self._texts.pop(key, None)

@@ -44,14 +44,14 @@ def find_components(pixels: NDArray[np.uint8], threshold: int, rule: int) -> Box
 
     Upright lines of `rule` pixels or more are borders, and connect nothing.
     """
-    edges = _edges(pixels, threshold)
+    edges = find_edges(pixels, threshold)
     if edges.shape[0] > rule:
         _remove_rules(edges, rule)
     return _boxes(edges)
 
 
-def _edges(pixels: NDArray[np.uint8], threshold: int) -> NDArray[np.bool_]:
-    """Where a pixel differs from its right neighbour; each row ends in GAP + 1 empty columns."""
+def find_edges(pixels: NDArray[np.uint8], threshold: int) -> NDArray[np.bool_]:
+    """Where a pixel differs by more from its right neighbour; each row ends in GAP + 1 empty columns."""
     height, width = pixels.shape[:2]
     edges = np.zeros((height, width + GAP + 1), np.bool_)
     if width < 2:

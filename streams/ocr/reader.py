@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from schemas.canvas import Canvas
 from streams.ocr.regions import Region, region_of
 from streams.ocr.segmentation import find_lines
+from streams.ocr.spelling import spell
 from streams.ocr.strip import cut_strip, strip_key
 from streams.ocr.text import ScreenText, TextLine
 
@@ -123,10 +124,7 @@ class ScreenReader:
         """Read a line's text, or find it in the cache."""
         if line.strip is None:
             return
-        text = self._cache.find(line.key)
-        if text is None:
-            text = self._recognizer.read(line.strip)
-            self._cache.store(line.key, text)
+        text = spell(self._cache, self._recognizer, line.key, line.strip)
         line.text, line.strip = text, None
 
 

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LINE_HEIGHT = 36
-_MARGIN = 6
-_MIN_SCALE = 0.25
+_LINE_HEIGHT = 52
+_MARGIN_X, _MARGIN_Y = 10, 6
 _MAX_WIDTH = 8192
 _VARIABLES = {
     "invert_threshold": "0.0",
@@ -41,7 +40,7 @@ class Recognizer:
     def __init__(self, language: str = "eng", tessdata: Path | None = None) -> None:
         folder = tessdata or find_tessdata(language)
         self._api = tesserocr.PyTessBaseAPI(
-            path=str(folder), lang=language, psm=tesserocr.PSM.RAW_LINE, oem=tesserocr.OEM.LSTM_ONLY,
+            path=str(folder), lang=language, psm=tesserocr.PSM.SINGLE_LINE, oem=tesserocr.OEM.LSTM_ONLY,
             variables=_VARIABLES,
         )  # fmt: skip
 
@@ -81,8 +80,9 @@ def find_tessdata(language: str) -> Path:
 
 
 def _enlarge(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The strip at the height that Tesseract reads best, with a white margin."""
     height, width = strip.shape
-    scale = max(_MIN_SCALE, (_LINE_HEIGHT - 2) / height)
-    size = (min(_MAX_WIDTH, max(1, round(width * scale))), max(1, round(height * scale)))
+    scale = _LINE_HEIGHT / height
+    size = (min(_MAX_WIDTH, max(1, round(width * scale))), _LINE_HEIGHT)
     grown = np.asarray(Image.fromarray(strip).resize(size, Image.Resampling.BICUBIC))
-    return np.pad(grown, ((1, 1), (_MARGIN, _MARGIN)), constant_values=255)
+    return np.pad(grown, ((_MARGIN_Y, _MARGIN_Y), (_MARGIN_X, _MARGIN_X)), constant_values=255)

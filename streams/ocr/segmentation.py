@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schemas.rectangle import Rectangle
-from streams.ocr.components import Boxes, expand_ranges, find_components, join
+from streams.ocr.components import Boxes, expand_ranges, find_components, find_edges, join, merge_boxes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +21,7 @@ _PASSES = ((16, 96), (48, 40), (96, 40))
 _MAX_HEIGHT = 140
 _BLOCK_HEIGHT = 60
 _MIN_HEIGHT, _MIN_WIDTH = 5, 4
+_MOST_EDGES = 0.7
 
 
 def find_lines(pixels: NDArray[np.uint8]) -> list[Rectangle]:
@@ -30,45 +31,75 @@ def find_lines(pixels: NDArray[np.uint8]) -> list[Rectangle]:
     coarser ones.
     """
     height, width = pixels.shape[:2]
-    found: list[Rectangle] = []
+    found: set[Rectangle] = set()
     areas = [Rectangle(0, 0, width, height)]
-    for threshold, rule in _PASSES:
+    for number, (threshold, rule) in enumerate(_PASSES):
         blocks: list[Rectangle] = []
         for area in areas:
-            parts = find_components(area.of(pixels), threshold, rule)
-            is_block = (parts.height > _MAX_HEIGHT) | (
-                (parts.height > _BLOCK_HEIGHT) & (parts.width > 3 * parts.height)
+            part = area.of(pixels)
+            boxes = find_components(part, threshold, rule)
+            is_block = (boxes.height > _MAX_HEIGHT) | (
+                (boxes.height > _BLOCK_HEIGHT) & (boxes.width > 3 * boxes.height)
             )
-            blocks += [_placed(box, area) for box in _rectangles(parts.take(is_block))]
-            found += [_placed(box, area) for box in assemble(parts.take(~is_block))]
-        areas = [block for block in blocks if block.height >= _MIN_HEIGHT]
-    kept = {line for line in found if line.height >= _MIN_HEIGHT and line.width >= _MIN_WIDTH}
-    return sorted(kept, key=lambda line: (line.y, line.x))
+            lines = _large(assemble(boxes.take(~is_block)))
+            if number:
+                lines = _flat(lines, part)
+            blocks += [box.moved(area.x, area.y) for box in _large(_rectangles(boxes.take(is_block)))]
+            found.update(line.moved(area.x, area.y) for line in lines)
+        areas = blocks
+    return sorted(found, key=lambda line: (line.y, line.x))
+
+
+def _large(boxes: list[Rectangle]) -> list[Rectangle]:
+    return [box for box in boxes if box.height >= _MIN_HEIGHT and box.width >= _MIN_WIDTH]
+
+
+def _flat(lines: list[Rectangle], pixels: NDArray[np.uint8]) -> list[Rectangle]:
+    """Those that stand on paper of one colour, more or less: letters do, scraps of a photograph do not."""
+    if not lines:
+        return lines
+    edges = find_edges(pixels, _PASSES[0][0])
+    return [line for line in lines if np.count_nonzero(line.of(edges)) < _MOST_EDGES * line.area]
 
 
 def assemble(parts: Boxes) -> list[Rectangle]:
     """Lines from parts: words, letters, dots."""
     if not len(parts.left):
         return []
-    order = np.argsort(parts.top, kind="stable")
-    parts = parts.take(order)
+    parts = parts.take(np.argsort(parts.top, kind="stable"))
+    count = len(parts.left)
     one, other = expand_ranges(
-        np.arange(1, len(order) + 1), np.searchsorted(parts.top, parts.bottom + parts.height // 4 + 1, "left")
+        np.arange(1, count + 1), np.searchsorted(parts.top, parts.bottom + parts.height // 4 + 1, "left")
     )
     height_one, height_other = parts.height[one], parts.height[other]
     low, high = np.minimum(height_one, height_other), np.maximum(height_one, height_other)
     overlap = np.minimum(parts.bottom[one], parts.bottom[other]) - np.maximum(parts.top[one], parts.top[other])
     gap = np.maximum(parts.left[one], parts.left[other]) - np.minimum(parts.right[one], parts.right[other])
     beside = (2 * overlap >= low) & (10 * gap <= 9 * high) & (5 * high <= 12 * low)
-    lonely = np.ones(len(order), np.bool_)
+    lonely = np.ones(count, np.bool_)
     lonely[one[beside]] = lonely[other[beside]] = False
     adopted = _adopt(parts, lonely, (one, other, overlap, gap, high))
     labels = join(
-        len(order),
+        count,
         np.concatenate((one[beside], adopted[:, 0])),
         np.concatenate((other[beside], adopted[:, 1])),
     )
-    return [line for members in _groups(labels) for line in _even_lines(parts.take(members))]
+    return _lines(parts, labels)
+
+
+def _lines(parts: Boxes, labels: NDArray[np.intp]) -> list[Rectangle]:
+    """One box a label; several where its parts climb or fall, as in a photograph of a page."""
+    order = np.lexsort((parts.height, labels))
+    starts = np.flatnonzero(np.diff(labels[order], prepend=-1))
+    sizes = np.diff(starts, append=len(order))
+    usual = parts.height[order[starts + sizes * 3 // 4]]
+    whole = merge_boxes(parts, labels)
+    uneven = (whole.height > np.maximum(usual * 8 // 5, usual + 6)) & (sizes > 2)
+    lines = _rectangles(whole.take(~uneven))
+    for group in np.flatnonzero(uneven):
+        members = order[starts[group] : starts[group] + sizes[group]]
+        lines += _even_pieces(parts.take(members), int(usual[group]))
+    return lines
 
 
 def _adopt(parts: Boxes, lonely: NDArray[np.bool_], pairs: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
@@ -91,36 +122,24 @@ def _adopt(parts: Boxes, lonely: NDArray[np.bool_], pairs: tuple[NDArray[np.int6
     return np.stack((small[rows][first], large[rows][first]), axis=1)
 
 
-def _groups(labels: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    order = np.argsort(labels, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-
-
-def _even_lines(parts: Boxes) -> list[Rectangle]:
-    """The line of these parts; several pieces where it climbs or falls, as in a photograph of a page."""
-    whole = _around(parts)
-    usual = int(np.sort(parts.height)[len(parts.height) * 3 // 4])
-    if whole.height <= max(1.6 * usual, usual + 6) or len(parts.left) < 3:
-        return [whole]
-    order = np.argsort(parts.left, kind="stable")
+def _even_pieces(parts: Boxes, usual: int) -> list[Rectangle]:
+    """Pieces of a line, from left to right, each not much higher than a word."""
+    parts = parts.take(np.argsort(parts.left, kind="stable"))
     pieces: list[Rectangle] = []
-    start = 0
-    for end in range(1, len(order) + 1):
-        if end == len(order) or _around(parts.take(order[start : end + 1])).height > max(1.6 * usual, usual + 6):
-            pieces.append(_around(parts.take(order[start:end])))
-            start = end
+    for box in _rectangles(parts):
+        joined = _around(pieces[-1], box) if pieces else box
+        if pieces and joined.height <= max(usual * 8 // 5, usual + 6):
+            pieces[-1] = joined
+        else:
+            pieces.append(box)
     return pieces
 
 
-def _around(parts: Boxes) -> Rectangle:
-    left, top = int(parts.left.min()), int(parts.top.min())
-    return Rectangle(left, top, int(parts.right.max()) - left, int(parts.bottom.max()) - top)
+def _around(one: Rectangle, other: Rectangle) -> Rectangle:
+    left, top = min(one.x, other.x), min(one.y, other.y)
+    return Rectangle(left, top, max(one.right, other.right) - left, max(one.bottom, other.bottom) - top)
 
 
 def _rectangles(boxes: Boxes) -> list[Rectangle]:
     sides = zip(boxes.left.tolist(), boxes.top.tolist(), boxes.right.tolist(), boxes.bottom.tolist(), strict=True)
     return [Rectangle(left, top, right - left, bottom - top) for left, top, right, bottom in sides]
-
-
-def _placed(box: Rectangle, area: Rectangle) -> Rectangle:
-    return Rectangle(box.x + area.x, box.y + area.y, box.width, box.height)
