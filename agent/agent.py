@@ -54,6 +54,7 @@ class Parts:
     settings: AgentSettings
     spool: Spool
     keyring: Keyring
+    cache: PolicyCache
     context: ssl.SSLContext
     clock: Clock
     directory: Path | None = None
@@ -74,7 +75,7 @@ class Agent:
         self._user = parts.user or user_name()
         self._computer = parts.computer or computer_name()
         self._started_us = parts.clock.now_us()
-        self._cache = PolicyCache(parts.directory, parts.identity.agent_id)
+        self._cache = parts.cache
         self._pause = load_pause(parts.directory)
         self.policy_problem = ""
         self.recorder = Recorder(

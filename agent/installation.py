@@ -36,7 +36,8 @@ async def open_installation(directory: Path, clock: Clock) -> Parts:
     keyring = Keyring(load_recipients(directory), kek_file(settings))
     context = tls_context(directory, settings.uplink.tls_profile)
     spool = await open_spool(directory / SPOOL, settings.spool, clock)
-    return Parts(identity, settings, spool, keyring, context, clock, directory)
+    cache = PolicyCache(directory, identity.agent_id)
+    return Parts(identity, settings, spool, keyring, cache, context, clock, directory)
 
 
 async def read_notice(directory: Path) -> str:

@@ -5,6 +5,7 @@ Never deletes what it cannot read: damaged bytes are kept in `quarantine/`, and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,6 +158,8 @@ def survey_volume(volume: Volume, limit: int, head: int, survey: Survey | None =
     except OSError as error:
         log.warning("spool_volume_unreadable", file=volume.path.name, reason=error.strerror)
         survey.damage(Damage(0, volume.size, ()))
+        with contextlib.suppress(OSError):
+            volume.path.replace(volume.path.parent / QUARANTINE / volume.path.name)
         return found
     items = list(scan(found.data))
     if torn and items and isinstance(items[-1], Damage):

@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from agent.files import sync_directory, write_all
 from agent.journal import HEAD_BYTES, EntryHead, parse_envelope, parse_head
+
+log = structlog.get_logger()
 
 SUFFIX = ".journal"
 READ_BYTES = 256 * 1024
@@ -131,6 +135,9 @@ class Volume:
             self._descriptor = None
 
     def remove(self) -> None:
-        """Delete the file."""
+        """Delete the file; one that stays is known as released by the ledger."""
         self.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("spool_volume_stays", file=self.path.name, reason=error.strerror)

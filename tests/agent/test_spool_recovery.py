@@ -212,3 +212,28 @@ async def test_junk_for_a_journal_stops_nothing(tmp_path: Path) -> None:
     assert drain(spool) == [envelope(0)]
     assert {owed.gap.reason for owed in spool.owed()} == {GapReason.SPOOL_CORRUPT, GapReason.AGENT_KILLED}
     await spool.close()
+
+
+async def test_a_volume_that_cannot_be_read_is_moved_aside_and_told(tmp_path: Path) -> None:
+    """The rest of the spool goes on; what was in it is a gap of every stream that was recorded."""
+    spool = await open_spool(tmp_path, SETTINGS, SystemClock())
+    await fill(spool, 3)
+    await spool.close()
+    path = journal(tmp_path)
+    path.unlink()
+    path.mkdir()  # reading it fails as a bad disk's file does
+    spool = await open_spool(tmp_path, SETTINGS, SystemClock())
+    assert drain(spool) == []
+    assert {(owed.gap.stream, owed.gap.reason) for owed in spool.owed()} == {("screen", GapReason.SPOOL_CORRUPT)}
+    assert (tmp_path / "quarantine" / path.name).exists()
+    spool.append(envelope(3), mark(3))
+    await spool.flush()
+    assert drain(spool) == [envelope(3)]
+    await spool.close()
+
+
+async def test_a_spool_directory_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
+    """The person learns which directory, and why."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        await open_spool(tmp_path / "file" / "spool", SETTINGS, SystemClock())
