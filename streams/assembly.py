@@ -32,6 +32,7 @@ from streams.mine import MINED_TOPICS, Miner
 from streams.ocr.pool import OcrPool
 from streams.past import KafkaPast
 from streams.readings import FaustReading, LaneReading
+from streams.turnstile import Turnstile
 from streams.warmup import WarmUp
 from streams.watchdog import keep_watch
 
@@ -100,7 +101,7 @@ class Assembly:
     def _add_bodies(self, pool: OcrPool) -> None:
         past = KafkaPast(lambda: consumer(self.settings, None), self.prefix)
         for processor in (
-            Miner(self.opener, pool, WarmUp(past)),
+            Miner(self.opener, Turnstile(pool, self.settings.streams.ocr_workers), WarmUp(past)),
             ActivityProcessor(self.opener),
             GapProcessor(self.opener, self._reporter.node_id),
         ):

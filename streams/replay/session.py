@@ -31,6 +31,7 @@ from streams.replay.engine import Engine
 from streams.replay.feed import ArchiveFeed, Feed, KafkaFeed
 from streams.replay.ledger import Ledger, Run
 from streams.replay.request import Request
+from streams.turnstile import Turnstile
 from streams.warmup import WarmUp
 
 NICENESS = 10
@@ -118,7 +119,7 @@ class Session:
         pool = OcrPool(ocr_workers)
         self._stack.push_async_callback(pool.close)
         past = NoPast() if self._request.from_archive else self._past()
-        return Miner(opener, pool, WarmUp(past, agents=self._request.agents))
+        return Miner(opener, Turnstile(pool, ocr_workers), WarmUp(past, agents=self._request.agents))
 
     def _past(self) -> KafkaPast:
         return KafkaPast(lambda: consumer(self._settings, None), self._prefix)
