@@ -52,7 +52,7 @@ short arts lot ask display limited powered solutions means director daily beach 
 five upon period planning database says official weather mar land average done technical window france pro region
 island record direct microsoft conference environment records district calendar costs style front statement update
 parts ever downloads early miles sound resource present applications either ago document word works material bill
-invoice overdue quarterly budget shipment contract deadline approval""".split()
+invoice overdue quarterly budget shipment contract deadline approval""".split()  # noqa: SIM905 - a page of words
 
 NAMES = ("Anna Keller", "Bruno Ortega", "Chen Wei", "Dana Novak", "Elif Kaya", "Farid Haddad", "Greta Lindholm",
          "Hugo Martin", "Ines Duarte", "Jonas Weber", "Kira Sato", "Liam Doyle")  # fmt: skip

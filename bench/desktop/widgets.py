@@ -82,7 +82,9 @@ def photograph(seed: int, width: int, height: int) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(mixed) + grain, 0, 255).astype(np.uint8))
 
 
-def lines(scene: Scene, x: int, y: int, text: list[str], face: Face, ink: str, leading: int) -> int:
+def lines(  # noqa: PLR0917 - a place, a text and how it looks
+    scene: Scene, x: int, y: int, text: list[str], face: Face, ink: str, leading: int
+) -> int:
     """Lines below each other; returns where the next would stand."""
     for line in text:
         scene.text(x, y, line, face, ink)
