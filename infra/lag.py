@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from infra import kafka
 from infra.settings import Settings
 from schemas.errors import UnavailableError
+from schemas.topics import HEARTBEATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ async def read_lag(settings: Settings) -> list[PartitionLag]:
         await reader.start()
         groups = sorted(group for group, *_ in await client.list_consumer_groups() if group.startswith(prefix))
         standing = {group: await _standing(client, group) for group in groups}
-        wanted = {place for offsets in standing.values() for place in offsets if place.topic.startswith(prefix)}
+        newest_only = kafka.topic_name(settings, HEARTBEATS.name)  # read from its end on: an old heartbeat says nothing
+        there = {place for offsets in standing.values() for place in offsets if place.topic.startswith(prefix)}
+        wanted = {place for place in there if place.topic != newest_only}
         starts, ends = await _extents(reader, wanted)
     except KafkaError as error:
         raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not tell lag: {error}") from error

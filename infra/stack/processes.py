@@ -42,7 +42,7 @@ def our_components(settings: Settings) -> list[Component]:
 def groups_of(component: str) -> tuple[str, ...]:
     """The consumer groups in which a component reads Kafka; workers share theirs."""
     if component.startswith("streams-"):
-        return ("mine", "streams", "nodes")
+        return ("mine", "streams")
     return (f"sink-{component.removeprefix('sinks-')}",) if component.startswith("sinks-") else ()
 
 
