@@ -134,7 +134,7 @@ class Emulator:
             case "\n" | "\v" | "\f":
                 page.feed_line()
             case "\b":
-                page.x = max(0, min(page.x, page.columns) - 1)
+                page.x = max(0, min(page.x, page.columns - 1) - 1)
             case "\t":
                 page.x = min((page.x // 8 + 1) * 8, page.columns - 1)
             case "\x0e":
@@ -197,7 +197,7 @@ _ACTIONS: Mapping[str, _Action] = {
     "e": lambda _, page, n, __: page.move(page.x, page.y + (n or 1)),
     "C": lambda _, page, n, __: page.move(page.x + (n or 1), page.y),
     "a": lambda _, page, n, __: page.move(page.x + (n or 1), page.y),
-    "D": lambda _, page, n, __: page.move(min(page.x, page.columns) - (n or 1), page.y),
+    "D": lambda _, page, n, __: page.move(min(page.x, page.columns - 1) - (n or 1), page.y),
     "E": lambda _, page, n, __: page.move(0, page.y + (n or 1)),
     "F": lambda _, page, n, __: page.move(0, page.y - (n or 1)),
     "G": lambda _, page, n, __: page.move((n or 1) - 1, page.y),
@@ -207,8 +207,8 @@ _ACTIONS: Mapping[str, _Action] = {
     "f": lambda _, page, row, column: page.move((column or 1) - 1, (row or 1) - 1),
     "J": lambda _, page, n, __: page.erase_page(n),
     "K": lambda _, page, n, __: page.erase_line(n),
-    "L": lambda _, page, n, __: page.scroll_down(page.y, n or 1) if page.top <= page.y <= page.bottom else None,
-    "M": lambda _, page, n, __: page.delete_lines(page.y, n or 1) if page.top <= page.y <= page.bottom else None,
+    "L": lambda _, page, n, __: page.open_lines(n or 1),
+    "M": lambda _, page, n, __: page.close_lines(n or 1),
     "P": lambda _, page, n, __: page.delete_cells(n or 1),
     "S": lambda _, page, n, __: page.scroll_up(n or 1),
     "T": lambda _, page, n, __: page.scroll_down(page.top, n or 1),

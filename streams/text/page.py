@@ -118,6 +118,18 @@ class Page:
         self.gone.extend(self.lines[row : row + count])
         self.lines[row:end] = self.lines[row + count : end] + [Line() for _ in range(count)]
 
+    def open_lines(self, count: int) -> None:
+        """Open blank rows at the cursor, if it is in the region; it goes to the first column."""
+        if self.top <= self.y <= self.bottom:
+            self.scroll_down(self.y, count)
+            self.x = 0
+
+    def close_lines(self, count: int) -> None:
+        """Take rows out at the cursor, if it is in the region; it goes to the first column."""
+        if self.top <= self.y <= self.bottom:
+            self.delete_lines(self.y, count)
+            self.x = 0
+
     def wipe(self, first: int, end: int) -> None:
         """Make the rows from `first` to before `end` new; what they held is gone."""
         for row in range(first, end):
