@@ -34,7 +34,7 @@ from schemas.records import decode_record, encode_record
 from schemas.seal import Epoch
 from schemas.topics import ENVELOPE_CONTENT_TYPE, envelope_topic
 from sinks.archive.sink import ArchiveSink
-from sinks.elasticsearch.bulk import Item, build_item, chunks
+from sinks.elasticsearch.bulk import build_item, chunks
 from sinks.elasticsearch.client import connect, request
 from sinks.elasticsearch.mapping import alias_name, index_name, to_source
 from sinks.elasticsearch.sink import ElasticsearchSink
@@ -99,14 +99,14 @@ def documents(count: int) -> list[SinkRecord]:
     return records
 
 
-def batches(records: list[SinkRecord], limit: int = 8 * 1024 * 1024, most: int = 5000) -> Iterator[list[SinkRecord]]:
-    """Batches as the loop makes them."""
+def batches(records: list[SinkRecord], limit: int = 8 * 1024 * 1024) -> Iterator[list[SinkRecord]]:
+    """Batches as the loop makes them of a backlog."""
     batch: list[SinkRecord] = []
     size = 0
     for record in records:
         batch.append(record)
         size += record.size
-        if size >= limit or len(batch) >= most:
+        if size >= limit:
             yield batch
             batch, size = [], 0
     if batch:
@@ -226,7 +226,7 @@ async def bench_elasticsearch(settings: Settings, *, quick: bool) -> dict[str, f
     decoded = [decode_record(record.value, "document") for record in records]
     index = index_name(prefix, NOW_MS)
     items = [build_item(n, index, d["document_id"], d["version"], to_source(d)) for n, d in enumerate(decoded)]
-    bodies = [b"".join(item.lines for item in chunk) for chunk in _chunks(items)]
+    bodies = [b"".join(item.lines for item in chunk) for chunk in chunks(items)]
     try:
 
         async def ours() -> float:
@@ -245,11 +245,6 @@ async def bench_elasticsearch(settings: Settings, *, quick: bool) -> dict[str, f
         await request(client, "DELETE", f"/_index_template/{alias_name(prefix)}")
         await client.close()
     return _result(pairs, len(records))
-
-
-def _chunks(items: list[Item]) -> Iterator[list[Item]]:
-    for at in range(0, len(items), 5000):  # as the loop's batches
-        yield from chunks(items[at : at + 5000])
 
 
 async def _start(sink: ElasticsearchSink, client: AsyncElasticsearch, index: str) -> None:

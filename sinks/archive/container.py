@@ -55,7 +55,9 @@ def encode_long(value: int) -> bytes:
 def decode_long(data: Buffer, at: int) -> tuple[int, int]:
     """The long at `at`, and where it ends; raises `MalformedError` when the data end or it is too long."""
     value = shift = 0
-    for byte in data[at : at + _MAX_VARINT_BYTES]:
+    if at < len(data) and (first := data[at]) < 0x80:  # most are short
+        return (first >> 1) ^ -(first & 1), at + 1
+    for byte in bytes(data[at : at + _MAX_VARINT_BYTES]):
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:

@@ -1,4 +1,4 @@
-"""Bulk requests: bodies that are built by hand, two of them in flight, and what became of each document.
+"""Bulk requests: bodies that are built by hand, a few of them in flight, and what became of each document.
 
 Never calls a document stored that the cluster did not confirm; an older version refused is as good as stored.
 """
@@ -19,7 +19,8 @@ from sinks.elasticsearch.client import refusal, request
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_ITEMS = 1000
-IN_FLIGHT = 2
+IN_FLIGHT = 3
+"""Two that the cluster works on, while a third is built."""
 
 _PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
 _PASSING = frozenset(

@@ -47,6 +47,8 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     "end_to_end": {"type": "boolean"},
 }
 
+_COPIED = tuple(name for name in PROPERTIES if name not in {"@timestamp", "until"})
+
 
 def alias_name(prefix: str) -> str:
     """What searches name: all months."""
@@ -55,7 +57,7 @@ def alias_name(prefix: str) -> str:
 
 def index_name(prefix: str, time_ms: int) -> str:
     """The index of a document first seen at that time, such as ``sealstream-documents-2026.11``."""
-    return f"{prefix}-documents-{_day(time_ms // DAY_MS)[:7].replace('-', '.')}"
+    return f"{alias_name(prefix)}-{_month(time_ms // DAY_MS)}"
 
 
 def index_template(prefix: str, *, replicas: int | None = None) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def index_template(prefix: str, *, replicas: int | None = None) -> dict[str, Any
 
 def to_source(document: Record) -> dict[str, Any]:
     """A `Document` record as Elasticsearch keeps it: times as dates, its id left to `_id`."""
-    source = {name: document[name] for name in PROPERTIES if name in document}
+    source = {name: document[name] for name in _COPIED}
     source["@timestamp"] = iso_time(document["time_ms"])
     source["until"] = iso_time(document["until_ms"])
     return source
@@ -90,3 +92,8 @@ def iso_time(time_ms: int) -> str:
 @lru_cache(maxsize=1024)
 def _day(number: int) -> str:
     return (date(1970, 1, 1) + timedelta(days=number)).isoformat()
+
+
+@lru_cache(maxsize=1024)
+def _month(day: int) -> str:
+    return _day(day)[:7].replace("-", ".")
