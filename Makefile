@@ -1,10 +1,9 @@
-# What people and CI type. `make demo` is the tour; `make test` is quick, `make test-all` starts the real components.
+# What people and CI type. `make demo` is the tour; `make test` is what a change must pass, `make test-all` is all.
 
 BIN := .venv/bin
-LOW := nice -n 5
 LINT := schemas infra agent gateway streams sinks tests bench
 
-.PHONY: demo setup test test-live test-all lint format bench requirements clean
+.PHONY: demo setup test test-slow test-all lint format bench requirements clean
 
 demo: ## the whole product on real input, in one data directory
 	@infra/bootstrap.sh --demo
@@ -13,15 +12,15 @@ demo: ## the whole product on real input, in one data directory
 setup: ## what the product needs on this machine, and nothing more
 	@infra/bootstrap.sh
 
-test: ## everything that needs no real component
-	@infra/bootstrap.sh
-	$(BIN)/pytest -q -m "not live"
-
-test-live: ## against real Kafka, Elasticsearch, PostgreSQL and Redis, which it starts and stops
+test: ## all tests but the slow ones; starts and stops the real components that it needs
 	@infra/bootstrap.sh --demo
-	$(BIN)/pytest -q -m live
+	$(BIN)/pytest -q -m "not slow"
 
-test-all: test test-live lint ## all of it
+test-slow: ## kills, rebalances and restarts under load, real desktops, whole commands
+	@infra/bootstrap.sh --demo
+	$(BIN)/pytest -q -m slow
+
+test-all: test test-slow lint ## all of it
 
 lint: ## style, types, scripts
 	@infra/bootstrap.sh
