@@ -6,10 +6,11 @@ Never shows what was recorded; that is for people with access, on the server.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -86,23 +87,7 @@ def run(directory: Directory = None) -> None:
 
     Examples: `sealstream agent run`, `SEALSTREAM_AGENT_DIR=~/agent sealstream agent run`
     """
-    from agent.settings import agent_directory
-    from infra.logging import configure_logging
-
-    configure_logging("agent")
-    _run(_run_agent(agent_directory(directory)))
-
-
-async def _run_agent(directory: Path) -> None:
-    from agent.agent import Agent
-    from agent.catalogue import make_sources
-    from agent.clock import SystemClock
-    from agent.installation import open_installation
-
-    parts = await open_installation(directory, SystemClock())
-    agent = Agent(parts, make_sources(parts.settings.sources, directory))
-    print(agent.notice(), flush=True)
-    await agent.run(until=_signalled())
+    _become("run", directory, [])
 
 
 def record(
@@ -116,10 +101,7 @@ def record(
 
     Examples: `sealstream agent record`, `sealstream agent record -- psql -h db.example.org shop`
     """
-    from agent.session import record_session
-    from agent.settings import agent_directory
-
-    raise typer.Exit(_run(record_session(agent_directory(directory), command or [])))
+    _become("record", directory, command or [])
 
 
 def status(directory: Directory = None, as_json: AsJson = False) -> None:
@@ -174,21 +156,16 @@ def _ask(directory: Path | None, command: str, **arguments: Any) -> Any:
     return _run(ask(agent_directory(directory), command, **arguments))
 
 
-async def _signalled() -> None:
-    """Wait for Ctrl-C or SIGTERM."""
-    import signal
+def _become(command: str, directory: Path | None, rest: list[str]) -> NoReturn:
+    """Go on as the agent's own process: what stays while people work does without the command line's weight."""
+    from agent.settings import agent_directory
 
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    sys.stdout.flush()
+    place = str(agent_directory(directory).absolute())
+    # -P: a folder `agent` where the person happens to be must not be taken for ours
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "agent", command, place, *rest])  # noqa: S606  # no shell
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run on uvloop where it is installed: a third of the memory of a connection."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    return uvloop.run(work)  # type: ignore[no-any-return]
-
+    """Run to its end."""
+    return asyncio.run(work)
