@@ -53,6 +53,8 @@ class FakeGateway:
         self.assigned: str | None = None
         self.asked = 0
         self.last_csr = b""
+        self.grant: dict[str, object] = {}
+        self.enrol_status = 200
 
     @property
     def address(self) -> str:
@@ -117,6 +119,8 @@ class FakeGateway:
         return 404, b"{}"
 
     def _enrol(self, request: dict[str, Any]) -> tuple[int, bytes]:
+        if self.enrol_status != 200:
+            return self.enrol_status, b'{"error": "by order"}'
         if request["secret"] not in self.secrets:
             return 403, b'{"error": "refused"}'
         self.secrets.remove(request["secret"])
@@ -130,7 +134,7 @@ class FakeGateway:
             "recipients": self.recipients,
             "policy": self.policy,
         }
-        return 200, json.dumps(answer).encode()
+        return 200, json.dumps(answer | self.grant).encode()
 
 
 class _Connection:

@@ -137,3 +137,34 @@ async def test_an_agent_connects_under_every_tls_profile(
     assert met[0]
     writer.close()
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"certificate": "junk"}, "not usable"),
+        ({"agent_id": "not a uuid"}, "not usable"),
+        ({"agent_id": "6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1"}, "not for this agent"),
+        ({"recipients": []}, "not usable"),
+        ({"recipients": "one"}, "lacks a field"),
+        ({"certificate": None}, "lacks a field"),
+    ],
+)
+async def test_what_a_server_grants_is_checked_before_it_is_kept(
+    gateway: FakeGateway, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    """An answer that is cut, or about another agent, leaves no half-made identity."""
+    gateway.grant = change
+    with pytest.raises(MalformedError, match=said):
+        await enrol(gateway.token(), tmp_path / "agent", SystemClock())
+    assert not (tmp_path / "agent").exists()
+
+
+@pytest.mark.parametrize(("status", "error"), [(429, UnavailableError), (503, UnavailableError), (400, RefusedError)])
+async def test_each_refusal_says_whether_to_try_again(
+    gateway: FakeGateway, tmp_path: Path, status: int, error: type[Exception]
+) -> None:
+    """Busy servers are worth another try, a request that they do not like is not."""
+    gateway.enrol_status = status
+    with pytest.raises(error, match=str(status)):
+        await enrol(gateway.token(), tmp_path / "agent", SystemClock())
