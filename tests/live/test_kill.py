@@ -21,6 +21,7 @@ import pytest
 
 from infra.kek import load_identities, read_passphrase
 from infra.settings import Settings
+from infra.stack.state import ComponentState, Phase, load_state
 from schemas.envelope import peek
 from schemas.identity import EnvelopeId, document_id
 from schemas.kinds import StreamKind
@@ -30,7 +31,6 @@ from sinks.archive.reading import read_envelopes
 from tests.live.load import Account
 from tests.live.operator import (
     EnrolledAgent,
-    component,
     documents_of,
     psql,
     read_topic,
@@ -117,15 +117,23 @@ def writing(agents: list[EnrolledAgent]) -> Iterator[Load]:
 def kill_component(settings: Settings, name: str) -> float:
     """Kill -9 a component, and wait until its supervisor has it ready again; the seconds that took."""
     before = component(settings, name)
+    assert before.mark
     began = time.monotonic()
-    os.kill(before["pid"], signal.SIGKILL)
+    os.kill(before.mark.pid, signal.SIGKILL)
 
     def back() -> bool:
         now = component(settings, name)
-        return bool(now["phase"] == "ready" and now["pid"] and now["pid"] != before["pid"])
+        return now.phase is Phase.READY and now.mark is not None and now.mark != before.mark
 
-    until(f"{name} to come back", back, 90, 0.5)
+    until(f"{name} to come back", back, 120, 0.2)
     return time.monotonic() - began
+
+
+def component(settings: Settings, name: str) -> ComponentState:
+    """What the supervisor says of a component."""
+    state = load_state(settings.data)
+    assert state
+    return state.components[name]
 
 
 def open_letters(settings: Settings, envelopes: dict[EnvelopeId, bytes]) -> dict[str, str]:
