@@ -55,7 +55,7 @@ class AgentDay:
 class HeaderStore:
     """All epoch headers of an archive; keeps the agents' days that it used last in memory."""
 
-    def __init__(self, layout: Layout, cache_size: int = 4096) -> None:
+    def __init__(self, layout: Layout, cache_size: int = 256) -> None:
         self._layout = layout
         self._cache: OrderedDict[tuple[bytes, str], AgentDay] = OrderedDict()
         self._cache_size = cache_size

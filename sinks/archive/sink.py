@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from schemas.envelope import Peek
+from schemas.envelope import EpochHeader, Peek
 from schemas.errors import MalformedError, UnavailableError
 from schemas.kinds import StreamKind
 from schemas.topics import ENVELOPES
@@ -32,6 +33,9 @@ log = structlog.get_logger(__name__)
 Value = TypeVar("Value")
 
 MAX_OPEN_SHELVES = 48
+RECENT_HEADERS = 32_768
+"""Epochs whose stored header is known without a look at the day of their agent."""
+
 IDLE_S = 3600.0
 """A shelf that got nothing for so long is sealed."""
 
@@ -63,6 +67,7 @@ class ArchiveSink:
     ) -> None:
         self._layout = Layout(root)
         self._headers = HeaderStore(self._layout)
+        self._recent: OrderedDict[bytes, int] = OrderedDict()
         self._file_bytes, self._fsync, self._clock, self._follower = file_bytes, fsync, clock, follower
         self._shelves: dict[tuple[StreamKind, str], Shelf] = {}
         self._peeker = Peeker()
@@ -140,6 +145,8 @@ class ArchiveSink:
         fresh: dict[tuple[bytes, str], dict[tuple[bytes, bytes], None]] = {}
         for _, peek in peeked:
             epoch = peek.epoch
+            if self._recent.get(epoch.header_bytes) is not None:
+                continue
             day = day_of(epoch.created_ms)
             known = self._headers.day(epoch.agent_id, day)
             if epoch.header_bytes not in known.headers.get(epoch.epoch_id, ()) and epoch.epoch_id not in known.erased:
@@ -152,8 +159,8 @@ class ArchiveSink:
         for record, peek in peeked:
             epoch = peek.epoch
             day = day_of(epoch.created_ms)
-            known = self._headers.day(epoch.agent_id, day).headers.get(epoch.epoch_id)
-            if known is None:
+            number = self._number(epoch, day)
+            if number is None:
                 log.info("record_of_erased_epoch_left_out", agent=peek.id.agent, day=day)
                 continue
             shelf = self._shelf(peek.record.kind, day)
@@ -161,12 +168,23 @@ class ArchiveSink:
                 self.duplicates += 1
                 continue
             sealed = memoryview(record.value)[peek.record_at :]
-            number = known.index(epoch.header_bytes)
             pieces = encode_entry(record, peek.id, peek.record.capture_ms, number, sealed)
             # An agent's records stand together, in their order: the index has one row for them.
             shelves.setdefault(shelf, {}).setdefault(epoch.agent_id, []).append(pieces)
         for shelf, agents in shelves.items():
             shelf.append([pieces for entries in agents.values() for pieces in entries])
+
+    def _number(self, epoch: EpochHeader, day: str) -> int | None:
+        """Which of its epoch's stored headers this one is; none when they were erased."""
+        number = self._recent.get(epoch.header_bytes)
+        if number is None:
+            known = self._headers.day(epoch.agent_id, day).headers.get(epoch.epoch_id)
+            if known is None:
+                return None
+            number = self._recent[epoch.header_bytes] = known.index(epoch.header_bytes)
+            if len(self._recent) > RECENT_HEADERS:
+                self._recent.popitem(last=False)
+        return number
 
     def _shelf(self, kind: StreamKind, day: str) -> Shelf:
         shelf = self._shelves.get((kind, day))
@@ -191,6 +209,7 @@ class ArchiveSink:
 
     def _forget(self) -> None:
         self._headers.forget()
+        self._recent.clear()
         shelves, self._shelves = self._shelves, {}
         for shelf in shelves.values():
             try:
