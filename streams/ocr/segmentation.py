@@ -75,7 +75,9 @@ def assemble(parts: Boxes) -> list[Rectangle]:
     low, high = np.minimum(height_one, height_other), np.maximum(height_one, height_other)
     overlap = np.minimum(parts.bottom[one], parts.bottom[other]) - np.maximum(parts.top[one], parts.top[other])
     gap = np.maximum(parts.left[one], parts.left[other]) - np.minimum(parts.right[one], parts.right[other])
-    beside = (2 * overlap >= low) & (10 * gap <= 9 * high) & (5 * high <= 12 * low)
+    uneven = np.abs(parts.top[one] + parts.bottom[one] - parts.top[other] - parts.bottom[other])
+    beside = (2 * overlap >= low) & (10 * gap <= 9 * high) & (5 * high <= 12 * low) & (5 * uneven <= 4 * low + 10)
+    beside &= ~_bridged(parts, one, other, beside)
     lonely = np.ones(count, np.bool_)
     lonely[one[beside]] = lonely[other[beside]] = False
     adopted = _adopt(parts, lonely, (one, other, overlap, gap, high))
@@ -85,6 +87,20 @@ def assemble(parts: Boxes) -> list[Rectangle]:
         np.concatenate((other[beside], adopted[:, 1])),
     )
     return _lines(parts, labels)
+
+
+def _bridged(
+    parts: Boxes, one: NDArray[np.intp], other: NDArray[np.intp], beside: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which pairs hold a part that stands beside two lines at once: a picture or a bracket, and no letter."""
+    owner = np.concatenate((one[beside], other[beside]))
+    neighbour = np.concatenate((other[beside], one[beside]))
+    lowest_top = np.full(len(parts.left), -1)
+    highest_bottom = np.full(len(parts.left), np.iinfo(np.int64).max)
+    np.maximum.at(lowest_top, owner, parts.top[neighbour])
+    np.minimum.at(highest_bottom, owner, parts.bottom[neighbour])
+    bridges = highest_bottom <= lowest_top
+    return bridges[one] | bridges[other]
 
 
 def _lines(parts: Boxes, labels: NDArray[np.intp]) -> list[Rectangle]:
