@@ -82,7 +82,6 @@ class AgentPort:
         self.budget = Budget(budget_bytes, WINDOW_BYTES)
         self.peeker = Peeker()
         self.draining = False
-        self.received_bytes = metrics.counter("gateway_received_bytes_total")
         self.ack_seconds = metrics.histogram("gateway_ack_seconds")
         self._metrics = metrics
         self._told = told
@@ -95,6 +94,8 @@ class AgentPort:
         self._sweeper: asyncio.Task[None] | None = None
         settled = metrics.counter("gateway_envelopes_total")
         self._settled = {outcome: settled.labels(outcome) for outcome in Outcome}
+        self._counts = dict.fromkeys(Outcome, 0)
+        self._received = 0
         self._gone = asyncio.Event()
 
     @property
@@ -206,9 +207,13 @@ class AgentPort:
             self._flush_scheduled = True
             self.loop.call_soon(self._flush_acks)
 
+    def count_received(self, size: int) -> None:
+        """Bytes of envelopes have come."""
+        self._received += size
+
     def count_settled(self, outcome: Outcome) -> None:
         """What became of an envelope."""
-        self._settled[outcome].inc()
+        self._counts[outcome] += 1
 
     def count_nack(self, connection: AgentConnection, code: NackCode, reason: str) -> None:
         """An envelope was refused."""
@@ -270,6 +275,15 @@ class AgentPort:
                 connection.tell(Ping(int(now)))
         if self.budget.full and not self.publisher.outstanding:
             self._free_stalled()
+        self._tell_metrics()
+
+    def _tell_metrics(self) -> None:
+        """Hand on what was counted since the last sweep: a metric's own lock, for each envelope, would be felt."""
+        for outcome, count in self._counts.items():
+            self._settled[outcome].inc(count)
+        self._counts = dict.fromkeys(Outcome, 0)
+        self._metrics.counter("gateway_received_bytes_total").inc(self._received)
+        self._received = 0
         self._metrics.gauge("gateway_connections").set(len(self._connections))
         self._metrics.gauge("gateway_held_bytes").set(self.budget.held)
         self._metrics.gauge("gateway_waiting_connections").set(self.budget.waiting)

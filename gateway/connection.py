@@ -222,18 +222,20 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def _take_push(self, push: Push) -> None:
         headers = [*self._headers, ("received-ms", str(now_ms()).encode())]
-        self._ledger.oldest_s = self._ledger.oldest_s or self.heard_at
+        ledger, publish, total = self._ledger, self._port.publisher.publish, 0
+        ledger.oldest_s = ledger.oldest_s or self.heard_at
         for index, envelope in enumerate(push.envelopes, push.first):
             size = len(envelope)
-            self._ledger.open(index, size)
+            total += size
+            ledger.open(index, size)
             self._port.budget.take(size + ENVELOPE_OVERHEAD)
             try:
                 topic = self._check(envelope)
             except _Refusal as refusal:
                 self._refuse(index, refusal.code, str(refusal))
                 continue
-            self._port.publisher.publish(topic, self._key, envelope, headers, partial(self._settle, index))
-        self._port.received_bytes.inc(push.size)
+            publish(topic, self._key, envelope, headers, partial(self._settle, index))
+        self._port.count_received(total)
 
     def _check(self, envelope: bytes) -> str:
         """The topic of an envelope; raises `_Refusal` for one that can never be stored."""
@@ -254,14 +256,13 @@ class AgentConnection(asyncio.BufferedProtocol):
     # Settling.
 
     def _settle(self, index: int, outcome: Outcome) -> None:
-        match outcome:
-            case Outcome.DELIVERED:
-                self._close_entry(index)
-            case Outcome.REFUSED:
-                self._refuse(index, NackCode.TOO_LARGE, "the broker takes no record of this size")
-            case Outcome.FAILED:
-                self._port.budget.give(self._ledger.abandon(index) + ENVELOPE_OVERHEAD)
-                self.break_off(GoodbyeCode.OVERLOADED, "kafka lost what was under way: push it again")
+        if outcome is Outcome.DELIVERED:
+            self._close_entry(index)
+        elif outcome is Outcome.REFUSED:
+            self._refuse(index, NackCode.TOO_LARGE, "the broker takes no record of this size")
+        else:
+            self._port.budget.give(self._ledger.abandon(index) + ENVELOPE_OVERHEAD)
+            self.break_off(GoodbyeCode.OVERLOADED, "kafka lost what was under way: push it again")
         self._port.count_settled(outcome)
 
     def _refuse(self, index: int, code: NackCode, reason: str) -> None:
