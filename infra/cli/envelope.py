@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.cli.plain import plain_json
+
 
 def register(app: typer.Typer) -> None:
     """Add `envelope` to the command line."""
@@ -29,7 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 def peek(file: File, as_json: Json = False) -> None:
     """Show what anybody can see: who, which stream, when, for which keys. Needs no key.
 
-    Example: sealstream archive cat --limit 1 --raw | sealstream envelope peek -
+    Example: sealstream archive cat --limit 1 --out /tmp/one && sealstream envelope peek /tmp/one/*.envelope
     """
     from schemas.envelope import peek as peek_envelope
 
@@ -60,7 +62,7 @@ def open_(
         print("this is one part of a larger segment: `--raw` shows its bytes", file=sys.stderr)
         raise typer.Exit(1)
     for event in decode_segment(opened.record.kind, opened.plaintext):
-        print(json.dumps(event, default=_bytes_as_text, ensure_ascii=False))
+        print(plain_json(event, default=_bytes_as_text))
 
 
 def describe(seen: Any) -> dict[str, Any]:

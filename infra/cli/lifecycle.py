@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.cli.plain import plain_line
+
 if TYPE_CHECKING:
     from infra.settings import Settings
 
@@ -74,9 +76,9 @@ def render_event(line: dict[str, Any]) -> str:
     kind = line.get("line", "event")
     if kind != "event":
         rest = " ".join(f"{key}={value}" for key, value in line.items() if key != "line" and value != "")
-        return f"# {kind:<8} {rest}"
+        return f"# {kind:<8} {plain_line(rest)}"
     when = dt.datetime.fromtimestamp(line["time_ms"] / 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    detail = " ".join(f"{key}={value}" for key, value in line["detail"].items())
+    detail = plain_line(" ".join(f"{key}={value}" for key, value in line["detail"].items()))
     by = f"by {line['reporter']}" if line["reporter"] != line["id"] else ""
     return f"{when}  {line['event']:<12} {line['id']:<36} {line['address']} {detail} {by}".rstrip()
 

@@ -6,7 +6,6 @@ Never prints a control character that mined text may hold: it was written by som
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.exits import Exit
+from infra.cli.plain import plain_json, plain_line
 from infra.cli.times import parse_time_ms
 from schemas.errors import ConfigError
 
@@ -37,9 +37,6 @@ Examples:
 
     sealstream search invoice --json | jq '.hits[].agent_id'
 """
-
-_CONTROLS: dict[int, str] = dict.fromkeys((*range(32), *range(127, 160)), " ")
-_CONTROLS |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F), "")  # text direction
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +80,7 @@ def search(  # noqa: PLR0917  # typer calls it by names
     )
     answer = asyncio.run(_ask(load_settings(), question))
     if as_json:
-        print(json.dumps(_as_json(answer), indent=2, ensure_ascii=False))
+        print(plain_json(_as_json(answer), indent=2))
     elif answer.hits:
         _show(answer)
     else:
@@ -112,11 +109,6 @@ async def _ask(settings: Settings, question: Question) -> Answer:
         await client.close()
 
 
-def clean(text: str) -> str:
-    """`text` on one line, without what a terminal would obey."""
-    return " ".join(text.translate(_CONTROLS).split())
-
-
 def _show(answer: Answer) -> None:
     from rich.console import Console
     from rich.text import Text
@@ -129,14 +121,14 @@ def _show(answer: Answer) -> None:
                 (f"{local:%Y-%m-%d %H:%M:%S}", "bold cyan"),
                 f" ({utc:%H:%M:%SZ})  ",
                 (hit.stream if hit.kind == hit.stream else f"{hit.stream}/{hit.kind}", "green"),
-                f"  {clean(hit.user)} on {clean(hit.computer)}  agent {hit.agent_id}",
+                f"  {plain_line(hit.user)} on {plain_line(hit.computer)}  agent {hit.agent_id}",
             )
         )
-        heading = "  ".join(part for part in (clean(hit.application), clean(hit.title)) if part)
+        heading = "  ".join(part for part in (plain_line(hit.application), plain_line(hit.title)) if part)
         if heading:
             console.print(Text.assemble("  ", _marked(heading, plain=not console.is_terminal)))
         for fragment in hit.fragments:
-            console.print(Text.assemble("    ", _marked(clean(fragment), plain=not console.is_terminal)))
+            console.print(Text.assemble("    ", _marked(plain_line(fragment), plain=not console.is_terminal)))
     shown, total = len(answer.hits), answer.total
     of = f"{total}{' or more' if answer.at_least else ''}"
     summary = f"{of} found" if shown == total else f"{shown} of {of} shown; --limit shows more"

@@ -202,3 +202,14 @@ async def test_what_is_no_lifecycle_event_is_passed_over(scene: Scene) -> None:
     scene.happen(b"junk")
     scene.happen(fact("joined"))
     assert (await lines(reader, 1))[0]["offset"] == 1
+
+
+async def test_a_name_cannot_command_the_terminal_that_shows_it(scene: Scene) -> None:
+    """Control characters that an endpoint put into its name, those beyond ASCII too, arrive escaped at `nc`."""
+    reader = await scene.connect()
+    await reader.readline()
+    scene.happen(fact("connected", "6f1c", subject="agent", detail={"user": "\x1b[2J\x9b2J é"}))
+    async with asyncio.timeout(10):
+        line = await reader.readline()
+    assert line.rstrip(b"\n").decode("ascii").isprintable()
+    assert json.loads(line)["detail"]["user"] == "\x1b[2J\x9b2J é"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from infra.cli.search import _marked, _spans, clean
+from infra.cli.lifecycle import render_event
+from infra.cli.plain import plain_json, plain_line
+from infra.cli.search import _marked, _spans
+from infra.cli.table import render_table
 from infra.cli.times import parse_time_ms
 from schemas.errors import ConfigError
 from sinks.elasticsearch.search import MARK_END, MARK_START
@@ -41,7 +45,23 @@ def test_other_words_are_refused_with_the_forms_there_are(text: str) -> None:
 
 def test_mined_text_cannot_command_the_terminal() -> None:
     """Escape sequences, line ends and marks of direction do not reach it."""
-    assert clean("a\x1b[2Jb\r\nc\x9b31m\u202ed\té") == "a [2Jb c 31md é"
+    assert plain_line("a\x1b[2Jb\r\nc\x9b31m\u202ed\té") == "a [2Jb c 31md é"
+    assert plain_json({"text": "\x1b[2J \x9b2J \x7f \u202e é"}) == '{"text": "\\u001b[2J \\u009b2J \\u007f \\u202e é"}'
+
+
+def test_a_table_shows_what_others_wrote_without_obeying_it() -> None:
+    """A name with an escape sequence is a cell like any other."""
+    assert render_table(("NAME",), [("\x1b[2Jmine\n",)]) == "NAME\n[2Jmine"
+
+
+def test_an_endpoints_name_cannot_command_the_operators_terminal() -> None:
+    """What an agent says of its user and computer is shown by `lifecycle tail` without control characters."""
+    event: dict[str, Any] = {
+        "time_ms": 1, "event": "connected", "id": "a", "address": "", "reporter": "g",
+        "detail": {"user": "\x1b]0;mine\x07", "computer": "\x9b2J"},
+    }  # fmt: skip
+    assert render_event(event).isprintable()
+    assert render_event({"line": "agent", "user": "\x1b[2J"}).isprintable()
 
 
 def test_found_words_are_marked() -> None:
