@@ -105,6 +105,8 @@ class Stream:
         events, self._events, self._bytes = self._events, [], 0
         if events or (self._epoch and not self._over()):
             self._seal(events, final=True)
+        if self._epoch is not None:  # nothing of it could be sealed: its key must not be used all the same
+            self._link, self._epoch = self._epoch.link, None
         self._renew()
 
     def close(self) -> None:

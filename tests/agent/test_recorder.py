@@ -240,6 +240,22 @@ async def test_end_to_end_streams_are_sealed_to_the_organisation_alone(
     assert [e[0]["data"] for e in stage.events(server, organisation)] == [b"before", b"secret"]
 
 
+async def test_an_event_that_cannot_be_sealed_does_not_keep_the_servers_key_in_use(
+    server: Identity, organisation: Identity, tmp_path: Path
+) -> None:
+    """When a stream becomes end-to-end, nothing after that is sealed in the epoch before, whatever ended it."""
+    kek = tmp_path / "kek.pem"
+    kek.write_bytes(organisation.recipient.to_pem())
+    stage = Stage(server, kek)
+    await stage.emit(stage.event(b"before"))
+    await stage.clock.advance(2)
+    await stage.emit(stage.event() | {"data": 5})
+    stage.recorder.apply(Policy(version=2, streams=ALL, end_to_end=frozenset({"keystrokes"})))
+    await stage.emit(stage.event(b"secret"))
+    await stage.clock.advance(1)
+    assert [seen.epoch.end_to_end for seen in stage.peeks(StreamKind.KEYSTROKES)] == [False, True]
+
+
 async def test_without_the_organisations_key_nothing_is_sealed_to_the_server_instead(
     server: Identity, tmp_path: Path
 ) -> None:
