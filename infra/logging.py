@@ -22,7 +22,7 @@ _REMEMBERED = 1000
 def configure_logging(component: str, json: bool | None = None, level: int = logging.INFO) -> None:  # noqa: FBT001
     """Log to standard error as `component`; as JSON lines where that is not a terminal, or as told."""
     as_json = not sys.stderr.isatty() if json is None else json
-    ending: list[Any] = [structlog.processors.JSONRenderer()] if as_json else [structlog.dev.ConsoleRenderer()]
+    ending: list[Any] = [structlog.processors.JSONRenderer()] if as_json else [_console()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,6 +39,11 @@ def configure_logging(component: str, json: bool | None = None, level: int = log
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(component=component)
     _adopt_libraries(shared, ending, level)
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    """Lines for a person, with plain tracebacks: structlog's own show variables, and with them plaintext."""
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
 class Unfailing:
