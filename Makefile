@@ -33,11 +33,14 @@ format: ## put the code into form
 	$(BIN)/ruff check --fix $(LINT)
 	$(BIN)/ruff format $(LINT)
 
-bench: ## each bench against its peer, one after the other
+BENCHES := seal gateway connections ocr sinks replay latency
+
+bench: ## each bench against its peer, one after the other, on the local stack
 	@infra/bootstrap.sh --demo
-	@set -e; for bench in bench/*.py; do \
-	    grep -q '__main__' "$$bench" || continue; \
-	    echo "== $$bench"; $(BIN)/python "$$bench"; \
+	@$(BIN)/sealstream up --ports auto
+	@set -e; for bench in $(BENCHES); do \
+	    test -e "bench/$$bench.py" || continue; \
+	    echo "== $$bench"; $(BIN)/python -m "bench.$$bench"; \
 	done
 
 requirements: ## write requirements.txt anew from pyproject.toml (no registry's address comes into it)

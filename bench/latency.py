@@ -35,6 +35,7 @@ from infra.datadir import VARIABLE, DataDir
 from infra.demo.desktop import Desktop
 from infra.settings import Settings, load_settings
 from schemas.enrolment import EnrolmentToken
+from schemas.errors import SealstreamError
 from sinks.elasticsearch.client import connect
 
 LOOK_EVERY_S = 0.03
@@ -233,4 +234,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SealstreamError as error:
+        raise SystemExit(f"{error} (this bench needs a running stack: `sealstream up`)") from None

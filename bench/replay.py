@@ -30,6 +30,7 @@ from infra.datadir import VARIABLE, DataDir
 from infra.kafka import ensure_topics
 from infra.kek import load_recipients
 from infra.settings import Settings, load_settings
+from schemas.errors import SealstreamError
 from schemas.kinds import StreamKind
 from schemas.records import Record, encode_segment
 from schemas.seal import Epoch
@@ -206,4 +207,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SealstreamError as error:
+        raise SystemExit(f"{error} (this bench needs a running stack: `sealstream up`)") from None

@@ -190,8 +190,10 @@ def psql(settings: Settings, statement: str) -> list[list[str]]:
 def lag(settings: Settings) -> int:
     """Records of any topic but heartbeats, which never end, that some consumer group has yet to read."""
     done = run_cli(settings.data.root, "lag", "--json")
-    rows = json.loads(done.stdout or "[]") if done.returncode in (0, 1) else [{"topic": "unknown", "lag": -1}]
-    return sum(row["lag"] for row in rows if row["topic"] != HEARTBEATS.name)
+    rows: list[dict[str, Any]] = (
+        json.loads(done.stdout or "[]") if done.returncode in (0, 1) else [{"topic": "unknown", "lag": -1}]
+    )
+    return sum(int(row["lag"]) for row in rows if row["topic"] != HEARTBEATS.name)
 
 
 def until_caught_up(settings: Settings, within_s: float = 60.0) -> None:
