@@ -107,7 +107,10 @@ class LifecycleLog:
         key = event["id"]
         if event["subject"] == "node":
             known = {key: self._nodes[key]} if key in self._nodes else {}
-            self._nodes.update(fold(FleetState(nodes=known), event).nodes)
+            there = {name: agent for name, agent in self._agents.items() if agent.connected and agent.gateway == key}
+            after = fold(FleetState(known, there), event)
+            self._nodes.update(after.nodes)
+            self._agents.update(after.agents)
         else:
             of_agent = {key: self._agents[key]} if key in self._agents else {}
             self._agents.update(fold(FleetState(agents=of_agent), event).agents)

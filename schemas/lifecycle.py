@@ -43,6 +43,10 @@ TRANSITIONS: Mapping[tuple[str | None, NodeEvent], str] = {
 """State and event to the state after it; a pair that is missing changes nothing."""
 
 
+ENDS_CONNECTIONS = frozenset({NodeEvent.JOINED, NodeEvent.LEFT, NodeEvent.LOST})
+"""After these nobody is connected to the node any more, whether or not its last words told so."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeState:
     """What is known of a node after its last fact. `since_ms` is when it came into this state."""
@@ -79,8 +83,11 @@ class FleetState:
 def fold(state: FleetState, event: Record) -> FleetState:
     """The state after one lifecycle event (a `LifecycleEvent` record); an unknown event changes nothing."""
     if event["subject"] == "node":
-        node = fold_node(state.nodes.get(event["id"]), event)
-        return state if node is None else replace(state, nodes={**state.nodes, event["id"]: node})
+        before = state.nodes.get(event["id"])
+        node = fold_node(before, event)
+        if node is None or node is before:
+            return state
+        return FleetState({**state.nodes, event["id"]: node}, _cut_off(state.agents, event))
     agent = _fold_agent(state.agents.get(event["id"]) or AgentState(event["id"]), event)
     return replace(state, agents={**state.agents, event["id"]: agent})
 
@@ -111,6 +118,15 @@ def fold_node(node: NodeState | None, event: Record) -> NodeState | None:
         address=event["address"] or (node.address if node else ""),
         incarnation=event["incarnation"],
     )
+
+
+def _cut_off(agents: Mapping[str, AgentState], event: Record) -> Mapping[str, AgentState]:
+    """The agents after a fact of a node: those that were connected to it are not, when it ends connections."""
+    if event["event"] not in ENDS_CONNECTIONS:
+        return agents
+    gone = {a.agent_id: a for a in agents.values() if a.connected and a.gateway == event["id"]}
+    since_ms = event["time_ms"]
+    return {**agents, **{name: replace(agent, connected=False, since_ms=since_ms) for name, agent in gone.items()}}
 
 
 def _fold_agent(agent: AgentState, event: Record) -> AgentState:

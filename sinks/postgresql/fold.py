@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from schemas.lifecycle import AgentEvent, AgentState, FleetState, NodeEvent, NodeState, fold
+from schemas.lifecycle import ENDS_CONNECTIONS, AgentEvent, AgentState, FleetState, NodeState, fold
 from schemas.records import Record
 from sinks.postgresql.connection import Connection
 from sinks.postgresql.rows import detail, text, timestamp, uuid
 from sinks.sink import SinkRecord
 
 Fact = tuple[SinkRecord, Record]
-
-_ENDS_SESSIONS = frozenset({NodeEvent.JOINED, NodeEvent.LEFT, NodeEvent.LOST})
 
 
 def check_fact(event: Record) -> None:
@@ -31,12 +29,14 @@ async def fold_facts(connection: Connection, facts: Sequence[Fact]) -> None:
     fresh = await _take_fresh(connection, facts)
     if not fresh:
         return
-    state = await _load(connection, [event for _, event in fresh])
+    state = stored = await _load(connection, [event for _, event in fresh])
     for record, event in fresh:
-        state = fold(state, event)
-        await _note(connection, record, event)
+        before, state = state, fold(state, event)
+        if state is not before:
+            await _note(connection, record, event)
     await _store_nodes(connection, state)
     await _store_agents(connection, state, fresh)
+    await _store_cut_off(connection, stored, state)
 
 
 async def _take_fresh(connection: Connection, facts: Sequence[Fact]) -> list[Fact]:
@@ -66,7 +66,9 @@ async def _load(connection: Connection, events: Sequence[Record]) -> FleetState:
         "SELECT * FROM node_state WHERE node_id = ANY($1)", [e["id"] for e in events if e["subject"] == "node"]
     )
     agents = await connection.fetch(
-        "SELECT * FROM agent WHERE agent_id = ANY($1)", [uuid(e["id"]) for e in events if e["subject"] == "agent"]
+        "SELECT * FROM agent WHERE agent_id = ANY($1) OR connected AND gateway = ANY($2)",
+        [uuid(e["id"]) for e in events if e["subject"] == "agent"],
+        [text(e["id"]) for e in events if e["subject"] == "node"],
     )
     return FleetState(
         {
@@ -132,12 +134,24 @@ async def _store_agents(connection: Connection, state: FleetState, facts: Sequen
     )
 
 
+async def _store_cut_off(connection: Connection, before: FleetState, after: FleetState) -> None:
+    """Agents whose gateway went away, of which nothing else may have been told."""
+    await connection.executemany(
+        "UPDATE agent SET connected = false, since = $2 WHERE agent_id = $1",
+        [
+            (uuid(name), timestamp(after.agents[name].since_ms))
+            for name, agent in before.agents.items()
+            if agent.connected and not after.agents[name].connected
+        ],
+    )
+
+
 async def _note(connection: Connection, record: SinkRecord, event: Record) -> None:
     """What one event adds beyond the state: sessions, endpoints, gaps."""
     happened = event["event"]
     when = timestamp(event["time_ms"])
     if event["subject"] == "node":
-        if happened in _ENDS_SESSIONS:
+        if happened in ENDS_CONNECTIONS:
             await connection.execute(
                 "UPDATE session SET disconnected_at = greatest($2, connected_at) "
                 "WHERE gateway = $1 AND disconnected_at IS NULL",

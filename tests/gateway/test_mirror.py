@@ -213,3 +213,12 @@ async def test_a_name_cannot_command_the_terminal_that_shows_it(scene: Scene) ->
         line = await reader.readline()
     assert line.rstrip(b"\n").decode("ascii").isprintable()
     assert json.loads(line)["detail"]["user"] == "\x1b[2J\x9b2J é"
+
+
+async def test_nobody_stays_connected_to_a_gateway_that_was_killed(scene: Scene) -> None:
+    """When a gateway is lost, the agents that were connected to it are no longer shown as connected."""
+    scene.happen(fact("joined"))
+    scene.happen(fact("connected", "6f1c", subject="agent"))
+    scene.happen(fact("lost"))
+    head, node = await lines(await scene.connect(b"\n"), 2)
+    assert (head["agents_connected"], node["state"]) == (0, "lost")

@@ -134,13 +134,14 @@ async def test_lifecycle_facts_become_agents_sessions_and_nodes(dsn: str) -> Non
         fact(5, "connected", detail=told),
         fact(6, "lost", subject="node", role="gateway", incarnation="i1"),
     ]
-    for batch in (facts[:3], facts[:5], facts, facts[2:4]):
+    for batch in (facts[:3], facts[:5], facts[:6], facts, facts[2:4]):
         assert await put(sink, batch) == []
     connection = await asyncpg.connect(dsn)
     agent = await connection.fetchrow("SELECT * FROM agent")
     sessions = await connection.fetch("SELECT * FROM session ORDER BY connected_at")
     assert agent is not None
-    assert (agent["user_name"], agent["connected"], agent["gaps"]) == ("ann", True, 1)
+    assert (agent["user_name"], agent["connected"], agent["gaps"]) == ("ann", False, 1)
+    assert agent["since"].timestamp() * 1000 == NOON_MS + 6000
     lengths = [(row["disconnected_at"] - row["connected_at"]).total_seconds() for row in sessions]
     assert lengths == [2, 1]  # the second ended when its gateway was lost
     assert await connection.fetchval("SELECT state FROM node_state") == "lost"

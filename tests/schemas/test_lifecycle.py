@@ -75,6 +75,22 @@ def test_an_agent_moves_between_gateways() -> None:
     assert not fold_all([*events, agent_fact("disconnected", reporter="g2")]).agents["a1"].connected
 
 
+@pytest.mark.parametrize("end", ["lost", "left", "joined"])
+def test_nobody_stays_connected_to_a_gateway_that_is_gone(end: str) -> None:
+    """A gateway that was killed tells of no disconnection; that it is lost, or begins anew, says it."""
+    events = [
+        fact("joined", id="g1"),
+        fact("joined", id="g2"),
+        agent_fact("connected"),
+        agent_fact("connected", id="a2", reporter="g2"),
+        fact(end, id="g1", time_ms=9),
+    ]
+    agents = fold_all(events).agents
+    assert (agents["a1"].connected, agents["a1"].since_ms, agents["a2"].connected) == (False, 9, True)
+    late = fact("lost", id="g1", incarnation="before")
+    assert fold_all([*events[:3], late]).agents["a1"].connected
+
+
 def test_gaps_are_counted() -> None:
     """Each told hole counts; an unknown fact does not."""
     assert fold_all([agent_fact("gap"), agent_fact("gap"), agent_fact("huh")]).agents["a1"].gaps == 2
