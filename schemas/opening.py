@@ -24,12 +24,13 @@ from schemas.envelope import (
     EpochFlags,
     EpochHeader,
     Peek,
-    Peeker,
     RecordHeader,
     WrappedKey,
     first_hash,
     next_hash,
     parse_epoch_header,
+    parse_record,
+    peek,
 )
 from schemas.errors import LocalError, MalformedError, OpenError
 from schemas.identity import EnvelopeId
@@ -48,14 +49,19 @@ class Opened(NamedTuple):
     plaintext: bytes
 
 
+class _Known(NamedTuple):
+    epoch: EpochHeader
+    record_at: int
+    cipher: AESGCM
+
+
 class Opener:
-    """Opens envelopes for the identities it has; keeps the keys of the `cache_size` epochs it used last."""
+    """Opens envelopes for the identities it has; keeps the keys of the `cache_size` epochs that it met last."""
 
     def __init__(self, identities: Sequence[Unwrapper], cache_size: int = 1024) -> None:
         self._identities = {identity.key_id: identity for identity in identities}
-        self._ciphers: OrderedDict[bytes, tuple[bytes, AESGCM]] = OrderedDict()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._cache_size = cache_size
-        self._peeker = Peeker(cache_size)
 
     def can_open(self, epoch: EpochHeader) -> bool:
         """Whether one of the recipients is an identity of ours; opening may still fail."""
@@ -63,27 +69,29 @@ class Opener:
 
     def open(self, envelope: bytes) -> Opened:
         """The plaintext of `envelope`; raises `MalformedError` or `OpenError`."""
-        seen = self._peeker.peek(envelope)
-        at = seen.record_at + RECORD_HEADER_BYTES
-        record_header = envelope[seen.record_at : at]
-        cipher = self._cipher(seen.epoch)
+        known = self._known.get(envelope[8:40])
+        if known is not None and envelope.startswith(known.epoch.header_bytes):
+            record = parse_record(envelope, known.record_at)
+        else:
+            seen = peek(envelope)
+            record, known = seen.record, self._meet(seen.epoch)
+        epoch, at, cipher = known
+        body_at = at + RECORD_HEADER_BYTES
+        record_header = envelope[at:body_at]
         try:
-            plaintext = cipher.decrypt(record_header[4:16], memoryview(envelope)[at:], record_header)
+            plaintext = cipher.decrypt(record_header[4:16], memoryview(envelope)[body_at:], record_header)
         except InvalidTag:
             raise OpenError from None
-        if seen.record.padded:
+        if record.padded:
             plaintext = unpad(plaintext)
-        return Opened(seen.id, seen.epoch, seen.record, plaintext)
+        return Opened(EnvelopeId(epoch.agent_id, epoch.epoch_id, record.sequence), epoch, record, plaintext)
 
-    def _cipher(self, epoch: EpochHeader) -> AESGCM:
-        header, cipher = self._ciphers.get(epoch.epoch_id, (b"", None))
-        if cipher is not None and header == epoch.header_bytes:
-            return cipher
+    def _meet(self, epoch: EpochHeader) -> _Known:
         cipher = AESGCM(unwrap_epoch(epoch, self._identities).keys.key)
-        self._ciphers[epoch.epoch_id] = epoch.header_bytes, cipher
-        if len(self._ciphers) > self._cache_size:
-            self._ciphers.popitem(last=False)
-        return cipher
+        known = self._known[epoch.epoch_id] = _Known(epoch, len(epoch.header_bytes), cipher)
+        if len(self._known) > self._cache_size:
+            self._known.popitem(last=False)
+        return known
 
 
 class Unwrapped(NamedTuple):
