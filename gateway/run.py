@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 ROLE = "gateway"
+SPARE_FILES = 1024
+"""Open files beside the agents' connections."""
+
 FAREWELL_S = 3.0
 """How long the process waits for Kafka to take that it drains, and that it left."""
 
@@ -72,7 +76,12 @@ class Gateway:
             self.metrics,
             lambda: self.policy.told,
             budget_bytes=gateway.memory_budget_bytes,
-            limits=AgentLimits(gateway.max_connections, gateway.max_handshakes, gateway.handshake_timeout_s),
+            limits=AgentLimits(
+                gateway.max_connections,
+                gateway.max_handshakes,
+                handshake_timeout_s=gateway.handshake_timeout_s,
+                hello_timeout_s=gateway.handshake_timeout_s,
+            ),
             revoked=self.revocations.__contains__,
         )
         self.health = Health(self.publisher, self.agents.budget, settings.node.data_dir)
@@ -191,8 +200,21 @@ class ReportProducer:
             raise KafkaError(f"{topic}: not delivered")
 
 
+def raise_file_limit(connections: int) -> None:
+    """Allow as many open files as `connections` need, or say that the system does not."""
+    wanted = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        log.warning("file_limit_low", allowed=allowed, wanted=wanted)
+
+
 async def run_gateway(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
+    raise_file_limit(settings.gateway.max_connections)
     tune_allocator()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
