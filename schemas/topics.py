@@ -57,3 +57,6 @@ HEADER_CONTENT_TYPE = "content-type"
 """Kafka header of an envelope record; its value is `ENVELOPE_CONTENT_TYPE`."""
 
 ENVELOPE_CONTENT_TYPE = b"application/vnd.sealstream.envelope.v1"
+
+HEADER_RETRY = "retry"
+"""Kafka header of a dead letter that an operator published again: the stages that had given it up, joined by ``+``."""

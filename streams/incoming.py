@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from schemas.topics import HEADER_RETRY
+
 
 class Partition(NamedTuple):
     """A partition of a topic, named without prefix."""
@@ -33,6 +35,11 @@ class Incoming:
     def place(self) -> Partition:
         """The partition it stands in."""
         return Partition(self.topic, self.partition)
+
+    @property
+    def retried_for(self) -> list[str]:
+        """The stages that had given it up, when it is a dead letter that somebody published again."""
+        return self.headers.get(HEADER_RETRY, b"").decode("utf-8", "replace").split("+")
 
     @property
     def user(self) -> str:

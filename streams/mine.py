@@ -87,7 +87,7 @@ class Miner:
             return []
         strand = await self._strand(record, seen)
         if strand.is_repeated(seen):
-            return []
+            return await self._mine_alone(record, seen) if self.stage in record.retried_for else []
         opened = self._opener.open(record.value)
         strand.touched_by = record.offset
         whole = strand.take(opened)
@@ -99,6 +99,18 @@ class Miner:
         except StateLostError:
             await self.forget(record)
             raise
+
+    async def _mine_alone(self, record: Incoming, seen: Peek) -> Sequence[Outgoing]:
+        """The documents of a dead letter that is retried after what followed it was mined.
+
+        Raises `MalformedError` for one that says nothing without what came before it: a replay has that.
+        """
+        strand = Strand(seen.record.kind, record.key.decode(), self._pool)
+        whole = strand.take(self._opener.open(record.value))
+        found = [] if whole is None else await strand.miner.read(await decode(whole, record))
+        if not found and (whole is None or seen.record.kind is StreamKind.SCREEN):
+            raise MalformedError("it builds on what came before it: replay the time of its recording", "needs_replay")
+        return [document(one) for one in found]
 
     async def show(self, record: Incoming) -> None:
         """Take an envelope that was mined already, for what it leaves behind. Raises `RemoteError`."""

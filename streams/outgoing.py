@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from schemas.errors import MalformedError, OpenError
 from schemas.records import Record, encode_record
-from schemas.topics import ACTIVITY, DEAD_LETTERS, DOCUMENTS, LIFECYCLE
+from schemas.topics import ACTIVITY, DEAD_LETTERS, DOCUMENTS, LIFECYCLE, MAX_ENVELOPE_BYTES
 from streams.incoming import Incoming
 
 MAX_DETAIL = 500
@@ -40,14 +40,17 @@ def lifecycle_event(record: Record) -> Outgoing:
 
 
 def dead_letter(cause: Incoming, stage: str, reason: str, detail: str, time_ms: int) -> Outgoing:
-    """A `DeadLetter` record: the whole record that could not be processed, and why."""
+    """A `DeadLetter` record: the whole record that could not be processed, and why.
+
+    A value that does not fit beside the rest stays where it is.
+    """
     record = {
         "time_ms": time_ms,
         "topic": cause.topic,
         "partition": cause.partition,
         "offset": cause.offset,
         "key": cause.key,
-        "value": cause.value,
+        "value": cause.value if len(cause.value) <= MAX_ENVELOPE_BYTES else b"",
         "headers": dict(cause.headers),
         "stage": stage,
         "reason": reason,

@@ -72,7 +72,8 @@ def retry(
     """Publish dead letters' records to their topics again, for everyone who reads these.
 
     Who had processed such a record before knows it by its identity and changes nothing. What fails again becomes a
-    dead letter again.
+    dead letter again, as does a piece of a screen recording that builds on what came before it: `sealstream replay`
+    its time instead.
 
     Examples: `sealstream dead-letters retry envelopes.email-4-0`,
     `sealstream dead-letters retry --reason does_not_open`
@@ -129,6 +130,7 @@ async def _settle_all(settings: Settings, chosen: list[Letter], *, again: bool, 
 async def _publish(settings: Settings, letter: Letter) -> bool:
     """Publish the record again under its key; whether it was still to be had."""
     from infra.kafka import producer, topic_name
+    from schemas.topics import HEADER_RETRY
 
     value = letter.value or await _fetch(settings, letter)
     if value is None:
@@ -136,7 +138,7 @@ async def _publish(settings: Settings, letter: Letter) -> bool:
     sending = producer(settings)
     await sending.start()
     try:
-        headers = list(letter.headers.items())
+        headers = list({**letter.headers, HEADER_RETRY: "+".join(letter.stages).encode()}.items())
         await sending.send_and_wait(topic_name(settings, letter.topic), value, key=letter.key, headers=headers)
     finally:
         await sending.stop()

@@ -7,7 +7,9 @@ import itertools
 
 import pytest
 
+from schemas.envelope import peek
 from schemas.kinds import StreamKind
+from schemas.topics import MAX_RECORD_BYTES
 from streams.memory import MemoryBroker
 from tests.streams.recording import Recorder, frame, message, span, stranger, terminal
 from tests.streams.rig import CanvasPool, Worker, caught_up, dead_letters, documents, mined, texts, until
@@ -96,6 +98,54 @@ async def test_an_agent_goes_on_after_its_poison(broker, worker):
     await mined(broker)
     assert texts(broker)[str(recorder.agent)][-1] == "again"
     assert len(dead_letters(broker)) == 1
+
+
+async def test_a_dead_letter_is_mined_when_it_is_retried_after_what_followed_it(broker, worker):
+    """A defect of ours costs one record of many; mended, retrying that record brings its document, once."""
+    process, mended = worker.body.processor.process, False
+
+    async def fail_at_first(record):
+        if peek(record.value).record.sequence == 1 and not mended:
+            raise RuntimeError
+        return await process(record)
+
+    worker.body.processor.process = fail_at_first
+    recorder = Recorder("a", StreamKind.EMAIL)
+    envelopes = [recorder.record([message(text, text)])[0] for text in ("one", "two", "three")]
+    for envelope in envelopes:
+        recorder.append(broker, envelope)
+    await worker.start()
+    await mined(broker)
+    assert len(dead_letters(broker)) == 1
+    mended = True
+    for _ in range(2):
+        broker.append(recorder.topic, envelopes[1], recorder.key, headers=[("retry", b"sink-disk+mine")])
+    await mined(broker)
+    assert sorted(document["text"] for document in documents(broker).values()) == ["one", "three", "two"]
+    assert len(dead_letters(broker)) == 1
+
+
+async def test_a_retried_frame_that_cannot_stand_alone_is_a_dead_letter_again(broker, worker):
+    """A change of a screen without the screen before it is not passed over in silence."""
+    recorder = Recorder("a", StreamKind.SCREEN)
+    recorder.push(broker, [frame("one", key_frame=True)])
+    [change] = recorder.record([frame("+two")])
+    recorder.append(broker, change)
+    broker.append(recorder.topic, change, recorder.key, headers=[("retry", b"sink-disk+mine")])
+    await worker.start()
+    await mined(broker)
+    assert [letter["reason"] for letter in dead_letters(broker)] == ["needs_replay"]
+
+
+async def test_a_record_too_large_for_a_dead_letter_stops_nothing(broker, worker):
+    """A stranger's record as large as the topic takes becomes a dead letter without its value."""
+    recorder = Recorder("a", StreamKind.EMAIL)
+    recorder.append(broker, bytes(MAX_RECORD_BYTES - 200))
+    recorder.push(broker, [message("after", "after")])
+    await worker.start()
+    await mined(broker)
+    assert [letter["value"] for letter in dead_letters(broker)] == [b""]
+    assert [document["text"] for document in documents(broker).values()] == ["after"]
 
 
 async def test_parts_of_a_segment_are_joined(broker, worker):
