@@ -5,6 +5,7 @@ Never removes or renames anything but what it was told to.
     envelopes/<stream>/<day>/<stream>-<day>-<number>.avro         a sealed archive file, never changed again
     envelopes/<stream>/<day>/<stream>-<day>-<number>.avro.open    the one that grows
     envelopes/<stream>/<day>/<stream>-<day>-<number>.avro.marks   which sequences a sealed file has
+    envelopes/<stream>/<day>/….avro.open.<offset>.damaged         bytes that were set aside from there on, for a person
     keys/<day>/<agent>.avro                                       epoch headers, with the wrapped DEKs (R6.3)
     keys/<day>/<agent>.erased                                     epochs whose headers were destroyed
     lock                                                          held by the process that writes

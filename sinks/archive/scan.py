@@ -60,3 +60,23 @@ def whole_length(data: Buffer, marks: Marks) -> tuple[int, bytes]:
     except MalformedError:
         pass
     return end, header.sync
+
+
+def find_behind_damage(data: Buffer, at: int, marks: Marks) -> list[Buffer]:
+    """The blocks that stand whole somewhere behind `at`, where one does not; fills `marks` with what they hold.
+
+    A write that was torn has none: what was written last is damaged then, and nothing follows it.
+    """
+    header = parse_archive_header(data)
+    rest, found, start = bytes(data[at:]), [], at
+    while (marker := rest.find(header.sync, start - at)) >= 0:
+        start = at + marker + len(header.sync)
+        try:
+            for block in read_blocks(data, header, start):
+                for entry in list(read_entries(data, block)):
+                    marks.add(entry.id.agent_id + entry.id.epoch_id, entry.id.sequence)
+                found.append(data[start : block.next])
+                start = block.next
+        except MalformedError:
+            continue
+    return found

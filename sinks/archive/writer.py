@@ -15,7 +15,7 @@ from sinks.archive.container import SYNC_BYTES, build_file_header, encode_long
 from sinks.archive.entry import SCHEMA
 from sinks.archive.layout import MARKS_SUFFIX, OPEN_SUFFIX, make_directory, sync_directory, write_all, write_beside
 from sinks.archive.marks import Marks
-from sinks.archive.scan import map_file, whole_length
+from sinks.archive.scan import find_behind_damage, map_file, whole_length
 
 log = structlog.get_logger(__name__)
 
@@ -48,11 +48,21 @@ class GrowingFile:
 
     @classmethod
     def reopen(cls, grows: Path) -> GrowingFile:
-        """A file that was not sealed: cut what is torn, make the rest durable, go on."""
+        """A file that was not sealed: cut what is torn, make the rest durable, go on.
+
+        Only a tail is cut. Damage with whole blocks behind it, which were durable once, is set aside.
+        """
         marks = Marks()
         with map_file(grows) as data:
             end, sync = whole_length(data, marks)
             torn = len(data) - end
+            behind = find_behind_damage(data, end, marks) if end and torn else []
+            if behind:
+                write_beside(grows.with_name(f"{grows.name}.{end}.damaged"), bytes(data[end:]))
+                write_beside(grows, b"".join((data[:end], *behind)))
+                rescued = sum(map(len, behind))
+                log.error("archive_file_damaged", file=grows.name, at=end, lost_bytes=torn - rescued)
+                end, torn = end + rescued, 0
         path = grows.with_name(grows.name.removesuffix(OPEN_SUFFIX))
         if not end:
             log.warning("archive_file_without_header", file=path.name, torn_bytes=torn)

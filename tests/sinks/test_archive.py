@@ -92,6 +92,25 @@ async def test_tail_torn_anywhere_is_repaired(tmp_path: Path) -> None:
         assert values(root) == [record.value for record in first + second], length
 
 
+async def test_damage_costs_no_more_than_the_block_it_is_in(tmp_path: Path) -> None:
+    """A bit that flips in a file that grows does not cut off what stands behind it; the damaged bytes are kept."""
+    epoch = begin()
+    batches = [as_records(seal(epoch, 2), offset=2 * number) for number in range(5)]
+    root = tmp_path / "archive"
+    await store(root, *batches)
+    [path] = Layout(root).all_files()
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[whole.index(batches[2][0].value[-40:])] ^= 1
+    path.write_bytes(damaged)
+    await store(root)
+    assert values(root) == [r.value for batch in (*batches[:2], *batches[3:]) for r in batch]
+    [aside] = path.parent.glob("*.damaged")
+    assert aside.read_bytes() == bytes(damaged)[-len(aside.read_bytes()) :]
+    await store(root, *batches)
+    assert sorted(values(root)) == sorted(r.value for batch in batches for r in batch)
+
+
 async def test_file_torn_within_its_header_begins_again(tmp_path: Path) -> None:
     """A file that was killed at its creation is no obstacle."""
     records = as_records(seal(begin(), 1))
