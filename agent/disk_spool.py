@@ -72,7 +72,7 @@ class DiskSpool:
         self._pending: deque[_Pending] = deque()
         self._pending_bytes = 0
         self._appended = self._landed = 0
-        self._failing = self._damaged = self._closing = self._hurried = False
+        self._failing = self._writing = self._damaged = self._closing = self._hurried = False
         self._ledger_stale = self._ledger_urgent = True
         self._ledger_at = self._committed_at = clock.monotonic()
         self._bell = Bell()
@@ -85,11 +85,8 @@ class DiskSpool:
         self._pending.append(_Pending(envelope, mark))
         self._pending_bytes += len(envelope)
         self._appended += 1
-        while self._failing and self._pending_bytes > PENDING_BYTES:
-            lost = self._pending.popleft()
-            self._pending_bytes -= len(lost.envelope)
-            self._landed += 1
-            self._owe_all(gaps_of([(lost.mark, len(lost.envelope))], GapReason.SPOOL_FULL, "the disk took nothing"))
+        if self._failing and not self._writing:
+            self._bound_pending()
         self._bell.ring()
 
     async def room(self) -> None:
@@ -228,6 +225,14 @@ class DiskSpool:
             if rest > 0 and not self._ledger_urgent:
                 await wait_at_most(self._clock, self._bell.until(hurry), rest)
 
+    def _bound_pending(self) -> None:
+        """Lose the oldest of what a disk that refuses leaves in memory, beyond what may be there, as a gap."""
+        while self._pending_bytes > PENDING_BYTES:
+            lost = self._pending.popleft()
+            self._pending_bytes -= len(lost.envelope)
+            self._landed += 1
+            self._owe_all(gaps_of([(lost.mark, len(lost.envelope))], GapReason.SPOOL_FULL, "the disk took nothing"))
+
     async def _commit(self) -> None:
         """Write what is pending and sync it; when the disk refuses, it stays pending."""
         self._hurried = False
@@ -235,6 +240,7 @@ class DiskSpool:
         if not batch:
             return
         self._pending.clear()
+        self._writing = True
         try:
             self._shelf.make_room()
             heads = await asyncio.to_thread(_write, self._shelf, batch, self._clock.now_us() // 1000)
@@ -243,6 +249,7 @@ class DiskSpool:
                 log.warning("spool_disk_refuses", reason=error.strerror)
             self._failing = True
             self._pending.extendleft(reversed(batch))
+            self._bound_pending()
         else:
             if self._failing:
                 log.info("spool_disk_accepts")
@@ -252,6 +259,8 @@ class DiskSpool:
             self._ledger_stale = True
             self._pending_bytes -= sum(len(pending.envelope) for pending in batch)
             self._landed += len(batch)
+        finally:
+            self._writing = False
         self._committed_at = self._clock.monotonic()
         self._bell.ring()
 

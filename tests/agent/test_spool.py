@@ -182,6 +182,27 @@ async def test_a_disk_that_goes_on_refusing_loses_the_oldest_in_memory_with_a_ga
     await spool.close()
 
 
+async def test_what_is_appended_while_a_write_is_tried_again_is_not_lost_before_what_is_older(tmp_path: Path) -> None:
+    """However much there is at once, only the oldest goes, and each that went is named."""
+    spool = await open_spool(tmp_path, FAST, SystemClock())
+    size = PENDING_BYTES // 8
+    with file_size_limit(150):
+        for sequence in range(10):
+            spool.append(envelope(sequence, size), mark(sequence))
+        await wait_until(lambda: spool._failing and bool(spool._pending))
+        await wait_until(lambda: spool._writing)
+        for sequence in range(10, 12):
+            spool.append(envelope(sequence, size), mark(sequence))
+        await wait_until(lambda: not spool._writing)
+        dropped = [s for owed in spool.owed() for s in range(owed.gap.first_sequence, owed.gap.last_sequence + 1)]
+    await asyncio.wait_for(spool.flush(), 10)
+    left = []
+    while taken := spool.take(1 << 30):
+        left += [int(one.envelope.split()[0]) for one in taken]
+    assert (dropped, left) == (list(range(4)), list(range(4, 12)))
+    await spool.close()
+
+
 CHILD = """
 import asyncio, sys
 from pathlib import Path
