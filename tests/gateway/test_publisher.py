@@ -84,3 +84,22 @@ def test_the_producer_waits_for_all_replicas() -> None:
     config = producer_config("b:1", 1 << 20)
     assert (config["acks"], config["enable.idempotence"], config["message.timeout.ms"]) == ("all", True, 0)
     assert config["partitioner"] == "murmur2_random"
+
+
+async def test_a_fault_in_settling_one_record_leaves_no_other_unsettled() -> None:
+    """The loop hears of the fault; reports of other records are fetched all the same."""
+    faults: list[BaseException | None] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context.get("exception")))
+    publisher = KafkaPublisher("127.0.0.1:1")
+    outcomes: list[Outcome] = []
+
+    def fail(_outcome: Outcome) -> None:
+        raise ZeroDivisionError
+
+    publisher.publish("envelopes.gap", b"agent", b"1", [], fail)
+    publisher.publish("envelopes.gap", b"agent", b"2", [], outcomes.append)
+    publisher._producer.purge()
+    assert await publisher.flush(5)
+    assert outcomes == [Outcome.FAILED]
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]
+    await publisher.close()
