@@ -135,10 +135,12 @@ class KafkaPublisher:
 
     def _tick(self) -> None:
         self._timer = None
-        self._poll()
-        if self._fatal:
-            self._replace()
-        self._schedule()
+        try:
+            self._poll()
+            if self._fatal:
+                self._replace()
+        finally:  # a fault in settling one record is for the loop to report; all others wait for the next tick
+            self._schedule()
 
     def _poll(self) -> None:
         self._producer.poll(0)
@@ -165,8 +167,8 @@ class KafkaPublisher:
 
     def _replace(self) -> None:
         """A fatal error (the broker forgot this producer): fail what is outstanding and begin anew."""
-        failed, self._fatal = self._producer, False
         log.error("producer_replaced", outstanding=self._outstanding)
+        failed, self._producer = self._producer, self._begin()
+        self._fatal = False
         failed.purge()
-        self._poll()
-        self._producer = self._begin()
+        failed.poll(0)
