@@ -5,6 +5,7 @@ Never quotes a real person.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ island record direct microsoft conference environment records district calendar 
 parts ever downloads early miles sound resource present applications either ago document word works material bill
 invoice overdue quarterly budget shipment contract deadline approval""".split()  # noqa: SIM905 - a page of words
 
+_WEIGHTS = list(accumulate(1 / (rank + 3) for rank in range(len(_WORDS))))
+
 NAMES = ("Anna Keller", "Bruno Ortega", "Chen Wei", "Dana Novak", "Elif Kaya", "Farid Haddad", "Greta Lindholm",
          "Hugo Martin", "Ines Duarte", "Jonas Weber", "Kira Sato", "Liam Doyle")  # fmt: skip
 
@@ -62,8 +65,8 @@ _NOUNS = ("buffer", "record", "segment", "index", "token", "header", "window", "
 
 
 def words(rng: random.Random, count: int) -> str:
-    """That many words."""
-    return " ".join(rng.choice(_WORDS) for _ in range(count))
+    """That many words, as often as language uses them (Zipf)."""
+    return " ".join(rng.choices(_WORDS, cum_weights=_WEIGHTS, k=count))
 
 
 def sentence(rng: random.Random, low: int = 6, high: int = 16) -> str:

@@ -137,11 +137,18 @@ def _settle(region: Region, lines: list[Line]) -> list[Rectangle]:
 
 
 def _tell(new: list[Line], left: list[Line], time_ms: int, display: int) -> ScreenText:
-    """Lines that only look different (a blinking cursor, a highlight) neither appeared nor went."""
+    """Lines that only look different (a blinking cursor, a highlight) neither appeared nor went.
+
+    What holds no letter and no digit is no text: rules, cursors, scraps of pictures.
+    """
     stayed = Counter(line.text for line in new) & Counter(line.text for line in left)
-    appeared = [_record(line, None, display) for line in _without(new, stayed) if line.text]
-    went = [_record(line, time_ms, display) for line in _without(left, stayed) if line.text]
+    appeared = [_record(line, None, display) for line in _without(new, stayed) if _is_text(line)]
+    went = [_record(line, time_ms, display) for line in _without(left, stayed) if _is_text(line)]
     return ScreenText(appeared, went)
+
+
+def _is_text(line: Line) -> bool:
+    return any(character.isalnum() for character in line.text)
 
 
 def _without(lines: list[Line], texts: Counter[str]) -> list[Line]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LINE_HEIGHT = 52
+_SQUEEZE = 0.8
+"""Narrower letters read as well, and the time goes with the width."""
+
 _MARGIN_X, _MARGIN_Y = 10, 6
 _MAX_WIDTH = 8192
 _VARIABLES = {
@@ -82,7 +85,7 @@ def find_tessdata(language: str) -> Path:
 def _enlarge(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The strip at the height that Tesseract reads best, with a white margin."""
     height, width = strip.shape
-    scale = _LINE_HEIGHT / height
+    scale = _LINE_HEIGHT * _SQUEEZE / height
     size = (min(_MAX_WIDTH, max(1, round(width * scale))), _LINE_HEIGHT)
     grown = np.asarray(Image.fromarray(strip).resize(size, Image.Resampling.BICUBIC))
     return np.pad(grown, ((_MARGIN_Y, _MARGIN_Y), (_MARGIN_X, _MARGIN_X)), constant_values=255)

@@ -21,6 +21,7 @@ _PASSES = ((16, 96), (48, 40), (96, 40))
 _MAX_HEIGHT = 140
 _BLOCK_HEIGHT = 60
 _MIN_HEIGHT, _MIN_WIDTH = 5, 4
+_LARGE = 14
 _MOST_EDGES = 0.7
 
 
@@ -41,7 +42,7 @@ def find_lines(pixels: NDArray[np.uint8]) -> list[Rectangle]:
             is_block = (boxes.height > _MAX_HEIGHT) | (
                 (boxes.height > _BLOCK_HEIGHT) & (boxes.width > 3 * boxes.height)
             )
-            lines = _large(assemble(boxes.take(~is_block)))
+            lines = _large(_widely_joined(assemble(boxes.take(~is_block))))
             if number:
                 lines = _flat(lines, part)
             blocks += [box.moved(area.x, area.y) for box in _large(_rectangles(boxes.take(is_block)))]
@@ -62,8 +63,20 @@ def _flat(lines: list[Rectangle], pixels: NDArray[np.uint8]) -> list[Rectangle]:
     return [line for line in lines if np.count_nonzero(line.of(edges)) < _MOST_EDGES * line.area]
 
 
-def assemble(parts: Boxes) -> list[Rectangle]:
-    """Lines from parts: words, letters, dots."""
+def _widely_joined(lines: list[Rectangle]) -> list[Rectangle]:
+    """Words of large letters stand further apart than their single letters told."""
+    large = [line for line in lines if line.height >= _LARGE]
+    if len(large) < 2:
+        return lines
+    left, top, width, height = np.array(large).T
+    return [
+        *(line for line in lines if line.height < _LARGE),
+        *assemble(Boxes(left, top, left + width, top + height), spread=1.3),
+    ]
+
+
+def assemble(parts: Boxes, spread: float = 0.9) -> list[Rectangle]:
+    """Lines from parts: words, letters, dots; blanks are at most `spread` times as wide as the higher part is high."""
     if not len(parts.left):
         return []
     parts = parts.take(np.argsort(parts.top, kind="stable"))
@@ -76,7 +89,7 @@ def assemble(parts: Boxes) -> list[Rectangle]:
     overlap = np.minimum(parts.bottom[one], parts.bottom[other]) - np.maximum(parts.top[one], parts.top[other])
     gap = np.maximum(parts.left[one], parts.left[other]) - np.minimum(parts.right[one], parts.right[other])
     uneven = np.abs(parts.top[one] + parts.bottom[one] - parts.top[other] - parts.bottom[other])
-    beside = (2 * overlap >= low) & (10 * gap <= 9 * high) & (5 * high <= 12 * low) & (5 * uneven <= 4 * low + 10)
+    beside = (2 * overlap >= low) & (gap <= spread * high) & (5 * high <= 12 * low) & (5 * uneven <= 4 * low + 10)
     beside &= ~_bridged(parts, one, other, beside)
     lonely = np.ones(count, np.bool_)
     lonely[one[beside]] = lonely[other[beside]] = False

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.rectangle import Rectangle
+from schemas.rectangle import Rectangle, find_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PAD_X, _PAD_Y = 3, 2
 _LEAST_CONTRAST = 24
+_NARROW = 4
 _WEIGHTS = np.array([2, 5, 1], np.uint16)
 
 
@@ -30,13 +31,12 @@ def cut_strip(pixels: NDArray[np.uint8], line: Rectangle) -> NDArray[np.uint8] |
     top, bottom = max(0, line.y - _PAD_Y), min(height, line.bottom + _PAD_Y)
     left, right = max(0, line.x - _PAD_X), min(width, line.right + _PAD_X)
     cut = pixels[top:bottom, left:right]
-    above, below = cut[0], cut[-1]
-    common = _commonest(cut)
-    agreed = (above == below).all(axis=1)
-    background = np.where(agreed[:, None], above, common)
-    distance = np.maximum(cut, background) - np.minimum(cut, background)
-    ink = (distance.astype(np.uint16) @ _WEIGHTS) >> 3
-    ink = np.maximum(ink, distance.max(axis=2) >> 1)
+    agreed = (cut[0] == cut[-1]).all(axis=1)
+    background = np.where(agreed[:, None], cut[0], _commonest(cut))
+    ink = _ink(cut, background)
+    for start, end in _highlights(ink):
+        part = cut[:, start:end]
+        ink[:, start:end] = np.where(_outside(part, background[start:end]), 0, _ink(part, _commonest(part)))
     peak = _peak(ink)
     if peak < _LEAST_CONTRAST:
         return None
@@ -47,6 +47,34 @@ def cut_strip(pixels: NDArray[np.uint8], line: Rectangle) -> NDArray[np.uint8] |
 def strip_key(strip: NDArray[np.uint8]) -> bytes:
     """Equal for strips of equal pixels, and for no others."""
     return blake2b(strip.tobytes(), digest_size=16, key=strip.shape[0].to_bytes(2, "big")).digest()
+
+
+def _ink(cut: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """How far each pixel is from its background, 0 to 255."""
+    distance = np.maximum(cut, background) - np.minimum(cut, background)
+    weighted = (distance.astype(np.uint16) @ _WEIGHTS) >> 3
+    ink: NDArray[np.uint16] = np.maximum(weighted, distance.max(axis=2) >> 1)
+    return ink
+
+
+def _highlights(ink: NDArray[np.uint16]) -> list[tuple[int, int]]:
+    """Runs of columns that are mostly full: a selection or a button, with letters in it."""
+    height = ink.shape[0]
+    full = np.count_nonzero(ink >= _LEAST_CONTRAST, axis=0) * 100 > 55 * height
+    if np.count_nonzero(full) < height:
+        return []
+    joined: list[tuple[int, int]] = []
+    for start, end in find_runs(full):
+        first = joined.pop()[0] if joined and start - joined[-1][1] <= _NARROW else start
+        joined.append((first, end))
+    return [(start, end) for start, end in joined if end - start >= height]
+
+
+def _outside(part: NDArray[np.uint8], background: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The pixels above and below a highlight."""
+    paper = (part == background).all(axis=2)
+    above = np.logical_and.accumulate(paper, axis=0)
+    return above | np.logical_and.accumulate(paper[::-1], axis=0)[::-1]
 
 
 def _peak(ink: NDArray[np.uint16]) -> int:
