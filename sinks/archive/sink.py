@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from schemas.envelope import EpochHeader, Peek
+from schemas.envelope import EpochHeader
 from schemas.errors import MalformedError, UnavailableError
 from schemas.kinds import StreamKind
 from schemas.topics import ENVELOPES
@@ -26,7 +26,7 @@ from sinks.archive.headers import HeaderStore
 from sinks.archive.layout import Layout, day_of, hold_lock, make_directory
 from sinks.archive.shelf import Shelf
 from sinks.archive.writer import Pieces
-from sinks.envelopes import Peeker
+from sinks.envelopes import Glance, Glancer
 from sinks.sink import Reject, SinkRecord
 
 log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ class ArchiveSink:
         self._recent: OrderedDict[bytes, int] = OrderedDict()
         self._file_bytes, self._fsync, self._clock, self._follower = file_bytes, fsync, clock, follower
         self._shelves: dict[tuple[StreamKind, str], Shelf] = {}
-        self._peeker = Peeker()
+        self._glancer = Glancer()
         self._held = ExitStack()
         self._following: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "archive")
@@ -130,21 +130,21 @@ class ArchiveSink:
 
     def _write(self, batch: Sequence[SinkRecord]) -> list[Reject]:
         rejects: list[Reject] = []
-        peeked: list[tuple[SinkRecord, Peek]] = []
+        glanced: list[tuple[SinkRecord, Glance]] = []
         for record in batch:
             try:
-                peeked.append((record, self._peeker.peek(record.value)))
+                glanced.append((record, self._glancer.glance(record.value)))
             except MalformedError as error:
                 rejects.append(Reject(record, "malformed", str(error)))
-        self._store_headers(peeked)
-        self._append(peeked)
+        self._store_headers(glanced)
+        self._append(glanced)
         return rejects
 
-    def _store_headers(self, peeked: Sequence[tuple[SinkRecord, Peek]]) -> None:
+    def _store_headers(self, glanced: Sequence[tuple[SinkRecord, Glance]]) -> None:
         """Headers first: a record whose header is lost is lost itself."""
         fresh: dict[tuple[bytes, str], dict[tuple[bytes, bytes], None]] = {}
-        for _, peek in peeked:
-            epoch = peek.epoch
+        for _, glance in glanced:
+            epoch = glance.epoch
             if self._recent.get(epoch.header_bytes) is not None:
                 continue
             day = day_of(epoch.created_ms)
@@ -154,21 +154,21 @@ class ArchiveSink:
         for (agent_id, day), wanted in fresh.items():
             self._headers.add(agent_id, day, wanted)
 
-    def _append(self, peeked: Sequence[tuple[SinkRecord, Peek]]) -> None:
+    def _append(self, glanced: Sequence[tuple[SinkRecord, Glance]]) -> None:
         shelves: dict[Shelf, dict[bytes, list[Pieces]]] = {}
-        for record, peek in peeked:
-            epoch = peek.epoch
+        for record, glance in glanced:
+            epoch = glance.epoch
             day = day_of(epoch.created_ms)
             number = self._number(epoch, day)
             if number is None:
-                log.info("record_of_erased_epoch_left_out", agent=peek.id.agent, day=day)
+                log.info("record_of_erased_epoch_left_out", agent=glance.id.agent, day=day)
                 continue
-            shelf = self._shelf(peek.record.kind, day)
-            if not shelf.claim(peek.id):
+            shelf = self._shelf(glance.kind, day)
+            if not shelf.claim(glance.id):
                 self.duplicates += 1
                 continue
-            sealed = memoryview(record.value)[peek.record_at :]
-            pieces = encode_entry(record, peek.id, peek.record.capture_ms, number, sealed)
+            sealed = memoryview(record.value)[glance.record_at :]
+            pieces = encode_entry(record, glance.id, glance.capture_ms, number, sealed)
             # An agent's records stand together, in their order: the index has one row for them.
             shelves.setdefault(shelf, {}).setdefault(epoch.agent_id, []).append(pieces)
         for shelf, agents in shelves.items():

@@ -19,6 +19,7 @@ from sinks.elasticsearch.client import refusal, request
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_ITEMS = 1000
+_BREATH_ITEMS = 100
 IN_FLIGHT = 3
 """Two that the cluster works on, while a third is built."""
 
@@ -61,30 +62,30 @@ def build_item(number: int, index: str, document_id: str, version: int, source: 
     return Item(number, orjson.dumps(action) + b"\n" + orjson.dumps(source) + b"\n")
 
 
-def chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """`items` in bodies of a size that the cluster likes; one that is larger goes alone."""
+async def next_chunk(items: Iterator[Item]) -> list[Item]:
+    """The next items for one body of a size that the cluster likes; empty at their end."""
     chunk: list[Item] = []
     size = 0
     for item in items:
-        if chunk and (size + len(item.lines) > MAX_BODY_BYTES or len(chunk) >= MAX_ITEMS):
-            yield chunk
-            chunk, size = [], 0
         chunk.append(item)
         size += len(item.lines)
-    if chunk:
-        yield chunk
+        if size >= MAX_BODY_BYTES or len(chunk) >= MAX_ITEMS:
+            break
+        if len(chunk) % _BREATH_ITEMS == 0:
+            await asyncio.sleep(0)  # bodies that are on their way go on meanwhile
+    return chunk
 
 
 async def send(client: AsyncElasticsearch, items: Iterable[Item]) -> list[Refusal]:
     """Return when every item is stored or refused for good; raises `UnavailableError` when some is neither.
 
-    `items` may make them one by one: a body is built while the one before it is on its way.
+    `items` may make them one by one: a body is built while those before it are on their way.
     """
-    rest = chunks(items)
+    rest = iter(items)
     refusals: list[Refusal] = []
 
     async def work() -> None:
-        for chunk in rest:  # shared: each worker takes the next one
+        while chunk := await next_chunk(rest):
             refusals.extend(await _send_chunk(client, chunk))
 
     workers = [asyncio.create_task(work()) for _ in range(IN_FLIGHT)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from elastic_transport import TlsError, TransportError
 from elasticsearch import ApiError, AsyncElasticsearch
+from elasticsearch.serializer import OrjsonSerializer
 
 from schemas.errors import ConfigError, UnavailableError
 
@@ -54,7 +55,14 @@ def connect(settings: ClusterSettings, *, timeout_s: float = _TIMEOUT_S) -> Asyn
         if not settings.ca_file.exists():
             raise ConfigError(f"there is no CA file {settings.ca_file}")
         options["ca_certs"] = str(settings.ca_file)
-    return AsyncElasticsearch(settings.url, request_timeout=timeout_s, max_retries=0, connections_per_node=4, **options)
+    return AsyncElasticsearch(
+        settings.url,
+        request_timeout=timeout_s,
+        max_retries=0,
+        connections_per_node=4,
+        serializer=OrjsonSerializer(),  # an answer to a bulk request has a row for each document
+        **options,
+    )
 
 
 async def request(

@@ -47,8 +47,6 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     "end_to_end": {"type": "boolean"},
 }
 
-_COPIED = tuple(name for name in PROPERTIES if name not in {"@timestamp", "until"})
-
 
 def alias_name(prefix: str) -> str:
     """What searches name: all months."""
@@ -75,18 +73,24 @@ def index_template(prefix: str, *, replicas: int | None = None) -> dict[str, Any
 
 
 def to_source(document: Record) -> dict[str, Any]:
-    """A `Document` record as Elasticsearch keeps it: times as dates, its id left to `_id`."""
-    source = {name: document[name] for name in _COPIED}
-    source["@timestamp"] = iso_time(document["time_ms"])
-    source["until"] = iso_time(document["until_ms"])
+    """A `Document` record as Elasticsearch keeps it: times as dates, its id left to `_id`. Takes the record itself."""
+    source = document
+    del source["document_id"]
+    source["@timestamp"] = iso_time(source.pop("time_ms"))
+    source["until"] = iso_time(source.pop("until_ms"))
     return source
 
 
 def iso_time(time_ms: int) -> str:
     """Milliseconds since the epoch as ISO 8601 in UTC, from 1970 to the year 9999."""
-    day, rest = divmod(time_ms, DAY_MS)
-    minutes, ms = divmod(rest, 60_000)
-    return f"{_day(day)}T{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}.{ms % 1000:03}Z"
+    minute, ms = divmod(time_ms, 60_000)
+    return f"{_minute(minute)}:{ms // 1000:02}.{ms % 1000:03}Z"
+
+
+@lru_cache(maxsize=4096)
+def _minute(number: int) -> str:
+    day, minute = divmod(number, 1440)
+    return f"{_day(day)}T{minute // 60:02}:{minute % 60:02}"
 
 
 @lru_cache(maxsize=1024)

@@ -65,9 +65,8 @@ class ElasticsearchSink:
             raise MalformedError("the document's id or version cannot be stored", "bad_id")
         if not 0 <= document["time_ms"] <= MAX_TIME_MS or not 0 <= document["until_ms"] <= MAX_TIME_MS:
             raise MalformedError("a time beyond the year 9999", "bad_time")
+        index = index_name(self._prefix, document["time_ms"])
         try:
-            return build_item(
-                number, index_name(self._prefix, document["time_ms"]), document_id, version, to_source(document)
-            )
+            return build_item(number, index, document_id, version, to_source(document))
         except TypeError:  # orjson: text that is not Unicode
             raise MalformedError("the document holds text that is not Unicode", "bad_text") from None

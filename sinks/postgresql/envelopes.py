@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/15/sql-copy.html (Binary Format)
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -17,7 +18,7 @@ import asyncpg
 from schemas.envelope import EpochFlags, EpochHeader
 from schemas.errors import MalformedError
 from schemas.kinds import StreamKind
-from sinks.envelopes import Peeker
+from sinks.envelopes import Glancer
 from sinks.postgresql.connection import Connection
 from sinks.postgresql.rows import check_time, text, timestamp
 from sinks.sink import Reject, SinkRecord
@@ -67,9 +68,9 @@ def _stream(kind: StreamKind) -> bytes:
 class EnvelopeRows:
     """The envelopes of one batch. `rejects` and who was seen are known when all pieces were made."""
 
-    def __init__(self, records: Sequence[SinkRecord], peeker: Peeker) -> None:
+    def __init__(self, records: Sequence[SinkRecord], glancer: Glancer) -> None:
         self.rejects: list[Reject] = []
-        self._peeker = peeker
+        self._glancer = glancer
         self._seen: dict[bytes, tuple[SinkRecord, int, int]] = {}
         self._begins: dict[tuple[bytes, bytes], bytes] = {}
         self._made: list[bytes] = []
@@ -102,6 +103,7 @@ class EnvelopeRows:
         for piece in self._coming:
             self._made.append(piece)
             yield piece
+            await asyncio.sleep(0)  # only now is it sent
         yield TAIL
 
     def _make(self, records: Sequence[SinkRecord]) -> Iterator[bytes]:
@@ -115,25 +117,25 @@ class EnvelopeRows:
             yield b"".join(rows)
 
     def _pack(self, record: SinkRecord) -> bytes:
-        peek = self._peeker.peek(record.value)
+        glance = self._glancer.glance(record.value)
         received_ms = check_time(record.timestamp_ms)
-        agent_id = peek.epoch.agent_id
+        agent_id = glance.epoch.agent_id
         seen = self._seen.get(agent_id)
         if seen is None:
             self._seen[agent_id] = (record, received_ms, received_ms)
         elif not seen[1] <= received_ms <= seen[2]:
             self._seen[agent_id] = (seen[0], min(seen[1], received_ms), max(seen[2], received_ms))
-        epoch = (agent_id, peek.epoch.epoch_id)
+        epoch = (agent_id, glance.epoch.epoch_id)
         begin = self._begins.get(epoch)
         if begin is None:
-            begin = self._begins[epoch] = _begin_row(peek.epoch)
-        captured_us = (peek.record.capture_ms - _EPOCH_2000_MS) * 1000
+            begin = self._begins[epoch] = _begin_row(glance.epoch)
+        captured_us = (glance.capture_ms - _EPOCH_2000_MS) * 1000
         received_us = (received_ms - _EPOCH_2000_MS) * 1000
-        end_to_end = peek.epoch.flags & _END_TO_END != 0
+        end_to_end = glance.epoch.flags & _END_TO_END != 0
         return (
             begin
-            + _SEQUENCE.pack(peek.record.sequence)
-            + _stream(peek.record.kind)
+            + _SEQUENCE.pack(glance.sequence)
+            + _stream(glance.kind)
             + _REST.pack(
                 captured_us, 8, received_us, 4, len(record.value), 1, end_to_end, 4, record.partition, 8, record.offset
             )

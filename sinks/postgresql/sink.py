@@ -14,7 +14,7 @@ from infra.migrate import migrate
 from schemas.errors import MalformedError, UnavailableError
 from schemas.records import decode_record
 from schemas.topics import ACTIVITY, ALERTS, AUDIT, ENVELOPES, LIFECYCLE
-from sinks.envelopes import Peeker
+from sinks.envelopes import Glancer
 from sinks.postgresql.connection import Connection, connect, store_errors
 from sinks.postgresql.copying import add_rows
 from sinks.postgresql.envelopes import EnvelopeRows
@@ -35,7 +35,7 @@ class PostgresqlSink:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: Connection | None = None
-        self._peeker = Peeker()
+        self._glancer = Glancer()
 
     async def open(self) -> None:
         """Connect and migrate."""
@@ -48,7 +48,7 @@ class PostgresqlSink:
         if not batch:
             return []
         connection = await self._connected()
-        plan = Plan(batch, self._peeker)
+        plan = Plan(batch, self._glancer)
         try:
             with store_errors():
                 async with connection.transaction():
@@ -86,7 +86,7 @@ class PostgresqlSink:
 class Plan:
     """What a batch becomes in the database."""
 
-    def __init__(self, batch: Sequence[SinkRecord], peeker: Peeker) -> None:
+    def __init__(self, batch: Sequence[SinkRecord], glancer: Glancer) -> None:
         self._rejects: list[Reject] = []
         self._rows: dict[str, tuple[Table, list[Row]]] = {}
         self._facts: list[Fact] = []
@@ -99,7 +99,7 @@ class Plan:
                 self._add(record)
             except MalformedError as error:
                 self._rejects.append(Reject(record, "malformed", str(error)))
-        self._envelopes = EnvelopeRows(envelopes, peeker) if envelopes else None
+        self._envelopes = EnvelopeRows(envelopes, glancer) if envelopes else None
 
     def _add(self, record: SinkRecord) -> None:
         if record.topic in AVRO_ROWS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UnavailableError
-from sinks.elasticsearch.bulk import MAX_BODY_BYTES, MAX_ITEMS, Item, build_item, chunks, judge
+from sinks.elasticsearch.bulk import MAX_BODY_BYTES, MAX_ITEMS, Item, build_item, judge, next_chunk
 from sinks.elasticsearch.mapping import index_name, iso_time
 from sinks.elasticsearch.search import Question, build_search
 
@@ -35,13 +36,22 @@ def test_item_is_two_lines() -> None:
     assert orjson.loads(source) == {"text": "ä"}
 
 
-@given(st.lists(st.integers(1, MAX_BODY_BYTES * 2 // 3), max_size=30))
-def test_chunks_keep_everything_within_bounds(sizes: list[int]) -> None:
-    """Nothing is lost or reordered, and only a single item may be larger than a body should be."""
-    items = [Item(number, b"x" * (size // 1000)) for number, size in enumerate(sizes)]
-    found = list(chunks(items))
+@given(st.lists(st.integers(1, MAX_BODY_BYTES // 3), max_size=30), st.integers(0, 2500))
+def test_chunks_keep_everything_within_bounds(sizes: list[int], more: int) -> None:
+    """Nothing is lost or reordered, and a body is at most one item larger than it should be."""
+    items = [Item(number, b"x" * (size // 500)) for number, size in enumerate(sizes)]
+    items += [Item(number, b"x") for number in range(more)]
+
+    async def cut() -> list[list[Item]]:
+        rest, found = iter(items), []
+        while chunk := await next_chunk(rest):
+            found.append(chunk)
+        return found
+
+    found = asyncio.run(cut())
     assert [item for chunk in found for item in chunk] == items
     assert all(len(chunk) <= MAX_ITEMS for chunk in found)
+    assert all(sum(len(item.lines) for item in chunk[:-1]) < MAX_BODY_BYTES for chunk in found)
 
 
 def test_conflict_is_success() -> None:
