@@ -85,7 +85,9 @@ def decode_record(data: bytes, subject: str) -> Record:
     body = io.BytesIO(data)
     body.seek(_FRAMING_BYTES)
     try:
-        record = fastavro.schemaless_reader(body, _parsed(schema_id), _parsed(latest_id(subject)))
+        newest = latest_id(subject)
+        reader = None if newest == schema_id else _parsed(newest)
+        record = fastavro.schemaless_reader(body, _parsed(schema_id), reader)
     except Exception as error:  # noqa: BLE001  fastavro raises whatever its input provokes: EOFError, IndexError …
         raise MalformedError(f"not a {subject}: {type(error).__name__}", "bad_avro") from None
     if body.read(1):
