@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import io
 import json
 import os
@@ -40,6 +39,7 @@ from sinks.elasticsearch.client import connect, request
 from sinks.elasticsearch.mapping import alias_name, index_name, to_source
 from sinks.elasticsearch.sink import ElasticsearchSink
 from sinks.postgresql.sink import PostgresqlSink
+from sinks.process import calm_collector
 from sinks.sink import Sink, SinkRecord
 
 TARGETS = {"archive": 0.65, "postgresql": 0.8, "elasticsearch": 0.8}
@@ -131,8 +131,7 @@ async def compare(
     repeats: int, ours: Callable[[], Awaitable[float]], peer: Callable[[], Awaitable[float]]
 ) -> list[tuple[float, float]]:
     """Seconds of both, in turns; a first turn warms up and is not counted."""
-    gc.collect()
-    gc.freeze()  # what was prepared is the bench's own: a sink's process does not carry it through each collection
+    calm_collector()  # as a sink's process does
     pairs = [(await ours(), await peer()) for _ in range(repeats + 1)]
     return pairs[1:]
 
