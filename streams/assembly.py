@@ -24,7 +24,7 @@ from schemas.opening import Opener
 from streams import nodes
 from streams.activity import ActivityProcessor
 from streams.body import Body
-from streams.delivery import Delivery, KeyPartitioner
+from streams.delivery import BATCHED, Delivery, KeyPartitioner
 from streams.gaps import GapProcessor
 from streams.keyring import load_opener
 from streams.lane import Lane
@@ -67,7 +67,7 @@ class Assembly:
     async def start(self, app: Any) -> None:
         """Connect, announce, and be ready to work. Raises `UnavailableError` when Kafka is away."""
         settings = self.settings
-        self.producer = await self._started(producer(settings, linger_ms=0, partitioner=KeyPartitioner()))
+        self.producer = await self._started(producer(settings, partitioner=KeyPartitioner(), **BATCHED))
         self.delivery = Delivery(self.producer, self.prefix)
         self._ends = await self._started(consumer(settings, None))
         self._reporter = await self._stack.enter_async_context(Reporter(settings, self.name, self.producer))

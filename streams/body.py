@@ -18,6 +18,7 @@ from streams.delivery import Delivery
 from streams.incoming import Incoming
 from streams.outgoing import Outgoing, dead_letter, reason_of
 from streams.processor import PoisonError, Processor
+from streams.row import Made
 
 log = structlog.get_logger(__name__)
 
@@ -46,18 +47,44 @@ class Body:
 
     async def settle(self, record: Incoming) -> None:
         """Return when what came of the record is durable, be it results or a dead letter."""
+        await self.deliver([await self.process(record)])
+
+    async def process(self, record: Incoming) -> Made:
+        """What comes of the record, be it results or a dead letter; nothing of it is delivered yet."""
         try:
-            results = await self._process(record)
-            try:
-                await self._delivery.deliver(results)
-            except MalformedError as error:
-                await self._delivery.deliver([await self._give_up(record, error)])
+            return Made(record, await self._process(record))
         except BaseException:
             await self.processor.forget(record)
             raise
-        self.settled += 1
-        self.results += len(results)
+
+    async def deliver(self, made: Sequence[Made]) -> None:
+        """Return when what came of these records is durable, in their order."""
+        try:
+            await self._deliver(made)
+        except BaseException:
+            for one in made:
+                await self.forget(one)
+            raise
+        self.settled += len(made)
         self.settled_at = time.monotonic()
+
+    async def forget(self, made: Made) -> None:
+        """What came of the record will not be delivered."""
+        await self.processor.forget(made.record)
+
+    async def _deliver(self, made: Sequence[Made]) -> None:
+        """Deliver all together; where there is one that no broker takes, one by one, so that it alone is given up."""
+        try:
+            await self._delivery.deliver([result for one in made for result in one.results])
+        except MalformedError as error:
+            if len(made) == 1:
+                await self._delivery.deliver([await self._give_up(made[0].record, error)])
+                self.results += 1
+                return
+            for one in made:
+                await self._deliver([one])
+            return
+        self.results += sum(len(one.results) for one in made)
 
     async def _process(self, record: Incoming) -> Sequence[Outgoing]:
         away = failed = 0

@@ -6,7 +6,7 @@ Never returns before every record's delivery was confirmed, and never drops one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -25,6 +25,9 @@ from streams.backoff import Backoff
 from streams.outgoing import Outgoing
 
 log = structlog.get_logger(__name__)
+
+BATCHED: Mapping[str, int] = {"max_batch_size": 256 * 1024, "linger_ms": 2}
+"""How a worker's producer gathers records: far above aiokafka's 16 kB, below what topics take of a batch."""
 
 
 class Producer(Protocol):
@@ -63,25 +66,37 @@ class Delivery:
     async def deliver(self, records: Sequence[Outgoing]) -> None:
         """Return when all are in Kafka, however long the broker is away.
 
+        What fails is sent again with all that follows it, so that the last word of each key is the newest.
         Raises `MalformedError` for one that no broker would take, `LocalError` when the producer is past use.
         """
         attempt = 0
         while records:
-            results = await asyncio.gather(*(self._send(record) for record in records), return_exceptions=True)
-            failed = [(r, e) for r, e in zip(records, results, strict=True) if isinstance(e, BaseException)]
-            self.delivered += len(records) - len(failed)
+            errors = await self._send(records)
+            failed = [(index, error) for index, error in enumerate(errors) if error is not None]
             for _, error in failed:
                 _raise_unless_passing(error)
-            records = [record for record, _ in failed]
+            first = failed[0][0] if failed else len(records)
+            self.delivered += first
+            records = records[first:]
             self.waiting = bool(records)
             if records:
                 attempt += 1
                 log.warning("delivery_waits", records=len(records), attempt=attempt, error=type(failed[0][1]).__name__)
                 await self._backoff.wait(attempt)
 
-    async def _send(self, record: Outgoing) -> None:
-        delivered = await self._producer.send(self._prefix + record.topic, value=record.value, key=record.key)
-        await delivered
+    async def _send(self, records: Sequence[Outgoing]) -> list[BaseException | None]:
+        """Queue all in order, then wait for all; what each one failed of. Nothing is queued behind a failure."""
+        deliveries: list[Awaitable[Any]] = []
+        refused: BaseException | None = None
+        try:
+            for record in records:
+                delivery = await self._producer.send(self._prefix + record.topic, value=record.value, key=record.key)
+                deliveries.append(delivery)
+        except KafkaError as error:
+            refused = error
+        outcomes = await asyncio.gather(*deliveries, return_exceptions=True)
+        errors = [outcome if isinstance(outcome, BaseException) else None for outcome in outcomes]
+        return errors if refused is None else [*errors, refused]
 
 
 def _raise_unless_passing(error: BaseException) -> None:

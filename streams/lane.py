@@ -167,7 +167,7 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
                 attempt += 1
                 log.warning("partition_waits", lane=self.name, partition=at.partition, error=type(error).__name__)
                 await self._backoff.wait(attempt)
-        self._shares[at] = Share(position, self.body.settle)
+        self._shares[at] = Share(position, self.body)
         self._preparing.pop(at, None)
         self._consumer.resume(at)
         log.info("partition_begun", lane=self.name, topic=at.topic, partition=at.partition, offset=position)

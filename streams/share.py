@@ -6,23 +6,29 @@ Never works on two records of one key at once, and never settles a record before
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Coroutine
 
 from streams.incoming import Incoming
 from streams.offsets import OffsetTracker
+from streams.row import Made, Row, Work
 
-Settle = Callable[[Incoming], Awaitable[None]]
+MAX_RESULT_BYTES = 8 * 1024 * 1024
+"""Bytes of results that may wait for their delivery before processing does."""
 
 
 class Share:
     """The records of one partition that were read and are not settled."""
 
-    def __init__(self, next_offset: int, settle: Settle) -> None:
-        self._settle = settle
+    def __init__(self, next_offset: int, work: Work, max_result_bytes: int = MAX_RESULT_BYTES) -> None:
+        self._work = work
         self._offsets = OffsetTracker(next_offset)
-        self._rows: dict[bytes, deque[Incoming]] = {}
+        self._rows: dict[bytes, Row] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._max_result_bytes = max_result_bytes
+        self._result_bytes = 0
+        self._room = asyncio.Event()
+        self._room.set()
         self.failure: BaseException | None = None
         self.held_bytes = 0
         self.committed = next_offset
@@ -47,22 +53,62 @@ class Share:
         self._offsets.begin(record.offset)
         self.held_bytes += len(record.value)
         row = self._rows.get(record.key)
-        if row is not None:
-            row.append(record)
-            return
-        self._rows[record.key] = deque([record])
-        task = asyncio.create_task(self._work(record.key), name=f"row {record.topic}/{record.partition}")
+        if row is None:
+            row = self._rows[record.key] = Row()
+        row.waiting.append(record)
+        if not row.processing:
+            row.processing = True
+            self._start(self._process(record.key, row), f"process {record.topic}/{record.partition}")
+
+    async def _process(self, key: bytes, row: Row) -> None:
+        while row.waiting:
+            await self._room.wait()
+            made = await self._work.process(row.waiting.popleft())
+            if not made.results and not row.delivering:
+                await self._work.deliver([made])
+                self._settle(made)
+            else:
+                self._hand_over(key, row, made)
+            await asyncio.sleep(0)  # a processor need not wait for anything, and others have their turn too
+        row.processing = False
+        self._drop_idle(key, row)
+
+    def _hand_over(self, key: bytes, row: Row, made: Made) -> None:
+        row.made.append(made)
+        self._weigh(made.bytes)
+        if not row.delivering:
+            row.delivering = True
+            self._start(self._deliver(key, row), f"deliver {made.record.topic}/{made.record.partition}")
+
+    async def _deliver(self, key: bytes, row: Row) -> None:
+        while row.made:
+            batch, row.made = row.made, []
+            await self._work.deliver(batch)
+            for made in batch:
+                self._weigh(-made.bytes)
+                self._settle(made)
+        row.delivering = False
+        self._drop_idle(key, row)
+
+    def _settle(self, made: Made) -> None:
+        self.held_bytes -= len(made.record.value)
+        self._offsets.settle(made.record.offset)
+
+    def _weigh(self, result_bytes: int) -> None:
+        self._result_bytes += result_bytes
+        if self._result_bytes < self._max_result_bytes:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    def _drop_idle(self, key: bytes, row: Row) -> None:
+        if row.idle:
+            del self._rows[key]
+
+    def _start(self, work: Coroutine[object, object, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-
-    async def _work(self, key: bytes) -> None:
-        row = self._rows[key]
-        while row:
-            await self._settle(row[0])
-            record = row.popleft()
-            self.held_bytes -= len(record.value)
-            self._offsets.settle(record.offset)
-        del self._rows[key]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -70,10 +116,14 @@ class Share:
             self.failure = task.exception()
 
     async def finish(self, within_s: float) -> None:
-        """Let what is under way end, and cancel what does not within the time."""
-        if self._tasks and within_s:
-            await asyncio.wait(self._tasks, timeout=within_s)
+        """Let what is under way end, and cancel and forget what does not within the time."""
+        until = time.monotonic() + within_s
+        while self._tasks and (left_s := until - time.monotonic()) > 0:
+            await asyncio.wait(self._tasks, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        for row in self._rows.values():
+            for made in row.made:
+                await self._work.forget(made)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from schemas.errors import LocalError, RemoteError
@@ -16,6 +17,7 @@ from streams.incoming import Incoming, Partition
 from streams.replay.courtesy import Courtesy
 from streams.replay.feed import Fed, Feed
 from streams.replay.ledger import CANCELLED, DONE, STOPPED, Ledger, Run
+from streams.row import Made
 from streams.share import Share
 
 MAX_HELD = 512
@@ -87,22 +89,30 @@ class Engine:
         if share is None:
             start = batch[0].record.offset
             await self._body.processor.begin(place, start)
-            share = self._shares[place] = Share(start, self._settle)
+            share = self._shares[place] = Share(start, self)
             run.next[place.number] = start
         for fed in batch:
             self._taken[place, fed.record.offset] = fed
             share.take(fed.record)
         await self._settled(run, MAX_HELD, MAX_HELD_BYTES)
 
-    async def _settle(self, record: Incoming) -> None:
+    async def process(self, record: Incoming) -> Made:
+        """As `Work` says: only what is wanted is processed."""
         fed = self._taken[record.place, record.offset]
         if fed.wanted:
-            await self._body.settle(record)
-        elif fed.shown and self._shown is not None:
-            try:
+            return await self._body.process(record)
+        if fed.shown and self._shown is not None:
+            with suppress(RemoteError):  # it became a dead letter in its time
                 await self._shown.show(record)
-            except RemoteError:  # it became a dead letter in its time
-                return
+        return Made(record)
+
+    async def deliver(self, made: Sequence[Made]) -> None:
+        """As `Work` says."""
+        await self._body.deliver(made)
+
+    async def forget(self, made: Made) -> None:
+        """As `Work` says."""
+        await self._body.forget(made)
 
     async def _settled(self, run: Run, records: int, held_bytes: int) -> None:
         """Return when no more than so much is under way."""

@@ -20,7 +20,7 @@ from schemas.errors import ConfigError, UnavailableError
 from streams.activity import ActivityProcessor
 from streams.assembly import MINE_GROUP
 from streams.body import Body
-from streams.delivery import Delivery, KeyPartitioner
+from streams.delivery import BATCHED, Delivery, KeyPartitioner
 from streams.keyring import load_opener
 from streams.mine import Miner
 from streams.ocr.pool import OcrPool
@@ -98,7 +98,8 @@ class Session:
     ) -> Run:
         """Run to the end, or until cancelled. `told` gets the run and whether it stands back for live traffic."""
         os.nice(NICENESS)
-        delivery = Delivery(await self._started(producer(self._settings, partitioner=KeyPartitioner())), self._prefix)
+        client = producer(self._settings, partitioner=KeyPartitioner(), **BATCHED)
+        delivery = Delivery(await self._started(client), self._prefix)
         lag = await self._live_lag()
         courtesy = Courtesy(lag, records_per_s=records_per_s)
         processor = await self._processor(ocr_workers or self._settings.streams.ocr_workers)
