@@ -7,21 +7,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import NoReturn
 
 import faust
+import structlog
 import uvloop
+from aiokafka.errors import KafkaError
 
+from infra.kafka import consumer
 from infra.logging import configure_logging
 from infra.settings import Settings
+from schemas.errors import UnavailableError
 from streams.app import create_app
+
+log = structlog.get_logger(__name__)
+
+KAFKA_AWAY = 3
+"""Exit code of a worker that found no Kafka; its supervisor starts another."""
+
+
+async def require_kafka(settings: Settings) -> None:
+    """Return when Kafka answers; raises `UnavailableError` when it does not."""
+    client = consumer(settings, None)
+    try:
+        await client.start()
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not answer") from error
+    finally:
+        await client.stop()
 
 
 def run_worker(settings: Settings, number: int = 1) -> NoReturn:
-    """Run until a signal (exit code 0) or a crash (another)."""
+    """Run until a signal (exit code 0), a start without Kafka (`KAFKA_AWAY`) or a crash (another)."""
     configure_logging(f"streams-{number}")
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(require_kafka(settings))
+    except UnavailableError as error:  # found out before Faust starts, which would tell it as a traceback
+        log.error("worker_not_started", worker=number, reason=str(error), exit_code=KAFKA_AWAY)  # noqa: TRY400
+        sys.exit(KAFKA_AWAY)
     worker = faust.Worker(
         create_app(settings, number),
         loop=loop,

@@ -10,7 +10,7 @@ from schemas.errors import MalformedError
 from schemas.identity import EnvelopeId
 from schemas.kinds import StreamKind
 from schemas.opening import Opener
-from schemas.records import decode_record
+from schemas.records import decode_record, encode_segment
 from streams.activity import HOUR_US, MAX_HOURS, ActivityProcessor, activity_spans
 from streams.gaps import GapProcessor
 from streams.segment import Segment
@@ -89,6 +89,17 @@ def gap() -> dict:
         "time_us": START_MS * 1000, "stream": "screen", "reason": "spool_full", "epoch_id": b"\1" * 32,
         "first_sequence": 3, "last_sequence": 9, "from_us": None, "until_us": None, "lost_bytes": 0, "detail": "",
     }  # fmt: skip
+
+
+async def test_an_empty_segment_adds_nothing():
+    """What an agent ends an idle epoch with is taken in silence: no span, no gap, no error."""
+    for processor, kind in (
+        (ActivityProcessor(Opener([server_identity()])), StreamKind.ACTIVITY),
+        (GapProcessor(Opener([server_identity()]), "node-1/streams-1"), StreamKind.GAP),
+    ):
+        recorder = Recorder("a", kind)
+        envelope = recorder.epoch.seal(encode_segment(kind, []), capture_ms=recorder.time_ms, final=True)
+        assert await processor.process(recorder.incoming(envelope)) == []
 
 
 async def test_a_gap_is_told_once_however_often_its_envelope_comes():

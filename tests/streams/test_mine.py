@@ -9,6 +9,7 @@ import pytest
 
 from schemas.envelope import peek
 from schemas.kinds import StreamKind
+from schemas.records import encode_segment
 from schemas.topics import MAX_RECORD_BYTES
 from streams.memory import MemoryBroker
 from tests.streams.recording import Recorder, frame, message, span, stranger, terminal
@@ -45,6 +46,27 @@ async def test_each_kind_of_stream_becomes_documents(broker, worker):
     assert {(d["user"], d["computer"]) for d in found.values()} == {("ada", "desk-7")}
     assert found["email"]["title"] == "Lunch"
     assert found["email"]["attachments"] == ["plan.pdf"]
+
+
+async def test_an_empty_segment_ends_an_epoch_in_silence(broker, worker):
+    """An agent ends an idle epoch with a final envelope of no events: what follows is mined."""
+    made = {
+        StreamKind.SCREEN: lambda word: frame(word, key_frame=True),
+        StreamKind.KEYSTROKES: lambda word: terminal("output", f"{word}\r\n".encode()),
+        StreamKind.EMAIL: lambda word: message(word, word),
+        StreamKind.ACTIVITY: lambda word: span("xterm", word, at_us=1, for_us=2),
+    }
+    for kind, event in made.items():
+        recorder = Recorder("a", kind)
+        recorder.push(broker, [event("before")])
+        final = recorder.epoch.seal(encode_segment(kind, []), capture_ms=recorder.time_ms, final=True)
+        recorder.append(broker, final)
+        recorder.end_epoch()
+        recorder.push(broker, [event("after")])
+    await worker.start()
+    await mined(broker)
+    assert not dead_letters(broker)
+    assert sorted(document["text"] for document in documents(broker).values()) == ["after"] * 4 + ["before"] * 4
 
 
 async def test_end_to_end_envelopes_are_left_alone(broker, worker):
