@@ -60,6 +60,8 @@ class Limits:
     bytes: int = 8 * 1024 * 1024
     """Bytes of one partition under way."""
     poll_ms: int = 100
+    room_ms: int = 10
+    """How long it waits for records while a partition that has enough under way may have room again."""
     commit_s: float = 0.5
     finish_s: float = 5.0
     """How long records under way may go on when their partition is revoked."""
@@ -101,9 +103,8 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         committing_at = time.monotonic()
         try:
             while True:
-                batches = await self._consumer.getmany(
-                    timeout_ms=self._limits.poll_ms, max_records=self._limits.records
-                )
+                patience_ms = self._limits.room_ms if self._full else self._limits.poll_ms
+                batches = await self._consumer.getmany(timeout_ms=patience_ms, max_records=self._limits.records)
                 for at, records in batches.items():
                     if at in self._shares:
                         for record in records:

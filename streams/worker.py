@@ -15,7 +15,7 @@ import structlog
 import uvloop
 from aiokafka.errors import KafkaError
 
-from infra.kafka import consumer
+from infra.kafka import admin
 from infra.logging import configure_logging
 from infra.settings import Settings
 from schemas.errors import UnavailableError
@@ -29,13 +29,13 @@ KAFKA_AWAY = 3
 
 async def require_kafka(settings: Settings) -> None:
     """Return when Kafka answers; raises `UnavailableError` when it does not."""
-    client = consumer(settings, None)
+    client = admin(settings)
     try:
         await client.start()
     except KafkaError as error:
         raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not answer") from error
     finally:
-        await client.stop()
+        await client.close()
 
 
 def run_worker(settings: Settings, number: int = 1) -> NoReturn:

@@ -60,7 +60,7 @@ def replay(  # noqa: PLR0917 - typer makes options of them
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
 ) -> None:
     """Run, list, resume or cancel replays."""
-    import asyncio
+    import uvloop
 
     from infra.cli.replay_view import print_runs, report
     from infra.cli.times import parse_time_ms
@@ -97,10 +97,10 @@ def replay(  # noqa: PLR0917 - typer makes options of them
         )
         request.check()
         if dry_run:
-            asyncio.run(_estimate(settings, request, as_json=as_json))
+            uvloop.run(_estimate(settings, request, as_json=as_json))
             return
         run = ledger.begin(request)
-    run = asyncio.run(_conduct(settings, ledger, run, throttle, ocr_workers, as_json=as_json))
+    run = uvloop.run(_conduct(settings, ledger, run, throttle, ocr_workers, as_json=as_json))
     report(run, as_json=as_json)
     if run.state != "done":
         raise typer.Exit(Exit.NOTHING)
