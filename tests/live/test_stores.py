@@ -47,7 +47,7 @@ async def dsn(backing: Settings) -> AsyncIterator[str]:
 @pytest.fixture
 async def cluster(backing: Settings) -> AsyncIterator[tuple[AsyncElasticsearch, str]]:
     """A client, and an index prefix of this test's own."""
-    prefix = f"test_{uuid4().hex[:12]}"
+    prefix = f"sealstream-test-{uuid4().hex[:12]}"  # the stack's user may write `sealstream*` alone
     client = connect(backing.elasticsearch)
     try:
         yield client, prefix
