@@ -85,6 +85,8 @@ class ScreenReader:
 
     def _segment(self, region: Region, known_lines: list[Line]) -> list[Line]:
         """The lines in a region, which grows to hold whole every line that it touches."""
+        touched = region.copy()
+        known_boxes = {line.box: line for line in known_lines}
         for widenings_left in range(_WIDENINGS, -1, -1):
             boxes: list[Rectangle] = []
             grown = False
@@ -95,8 +97,16 @@ class ScreenReader:
                     grown |= sum(region.add(line, line.height) for line in lines if region.cuts(line, area)) > 0
             if not grown:
                 break
-        strips = ((box, cut_strip(self._canvas.pixels, box)) for box in boxes)
-        return [Line(box, strip_key(strip), strip, 0) for box, strip in strips if strip is not None]
+        found = []
+        for box in boxes:
+            known = known_boxes.get(box)
+            if known is None or touched.meets(box):
+                strip = cut_strip(self._canvas.pixels, box)
+                if strip is not None:
+                    found.append(Line(box, strip_key(strip), strip, 0))
+            else:
+                found.append(Line(box, known.key, known.strip, 0))
+        return found
 
     def _exchange(self, gone: list[Line], found: list[Line], time_ms: int, display: int, *, emit: bool) -> ScreenText:
         """Match lines of equal pixels, in place first and moved second; tell what is left over."""
@@ -132,7 +142,8 @@ def _settle(region: Region, lines: list[Line]) -> list[Rectangle]:
     """The rectangles of a region that takes in whole every line that it meets."""
     while True:
         areas = region.rectangles()
-        if not sum(region.add(line.box) for line in lines if region.meets(line.box)):
+        met = (line for line in lines if any(area.meets(line.box) for area in areas))
+        if not sum(region.add(line.box) for line in met):
             return areas
 
 

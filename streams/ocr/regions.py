@@ -26,6 +26,12 @@ class Region:
         self._screen = Rectangle(0, 0, width, height)
         self.cells = np.zeros((-(-height // CELL), -(-width // CELL)), np.bool_)
 
+    def copy(self) -> Region:
+        """The same cells, which do not grow with these."""
+        same = Region(self._screen.width, self._screen.height)
+        same.cells = self.cells.copy()
+        return same
+
     def add(self, area: Rectangle, margin: int = 0) -> bool:
         """Mark an area and `margin` pixels around it; tells whether any of it was new."""
         part = self._of(area, margin)

@@ -22,6 +22,7 @@ _MAX_HEIGHT = 140
 _BLOCK_HEIGHT = 60
 _MIN_HEIGHT, _MIN_WIDTH = 5, 4
 _LARGE = 14
+_LEAST_IN_PICTURE = 7
 _MOST_EDGES = 0.7
 
 
@@ -60,6 +61,7 @@ def _flat(lines: list[Rectangle], pixels: NDArray[np.uint8]) -> list[Rectangle]:
     if not lines:
         return lines
     edges = find_edges(pixels, _PASSES[0][0])
+    lines = [line for line in lines if line.height >= _LEAST_IN_PICTURE and line.width > line.height]
     return [line for line in lines if np.count_nonzero(line.of(edges)) < _MOST_EDGES * line.area]
 
 

@@ -118,8 +118,7 @@ async def test_a_cancelled_reading_leaves_no_answer_behind() -> None:
     frame = desk.frame()
     async with OcrPool() as pool:
         task = asyncio.create_task(pool.read("agent", [frame]))
-        while not pool.pids:
-            await asyncio.sleep(0)
+        await asyncio.wait({task}, timeout=0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -6,7 +6,7 @@ import io
 from collections import Counter
 
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageFont
 
 from bench.desktop.scene import tokens
 from bench.desktop.traces import TRACES
@@ -35,7 +35,9 @@ def recall(image: Image.Image, wanted: tuple[str, ...] = PROSE) -> float:
     return (words & read(image)).total() / words.total()
 
 
-def page(size: int = 16, ink: str = "black", paper: str = "white", font: str = SANS, leading: float = 1.5) -> Image.Image:
+def page(
+    size: int = 16, ink: str = "black", paper: str = "white", font: str = SANS, leading: float = 1.5
+) -> Image.Image:
     width = int(ImageFont.truetype(font, size).getlength(max(PROSE, key=len))) + 80
     desk = Desk(width, int(size * leading * len(PROSE)) + 80, paper)
     for row, line in enumerate(PROSE):
@@ -71,8 +73,9 @@ def test_a_table_with_rules_is_read() -> None:
     cells: list[str] = []
     for row in range(12):
         for column, cell in enumerate((f"Item {row}", "North", f"{row * 137 + 12}.50", "paid", f"2026-11-{row + 10}")):
-            desk.draw.rectangle((20 + column * 160, 20 + row * 30, 180 + column * 160, 50 + row * 30), outline="#bbbbbb")
-            desk.write(28 + column * 160, 26 + row * 30, cell, 14)
+            left, top = 20 + column * 160, 20 + row * 30
+            desk.draw.rectangle((left, top, left + 160, top + 30), outline="#bbbbbb")
+            desk.write(left + 8, top + 6, cell, 14)
             cells.append(cell)
     assert recall(desk.image, tuple(cells)) >= 0.97
 
