@@ -85,10 +85,14 @@ class Running:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+        await self._producer.stop()
+
+    async def leave(self) -> None:
+        """End the loop and leave the group, as a sink's process does."""
         self.loop.stop()
         await asyncio.wait_for(self.task, DEADLINE_S)
         await self._consumer.stop()
-        await self._producer.stop()
 
 
 async def publish(settings: Settings, records: list[SinkRecord], *, pause_s: float = 0.0) -> None:
@@ -263,8 +267,7 @@ async def test_second_writer_of_an_archive_waits_its_turn(place: Settings) -> No
             await until(lambda: "another process" in waits.loop.waits_for)
             await publish(place, records)
             await until(lambda: archived(place) == len(records))
-            later.loop.stop()
-            await later.task
+            await later.leave()
             await until(waits.loop.opened.is_set)
             await publish(place, as_records(seal(begin(), 7)))
             await until(lambda: archived(place) == len(records) + 7)
