@@ -17,6 +17,7 @@ import tesserocr
 from PIL import Image
 
 from schemas.errors import ConfigError
+from streams.ocr.rules import erase_rules
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,6 +30,7 @@ _SQUEEZE = 0.8
 
 _MARGIN_X, _MARGIN_Y = 10, 6
 _MAX_WIDTH = 8192
+_HIGH, _SURE = 36, 75
 _VARIABLES = {
     "invert_threshold": "0.0",
     "tessedit_do_invert": "0",
@@ -60,8 +62,22 @@ class Recognizer:
         self._api.End()
 
     def read(self, strip: NDArray[np.uint8]) -> str:
-        """The text of a strip (height x width, dark on white), without surrounding blanks."""
-        image = _enlarge(strip)
+        """The text of a strip (height x width, dark on white), without surrounding blanks.
+
+        A high strip that is no line, such as a small table whose rules hold its rows together, is read as scattered
+        text.
+        """
+        text = self._text(_enlarge(strip))
+        if strip.shape[0] > _HIGH and self._api.MeanTextConf() < _SURE:
+            self._api.SetPageSegMode(tesserocr.PSM.SPARSE_TEXT)
+            try:
+                scattered = self._text(_doubled(erase_rules(strip)))
+            finally:
+                self._api.SetPageSegMode(tesserocr.PSM.SINGLE_LINE)
+            return scattered if len(scattered) > len(text) else text
+        return text
+
+    def _text(self, image: NDArray[np.uint8]) -> str:
         height, width = image.shape
         self._api.SetImageBytes(image.tobytes(), width, height, 1, width)
         text: str = self._api.GetUTF8Text()
@@ -89,3 +105,9 @@ def _enlarge(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (min(_MAX_WIDTH, max(1, round(width * scale))), _LINE_HEIGHT)
     grown = np.asarray(Image.fromarray(strip).resize(size, Image.Resampling.BICUBIC))
     return np.pad(grown, ((_MARGIN_Y, _MARGIN_Y), (_MARGIN_X, _MARGIN_X)), constant_values=255)
+
+
+def _doubled(strip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = strip.shape
+    image = Image.fromarray(strip).resize((width * 2, height * 2), Image.Resampling.BICUBIC)
+    return np.pad(np.asarray(image), 16, constant_values=255)

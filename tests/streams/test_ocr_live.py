@@ -76,7 +76,7 @@ def watch(display: str, wanted: Counter[str], share: float, within_s: float = 45
     visible: Counter[str] = Counter()
     best = 0.0
     until = time.monotonic() + within_s
-    with mss.mss(display=display) as grabber:
+    with mss.MSS(display=display) as grabber:
         while best < share and time.monotonic() < until:
             shot = grabber.grab(grabber.monitors[0])
             frame = encoder.encode(bytearray(shot.raw), shot.width, shot.height, time_us=time.time_ns() // 1000)
