@@ -187,9 +187,7 @@ class Agent:
         kinds = {one.source.kind for one in self._supervised} | {StreamKind.KEYSTROKES, StreamKind.GAP}
         streams = [kind.label for kind in kinds]  # sessions may begin at any time
         now_ms = self._clock.now_us() // 1000
-        return make_hello(
-            self._parts.identity.agent_id, streams, now_ms, user=self._user, computer=self._computer
-        )
+        return make_hello(self._parts.identity.agent_id, streams, now_ms, user=self._user, computer=self._computer)
 
     def _welcomed(self, welcome: Welcome) -> None:
         self.recorder.limit_envelopes(welcome.max_envelope)

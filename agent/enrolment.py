@@ -52,9 +52,7 @@ async def enrol(token: EnrolmentToken, directory: Path, clock: Clock) -> tuple[A
         "software": SOFTWARE,
     }
     context = ssl.create_default_context(cadata=_pem(ca))
-    answer = await request(
-        token.server, "POST", ENROL_PATH, context, clock=clock, timeout=TIMEOUT_S, body=body
-    )
+    answer = await request(token.server, "POST", ENROL_PATH, context, clock=clock, timeout=TIMEOUT_S, body=body)
     granted = _granted(token.server, answer)
     policy = _check(granted, key, ca)
     identity = AgentIdentity(granted["agent_id"], token.server, clock.now_us() // 1000)

@@ -62,9 +62,7 @@ class Gap:
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> Gap:
         """The gap that `to_json` wrote; raises `ValueError`, `KeyError` or `TypeError` for anything else."""
-        return cls(
-            **{**body, "reason": GapReason(body["reason"]), "epoch_id": bytes.fromhex(body["epoch_id"])}
-        )
+        return cls(**{**body, "reason": GapReason(body["reason"]), "epoch_id": bytes.fromhex(body["epoch_id"])})
 
 
 def gaps_of(lost: Iterable[tuple[Mark, int]], reason: GapReason, detail: str = "") -> list[Gap]:

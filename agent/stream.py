@@ -181,9 +181,7 @@ class Stream:
 
     def _widen_hole(self, from_us: int, until_us: int, detail: str) -> None:
         start = self._hole.from_us if self._hole else from_us
-        self._hole = Gap(
-            self.kind.label, GapReason.CAPTURE_FAILED, from_us=start, until_us=until_us, detail=detail
-        )
+        self._hole = Gap(self.kind.label, GapReason.CAPTURE_FAILED, from_us=start, until_us=until_us, detail=detail)
         if self._clock.monotonic() - self._hole_told >= HOLE_TOLD_S:
             self._tell_hole()
 

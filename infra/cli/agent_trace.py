@@ -88,8 +88,7 @@ async def _play(plan: Plan, token: str, directory: Path | None) -> Progress:
     members = await enrol_fleet(place, plan.agents, EnrolmentToken.parse(token) if token else None, clock)
     sources = simulate_agents(trace, plan.agents, speed=plan.speed, loops=plan.loops, spread_s=plan.spread_s)
     made = [
-        make_member(one, settings, list(told), clock, plan.wait_s)
-        for one, told in zip(members, sources, strict=True)
+        make_member(one, settings, list(told), clock, plan.wait_s) for one, told in zip(members, sources, strict=True)
     ]
     fleet = Fleet(made, [list(told) for told in sources])
     report = asyncio.create_task(_report(fleet))

@@ -131,9 +131,7 @@ def test_a_damaged_cache_records_nothing(tmp_path: Path, damage: bytes) -> None:
 
 
 def notice(policy: Policy, *, paused_here: bool = False) -> str:
-    return write_notice(
-        policy, server="s:1", agent_id="id-1", user="ana", computer="desk-7", paused_here=paused_here
-    )
+    return write_notice(policy, server="s:1", agent_id="id-1", user="ana", computer="desk-7", paused_here=paused_here)
 
 
 @given(POLICIES)

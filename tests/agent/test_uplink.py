@@ -80,9 +80,7 @@ def number_of(envelope: bytes) -> int:
 
 
 @contextlib.asynccontextmanager
-async def connected(
-    gateway: FakeGateway, directory: Path, settings: UplinkSettings = FAST
-) -> AsyncIterator[Stage]:
+async def connected(gateway: FakeGateway, directory: Path, settings: UplinkSettings = FAST) -> AsyncIterator[Stage]:
     """An agent that enrolled and runs."""
     identity, _ = await enrol(gateway.token(), directory, SystemClock())
     stage = Stage(directory, gateway, identity.agent_id, settings)
@@ -157,9 +155,7 @@ async def test_a_refused_envelope_is_a_gap_and_the_rest_goes_on(gateway: FakeGat
     ]
 
 
-async def test_a_drained_agent_goes_where_it_is_sent(
-    gateway: FakeGateway, tmp_path: Path, identity: Identity
-) -> None:
+async def test_a_drained_agent_goes_where_it_is_sent(gateway: FakeGateway, tmp_path: Path, identity: Identity) -> None:
     """It begins no push after the drain, waits for its acks, says goodbye, and connects to the server named."""
     async with connected(gateway, tmp_path / "agent") as stage:
         stage.append(5)
