@@ -32,7 +32,8 @@ TEXT = (
 )  # fmt: skip
 PAGE = """<html><body style="font-family: {font}; background: {paper}; color: {ink}; margin: 40px">
 <h1>Quarterly report</h1>{lines}<table border=1><tr><td>North<td>4711<td>paid<tr><td>South<td>815<td>open</table>
-<form style="margin-top: 20px"><input size=40 value="a form field with words"><button>Submit order</button></form></body></html>"""
+<form style="margin-top: 20px">
+<input size=40 value="a form field with words"><button>Submit order</button></form></body></html>"""
 
 
 @pytest.fixture
