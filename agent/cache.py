@@ -15,8 +15,8 @@ from typing import Any
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
 
-from agent.files import write_whole
 from agent.policy import Policy
+from infra.files import write_whole
 from schemas.errors import MalformedError
 
 CACHE = "cache"

@@ -17,15 +17,16 @@ import structlog
 
 from agent.bell import Bell
 from agent.clock import Clock, wait_at_most
-from agent.files import lock_directory, write_whole
 from agent.gap import Gap, GapReason, Mark, gaps_of
 from agent.journal import EntryHead, build_entry, parse_head
 from agent.ledger import Ledger
+from agent.lock import lock_directory
 from agent.recovery import LEDGER, QUARANTINE, Recovered, prepare, read_heads, recover, survey_volume
 from agent.settings import SpoolSettings
 from agent.shelf import Shelf
 from agent.spool import Backlog, Lent, Owed
 from agent.volume import DamagedError
+from infra.files import write_whole
 from schemas.errors import ConfigError
 
 log = structlog.get_logger()

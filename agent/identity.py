@@ -10,8 +10,8 @@ import ssl
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.files import write_whole
 from agent.kek import read_recipients
+from infra.files import write_whole
 from infra.tls import Profile, client_context
 from schemas.errors import ConfigError, SealstreamError
 from schemas.identity import agent_bytes

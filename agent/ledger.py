@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.files import write_whole
 from agent.gap import Gap, Mark, merge_gaps
+from infra.files import write_whole
 from schemas.kinds import StreamKind
 
 MAX_OWED = 200

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from agent.files import write_whole
+from infra.files import write_whole
 
 PAUSE = "pause.json"
 

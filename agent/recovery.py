@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import structlog
 
-from agent.files import sync_directory, write_whole
 from agent.gap import Gap, GapReason, Mark, gaps_of
 from agent.journal import Damage, Entry, EntryHead, scan
 from agent.ledger import Ledger
 from agent.volume import SUFFIX, Volume
+from infra.files import sync_directory, write_whole
 from schemas.kinds import StreamKind
 
 LEDGER = "ledger"

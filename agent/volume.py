@@ -13,8 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from agent.files import sync_directory, write_all
 from agent.journal import HEAD_BYTES, EntryHead, parse_envelope, parse_head
+from infra.files import sync_directory, write_all
 
 log = structlog.get_logger()
 

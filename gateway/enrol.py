@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from infra.files import write_whole
 from infra.pki import ca_fingerprint, issue_agent
 from schemas.enrolment import EnrolmentToken
 from schemas.errors import ConfigError, MalformedError
@@ -97,7 +97,7 @@ class TokenStore:
             tokens = [token for token in before if token.uses > 0 and token.expires_ms > self._clock_ms()]
             yield tokens
             if tokens != before:
-                write_durably(self._directory / TOKENS_NAME, json.dumps([asdict(token) for token in tokens]).encode())
+                write_whole(self._directory / TOKENS_NAME, json.dumps([asdict(token) for token in tokens]).encode())
 
     def _read(self) -> list[Token]:
         path = self._directory / TOKENS_NAME
@@ -144,7 +144,7 @@ class Revocations:
             raise MalformedError(f"{agent_id!r} is not an agent id", "bad_agent") from None
         self.reload()
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_durably(self._path, "".join(f"{line}\n" for line in sorted({*self._agents, agent})).encode())
+        write_whole(self._path, "".join(f"{line}\n" for line in sorted({*self._agents, agent})).encode())
         self.reload()
 
 
@@ -183,22 +183,6 @@ def enrolment_dir(settings: Settings) -> Path:
 def hash_secret(secret: str) -> str:
     """SHA-256 in hex: a secret of 24 random bytes needs no slow hash."""
     return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Put `data` at `path`, whole or not at all, on disk when this returns; for the owner alone."""
-    beside = path.with_name(f".{path.name}.new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(handle)
-    beside.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def enrolment_answer(

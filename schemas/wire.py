@@ -33,9 +33,6 @@ from schemas.frames import (
 
 VERSION = 1
 
-MAX_PUSH_OVERHEAD = 64
-"""Bytes of a push of one envelope that are not the envelope."""
-
 
 class Role(StrEnum):
     """A side of the connection."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infra.files import sync_directory, write_all, write_whole
 from schemas.errors import MalformedError
 from sinks.archive.container import (
     SYNC_BYTES,
@@ -25,7 +26,7 @@ from sinks.archive.container import (
     parse_file_header,
     read_blocks,
 )
-from sinks.archive.layout import Layout, hold_lock, make_directory, sync_directory, write_all, write_beside
+from sinks.archive.layout import Layout, hold_lock, make_directory
 from sinks.archive.scan import map_file
 
 SCHEMA: dict[str, Any] = {
@@ -99,7 +100,7 @@ class HeaderStore:
             epochs = found.erased | found.headers.keys()
             if found.headers:
                 tombstone = {"time_ms": time_ms, "epochs": sorted(epoch.hex() for epoch in epochs)}
-                write_beside(path.with_suffix(".erased"), json.dumps(tombstone).encode())
+                write_whole(path.with_suffix(".erased"), json.dumps(tombstone).encode())
             # Killed here: headers are still there, and erasing again ends it.
             if path.exists():
                 _overwrite(path)
@@ -165,7 +166,7 @@ def _append(path: Path, fresh: list[tuple[bytes, bytes]]) -> None:
     start = b"" if end else build_file_header(SCHEMA, sync := os.urandom(SYNC_BYTES))
     block = start + encode_long(len(fresh)) + encode_long(len(body)) + body + sync
     if not end:
-        write_beside(path, block)
+        write_whole(path, block)
         return
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:

@@ -23,6 +23,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 
+from infra.files import sync_directory
 from schemas.identity import agent_text
 from schemas.kinds import StreamKind
 from schemas.topics import DAY_MS
@@ -105,35 +106,6 @@ def make_directory(path: Path) -> None:
     make_directory(path.parent)
     path.mkdir(mode=0o700, exist_ok=True)
     sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make names in `path` durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def write_beside(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`: whole or not at all, whatever happens in between."""
-    beside = path.with_name(path.name + ".new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        write_all(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    beside.rename(path)
-    sync_directory(path.parent)
-
-
-def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write every byte; raises `OSError`."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
 
 
 @contextmanager

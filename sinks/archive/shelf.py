@@ -9,10 +9,11 @@ from pathlib import Path
 
 import structlog
 
+from infra.files import write_whole
 from schemas.errors import MalformedError
 from schemas.identity import EnvelopeId
 from schemas.kinds import StreamKind
-from sinks.archive.layout import MARKS_SUFFIX, OPEN_SUFFIX, Layout, write_beside
+from sinks.archive.layout import MARKS_SUFFIX, OPEN_SUFFIX, Layout
 from sinks.archive.marks import Marks
 from sinks.archive.scan import map_file, whole_length
 from sinks.archive.writer import GrowingFile, Pieces
@@ -99,5 +100,5 @@ def load_marks(path: Path) -> Marks:
         end, _ = whole_length(data, marks)
         if end != len(data):
             log.error("sealed_file_is_damaged", file=path.name, whole_bytes=end, bytes=len(data))
-    write_beside(beside, marks.encode())
+    write_whole(beside, marks.encode())
     return marks

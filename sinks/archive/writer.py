@@ -11,9 +11,10 @@ from pathlib import Path
 
 import structlog
 
+from infra.files import sync_directory, write_all, write_whole
 from sinks.archive.container import SYNC_BYTES, build_file_header, encode_long
 from sinks.archive.entry import SCHEMA
-from sinks.archive.layout import MARKS_SUFFIX, OPEN_SUFFIX, make_directory, sync_directory, write_all, write_beside
+from sinks.archive.layout import MARKS_SUFFIX, OPEN_SUFFIX, make_directory
 from sinks.archive.marks import Marks
 from sinks.archive.scan import find_behind_damage, map_file, whole_length
 
@@ -42,7 +43,7 @@ class GrowingFile:
         sync = os.urandom(SYNC_BYTES)
         header = build_file_header(SCHEMA, sync)
         grows = path.with_name(path.name + OPEN_SUFFIX)
-        write_beside(grows, header)
+        write_whole(grows, header)
         fd = os.open(grows, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         return cls(path, fd, sync, len(header), Marks())
 
@@ -58,8 +59,8 @@ class GrowingFile:
             torn = len(data) - end
             behind = find_behind_damage(data, end, marks) if end and torn else []
             if behind:
-                write_beside(grows.with_name(f"{grows.name}.{end}.damaged"), bytes(data[end:]))
-                write_beside(grows, b"".join((data[:end], *behind)))
+                write_whole(grows.with_name(f"{grows.name}.{end}.damaged"), bytes(data[end:]))
+                write_whole(grows, b"".join((data[:end], *behind)))
                 rescued = sum(map(len, behind))
                 log.error("archive_file_damaged", file=grows.name, at=end, lost_bytes=torn - rescued)
                 end, torn = end + rescued, 0
@@ -106,7 +107,7 @@ class GrowingFile:
     def seal(self) -> None:
         """Give the file its name for good: it never changes again. Must be durable."""
         grows = self.path.with_name(self.path.name + OPEN_SUFFIX)
-        write_beside(self.path.with_name(self.path.name + MARKS_SUFFIX), self.marks.encode())
+        write_whole(self.path.with_name(self.path.name + MARKS_SUFFIX), self.marks.encode())
         os.fsync(self._fd)
         grows.rename(self.path)
         sync_directory(self.path.parent)

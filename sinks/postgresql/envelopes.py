@@ -40,7 +40,7 @@ TAIL = b"\xff\xff"
 
 _PIECE_ROWS = 500
 _EPOCH_2000_MS = 946_684_800_000
-_END_TO_END = int(EpochFlags.END_TO_END)
+_END_TO_END = EpochFlags.END_TO_END
 
 _SEEN = """
 INSERT INTO agent (agent_id, user_name, computer, first_seen_at, last_seen_at)

@@ -6,10 +6,7 @@ Never leaves a half-written file under its name, whenever the process or the mac
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-
-from schemas.errors import ConfigError
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
@@ -19,7 +16,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
     try:
         write_all(descriptor, data)
         if durable:
-            os.fdatasync(descriptor)
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     beside.replace(path)
@@ -27,7 +24,7 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
         sync_directory(path.parent)
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write all of `data`, or raise `OSError` after some of it."""
     view = memoryview(data)
     while view:
@@ -43,21 +40,3 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def lock_directory(path: Path) -> int:
-    """A descriptor that keeps other processes out of `path` until it is closed; raises `ConfigError`."""
-    descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise ConfigError(f"{path} is in use: another agent runs on it (`sealstream agent status`)") from None
-    return descriptor
