@@ -15,6 +15,10 @@ from infra.settings import Settings
 from schemas.errors import ConfigError, UnavailableError
 from schemas.topics import MAX_RECORD_BYTES, TOPICS, Topic
 
+METADATA_MAX_AGE_MS = 5_000
+"""How long a client believes what it knows of topics. A group that was joined while a broker had only just started,
+and did not name a topic yet, reads nothing of that topic until its leader looks again."""
+
 _CREATE_TIMEOUT_MS = 15_000
 _MAX_REQUEST_BYTES = 8 * MAX_RECORD_BYTES
 _ALREADY_EXISTS = TopicAlreadyExistsError.errno
@@ -53,6 +57,7 @@ def consumer(settings: Settings, group: str | None, *topics: str, **options: Any
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
             "max_partition_fetch_bytes": _MAX_REQUEST_BYTES,
+            "metadata_max_age_ms": METADATA_MAX_AGE_MS,
             **options,
         },
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 import faust
 
+from infra.kafka import METADATA_MAX_AGE_MS
 from infra.settings import Settings, load_settings
 from schemas.topics import MAX_RECORD_BYTES
 from streams import activity, gaps
@@ -59,6 +60,7 @@ def create_app(settings: Settings, worker: int = 1) -> StreamsApp:
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=8 * MAX_RECORD_BYTES,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
         broker_commit_interval=0.5,

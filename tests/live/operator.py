@@ -187,18 +187,26 @@ def psql(settings: Settings, statement: str) -> list[list[str]]:
     return [line.split("\t") for line in done.stdout.splitlines()]
 
 
-def lag(settings: Settings) -> int:
-    """Records of any topic but heartbeats, which never end, that some consumer group has yet to read."""
+def lagging(settings: Settings) -> list[dict[str, Any]]:
+    """Where a consumer group has records yet to read; heartbeats, which never end, left out."""
     done = run_cli(settings.data.root, "lag", "--json")
-    rows: list[dict[str, Any]] = (
-        json.loads(done.stdout or "[]") if done.returncode in (0, 1) else [{"topic": "unknown", "lag": -1}]
-    )
-    return sum(int(row["lag"]) for row in rows if row["topic"] != HEARTBEATS.name)
+    if done.returncode not in (0, 1):
+        return [{"topic": "unknown", "lag": -1, "error": done.stderr}]
+    rows: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return [row for row in rows if row["lag"] and row["topic"] != HEARTBEATS.name]
+
+
+def lag(settings: Settings) -> int:
+    """Records of any topic but heartbeats that some consumer group has yet to read."""
+    return sum(int(row["lag"]) for row in lagging(settings))
 
 
 def until_caught_up(settings: Settings, within_s: float = 60.0) -> None:
     """Wait until every consumer group has read, and committed, all that there is."""
-    until("all consumer groups to catch up", lambda: lag(settings) == 0, within_s, 1.0)
+    deadline = time.monotonic() + within_s
+    while behind := lagging(settings):
+        assert time.monotonic() < deadline, f"still behind after {within_s:.0f} s: {behind}"
+        time.sleep(1.0)
 
 
 def mirror_lines(settings: Settings, request: str, *options: str, for_s: float = 3.0) -> list[dict[str, Any]]:
