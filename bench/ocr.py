@@ -28,18 +28,18 @@ from PIL import Image
 
 from bench.desktop.scene import tokens
 from bench.desktop.traces import FRAMES, TRACES
+from infra.ocr.cache import LineCache
+from infra.ocr.reader import ScreenReader
+from infra.ocr.recognizer import Recognizer, find_tessdata
 from schemas.kinds import StreamKind
 from schemas.records import encode_segment
 from schemas.tiles import FrameEncoder, bgra_of
-from streams.ocr.cache import LineCache
-from streams.ocr.reader import ScreenReader
-from streams.ocr.recognizer import Recognizer, find_tessdata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.desktop.scene import Scene
-    from streams.ocr.text import ScreenText
+    from infra.ocr.text import ScreenText
 
 OFFICE_SHARES = {
     "chat": 0.02, "development": 0.02, "mail": 0.02, "notes": 0.04, "spreadsheet": 0.03, "switching": 0.005,

@@ -18,6 +18,7 @@ from infra.health import HealthServer
 from infra.kafka import consumer, producer
 from infra.lifecycle import Reporter
 from infra.metrics import Kind, Metric, Metrics
+from infra.ocr.pool import OcrPool
 from infra.settings import Settings
 from schemas.errors import UnavailableError
 from schemas.opening import Opener
@@ -29,7 +30,6 @@ from streams.gaps import GapProcessor
 from streams.keyring import load_opener
 from streams.lane import Lane
 from streams.mine import MINED_TOPICS, Miner
-from streams.ocr.pool import OcrPool
 from streams.past import KafkaPast
 from streams.readings import FaustReading, LaneReading
 from streams.turnstile import Turnstile

@@ -1,6 +1,6 @@
 """Screens to documents: one for each display of a segment on which text appeared or went.
 
-Never reads pixels itself: `streams.ocr` does, in processes of its own.
+Never reads pixels itself: `infra.ocr` does, in processes of its own.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any, Protocol
 
+from infra.ocr.pool import ReaderDied, StateMissing
 from schemas.errors import UnavailableError
 from schemas.records import Record
-from streams.ocr.pool import ReaderDied, StateMissing
 from streams.processor import PoisonError
 from streams.segment import Segment
 
@@ -37,7 +37,7 @@ class ScreenText(Protocol):
 
 
 class ScreenPool(Protocol):
-    """The OCR processes: `streams.ocr.pool.OcrPool`."""
+    """The OCR processes: `infra.ocr.pool.OcrPool`."""
 
     async def read(self, agent: str, frames: list[Record], *, emit: bool = True) -> Sequence[ScreenText]:
         """One result a frame; raises `StateMissing` for a frame whose predecessor it does not have."""

@@ -29,7 +29,7 @@ HOME_OF = {
     "asyncpg": {"infra", "sinks", "gateway"},
     "elasticsearch": {"infra", "sinks"},
     "aiokafka": {"infra", "gateway", "streams", "sinks"},
-    "tesserocr": {"streams"},
+    "tesserocr": {"infra"},
 }
 """Libraries that only these packages touch."""
 

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from infra.kafka import admin, consumer, producer, topic_name
+from infra.ocr.pool import OcrPool
 from infra.settings import Settings
 from schemas.errors import ConfigError, UnavailableError
 from streams.activity import ActivityProcessor
@@ -23,7 +24,6 @@ from streams.body import Body
 from streams.delivery import BATCHED, Delivery, KeyPartitioner
 from streams.keyring import load_opener
 from streams.mine import Miner
-from streams.ocr.pool import OcrPool
 from streams.past import KafkaPast, NoPast
 from streams.processor import Processor
 from streams.replay.courtesy import Courtesy

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
+from infra.ocr.pool import ReaderDied, StateMissing
 from schemas.opening import Opener
 from schemas.records import Record, decode_record
 from streams.backoff import Backoff
@@ -15,7 +16,6 @@ from streams.delivery import Delivery
 from streams.lane import Lane, Limits
 from streams.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from streams.mine import MINED_TOPICS, Miner
-from streams.ocr.pool import ReaderDied, StateMissing
 from streams.past import KafkaPast
 from streams.warmup import WarmUp
 from tests.streams.recording import server_identity

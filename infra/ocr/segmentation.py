@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infra.ocr.components import Boxes, expand_ranges, find_components, find_edges, join, merge_boxes
 from schemas.rectangle import Rectangle
-from streams.ocr.components import Boxes, expand_ranges, find_components, find_edges, join, merge_boxes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,21 +10,21 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from infra.ocr.regions import Region, region_of
+from infra.ocr.segmentation import find_lines
+from infra.ocr.spelling import spell
+from infra.ocr.strip import cut_strip, strip_key
+from infra.ocr.text import ScreenText, TextLine
 from schemas.canvas import Canvas
-from streams.ocr.regions import Region, region_of
-from streams.ocr.segmentation import find_lines
-from streams.ocr.spelling import spell
-from streams.ocr.strip import cut_strip, strip_key
-from streams.ocr.text import ScreenText, TextLine
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from infra.ocr.cache import LineCache
+    from infra.ocr.recognizer import Recognizer
     from schemas.rectangle import Rectangle
     from schemas.tiles import Frame
-    from streams.ocr.cache import LineCache
-    from streams.ocr.recognizer import Recognizer
 
 _WIDENINGS = 6
 

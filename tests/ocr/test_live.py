@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import mss
 import pytest
 
+from infra.ocr.cache import LineCache
+from infra.ocr.reader import ScreenReader
 from schemas.tiles import FrameEncoder
-from streams.ocr.cache import LineCache
-from streams.ocr.reader import ScreenReader
-from tests.streams.desk import recognizer
+from tests.ocr.desk import recognizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from schemas.rectangle import find_runs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from streams.ocr.cache import LineCache
+    from infra.ocr.cache import LineCache
 
 INK = 140
 """Grey values below are ink; blanks between letters are often not quite white."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from infra.ocr.recognizer import Recognizer
 from schemas.tiles import FrameEncoder, bgra_of
-from streams.ocr.recognizer import Recognizer
 
 SANS = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 MONO = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"

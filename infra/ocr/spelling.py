@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.ocr.words import Piece, cut_words, find_spans, learn_words
+from infra.ocr.words import Piece, cut_words, find_spans, learn_words
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from streams.ocr.cache import LineCache
-    from streams.ocr.recognizer import Recognizer
+    from infra.ocr.cache import LineCache
+    from infra.ocr.recognizer import Recognizer
 
 _PAD = 3
 _WORTH = 0.7

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from infra.ocr.glyphs import INK, Glyphs, learn_glyphs, spell_glyphs
 from schemas.rectangle import find_runs
-from streams.ocr.glyphs import INK, Glyphs, learn_glyphs, spell_glyphs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from streams.ocr.cache import LineCache
+    from infra.ocr.cache import LineCache
 
 _LEAST_SHARE = 0.17
 _LEAST_LEAP = 1.3

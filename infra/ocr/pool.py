@@ -14,10 +14,10 @@ from zlib import crc32
 import orjson
 import structlog
 
+from infra.ocr.protocol import LENGTH, LENGTHS
+from infra.ocr.text import ScreenText
 from schemas.errors import MalformedError, SealstreamError, UnavailableError
 from schemas.records import encode_record
-from streams.ocr.protocol import LENGTH, LENGTHS
-from streams.ocr.text import ScreenText
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -118,7 +118,7 @@ class _Slot:
         if self._process is None or self._process.returncode is not None:
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "streams.ocr.shard", *self._arguments,
+                    sys.executable, "-m", "infra.ocr.shard", *self._arguments,
                     stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
                 )  # fmt: skip
             except OSError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from infra.ocr.cache import LineCache
+from infra.ocr.reader import ScreenReader
 from schemas.errors import MalformedError
-from streams.ocr.cache import LineCache
-from streams.ocr.reader import ScreenReader
-from tests.streams.desk import Desk, recognizer
+from tests.ocr.desk import Desk, recognizer
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def reader(lines: LineCache) -> ScreenReader:
     return ScreenReader(lines, recognizer())
 
 
-def texts(records: list) -> list[str]:
+def texts(records: list[dict[str, Any]]) -> list[str]:
     return [record["text"] for record in records]
 
 

@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageFont
 
+from infra.ocr.cache import LineCache
+from infra.ocr.components import find_components, join
+from infra.ocr.glyphs import learn_glyphs, spell_glyphs
+from infra.ocr.recognizer import find_tessdata
+from infra.ocr.segmentation import find_lines
+from infra.ocr.strip import cut_strip, strip_key
+from infra.ocr.words import cut_words, find_spans, learn_words
 from schemas.errors import ConfigError
 from schemas.rectangle import Rectangle
-from streams.ocr.cache import LineCache
-from streams.ocr.components import find_components, join
-from streams.ocr.glyphs import learn_glyphs, spell_glyphs
-from streams.ocr.recognizer import find_tessdata
-from streams.ocr.segmentation import find_lines
-from streams.ocr.strip import cut_strip, strip_key
-from streams.ocr.words import cut_words, find_spans, learn_words
-from tests.streams.desk import SANS, Desk
+from tests.ocr.desk import SANS, Desk
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ from PIL import Image, ImageFont
 
 from bench.desktop.scene import tokens
 from bench.desktop.traces import TRACES
+from infra.ocr.cache import LineCache
+from infra.ocr.reader import ScreenReader
 from schemas.tiles import FrameEncoder, bgra_of
-from streams.ocr.cache import LineCache
-from streams.ocr.reader import ScreenReader
-from tests.streams.desk import MONO, SANS, Desk, noisy, recognizer
+from tests.ocr.desk import MONO, SANS, Desk, noisy, recognizer
 
 PROSE = (
     "The harbour was quiet when the shipment came in", "Every invoice names the person who approved it",

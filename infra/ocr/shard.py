@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
+from infra.ocr.cache import LineCache
+from infra.ocr.protocol import LENGTH, LENGTHS
+from infra.ocr.reader import ScreenReader
+from infra.ocr.recognizer import Recognizer
 from schemas.errors import MalformedError
 from schemas.records import decode_record
-from streams.ocr.cache import LineCache
-from streams.ocr.protocol import LENGTH, LENGTHS
-from streams.ocr.reader import ScreenReader
-from streams.ocr.recognizer import Recognizer
 
 if TYPE_CHECKING:
-    from streams.ocr.text import ScreenText
+    from infra.ocr.text import ScreenText
 
 
 class Shard:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import pytest
 
+from infra.ocr.pool import OcrPool, StateMissing
 from schemas.errors import MalformedError
-from streams.ocr.pool import OcrPool, StateMissing
-from tests.streams.desk import Desk
+from tests.ocr.desk import Desk
 
 
-def texts(records: list) -> list[str]:
+def texts(records: list[dict[str, Any]]) -> list[str]:
     return [record["text"] for record in records]
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import tesserocr
 from PIL import Image
 
+from infra.ocr.rules import erase_rules
 from schemas.errors import ConfigError
-from streams.ocr.rules import erase_rules
 
 if TYPE_CHECKING:
     from types import TracebackType
