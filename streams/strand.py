@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from infra.text.terminal import Passage, TerminalReader
 from schemas.envelope import Peek
 from schemas.kinds import StreamKind
 from schemas.opening import Opened, PartJoiner
@@ -15,7 +16,6 @@ from schemas.records import Record
 from streams.screens import ScreenMiner, ScreenPool
 from streams.segment import Segment
 from streams.text.email import email_documents
-from streams.text.terminal import Passage, TerminalReader
 from streams.text.windows import WindowReader
 
 PAUSE_MS = 900_000

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.text.emulator import Emulator
+from infra.text.terminal import TerminalReader
+from infra.text.typing import LineEditor
 from schemas.identity import EnvelopeId
-from streams.text.emulator import Emulator
-from streams.text.terminal import TerminalReader
-from streams.text.typing import LineEditor
 from tests.streams.recording import START_MS, terminal
 
 SESSIONS = Path(__file__).parent / "sessions"

@@ -9,12 +9,12 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from infra.text.emulator import Emulator
+from infra.text.looks import Looks
+from infra.text.page import Line
+from infra.text.typing import LineEditor
 from schemas.identity import EnvelopeId
 from schemas.records import Record
-from streams.text.emulator import Emulator
-from streams.text.looks import Looks
-from streams.text.page import Line
-from streams.text.typing import LineEditor
 
 GROUP_CHARACTERS = 4000
 LOOKS_CHARACTERS = 16_000

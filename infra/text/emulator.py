@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from streams.text.page import MAX_COLUMNS, MAX_ROWS, Line, Page
+from infra.text.page import MAX_COLUMNS, MAX_ROWS, Line, Page
 
 MAX_PENDING = 65_536
 
