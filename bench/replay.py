@@ -28,7 +28,7 @@ from confluent_kafka.admin import AdminClient
 
 from infra.datadir import VARIABLE, DataDir
 from infra.kafka import ensure_topics
-from infra.kek import load_recipients
+from infra.keys import load_recipients
 from infra.settings import Settings, load_settings
 from schemas.errors import SealstreamError
 from schemas.kinds import StreamKind

@@ -53,15 +53,15 @@ class Migration:
 
 
 def load_migrations() -> list[Migration]:
-    """The product's migrations, in their order; raises `ConfigError` for numbers that are not 1, 2, 3 and so on."""
+    """The product's migrations, in their order; raises `ConfigError` for a number that stands twice."""
     found = []
     for file in (resources.files("infra") / "migrations").iterdir():
         match = _NAME.match(file.name)
         if match:
             found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))
     found.sort(key=lambda migration: migration.number)
-    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
-        raise ConfigError("the migrations are not numbered 1, 2, 3 and so on")
+    if len({migration.number for migration in found}) != len(found):
+        raise ConfigError("two migrations have the same number")
     return found
 
 
@@ -91,7 +91,7 @@ def _compare(wanted: Sequence[Migration], applied: dict[int, str]) -> None:
             raise ConfigError(
                 f"migration {migration.number} ({migration.name}) is not the one that this database was made with"
             )
-    newest = len(wanted)
+    newest = max((migration.number for migration in wanted), default=0)
     if any(number > newest for number in applied):
         raise ConfigError(f"the database is of a later release: it has migrations beyond {newest}")
 

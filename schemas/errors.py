@@ -5,6 +5,10 @@ Nothing here carries a key or plaintext, so every message may be logged.
     SealstreamError
     ├── LocalError          our own code or configuration is wrong: let it crash, in plain sight
     │   └── ConfigError     a setting, key file or argument is unusable: tell the person what to change
+    │       └── KeyAccessError          a KEK cannot be used to open anything:
+    │           ├── WrongPassphraseError    the passphrase (or a token's PIN) is not the key's
+    │           ├── KekMissingError         the key, or its private half, is not here
+    │           └── KekClosedError          the key was retired or revoked
     ├── RemoteError         a peer or its data is wrong: refuse that data, go on with the rest
     │   ├── MalformedError  bytes are not of the form that the specification gives: dead letter
     │   ├── OpenError       an envelope does not open, for whatever reason: dead letter
@@ -25,6 +29,26 @@ class LocalError(SealstreamError):
 
 class ConfigError(LocalError):
     """A setting, file or argument cannot be used; the message says what to change."""
+
+
+class KeyAccessError(ConfigError):
+    """A KEK cannot be used to open anything; the type says why, the message what to do."""
+
+
+class WrongPassphraseError(KeyAccessError):
+    """The passphrase, or a token's PIN, opens none of the private keys that were asked for."""
+
+
+class KekMissingError(KeyAccessError):
+    """A KEK is not registered, or its private half is not on this node."""
+
+
+class KekClosedError(KeyAccessError):
+    """A KEK was retired or revoked: `state` is one of these two words."""
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class RemoteError(SealstreamError):

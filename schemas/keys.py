@@ -91,10 +91,10 @@ class Identity:
         return cls(rsa.generate_private_key(public_exponent=65537, key_size=bits))
 
     @classmethod
-    def from_pem(cls, pem: bytes, passphrase: bytes | None = None) -> Identity:
+    def from_pem(cls, pem: bytes, passphrase: bytes | bytearray | None = None) -> Identity:
         """The identity in a PEM private key (R6.5); raises `ConfigError`."""
         try:
-            key = serialization.load_pem_private_key(pem, passphrase)
+            key = serialization.load_pem_private_key(pem, passphrase)  # type: ignore[arg-type]  # takes a bytearray too
         except TypeError:
             need = "is not protected by a passphrase" if passphrase else "needs a passphrase"
             raise ConfigError(f"this private key {need}") from None

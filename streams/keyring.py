@@ -5,7 +5,7 @@ Never works with a directory that holds none that opens: that is a mistake to te
 
 from __future__ import annotations
 
-from infra.kek import load_identities
+from infra.keys import load_identities
 from infra.settings import Settings, read_secret
 from schemas.errors import ConfigError
 from schemas.opening import Opener

@@ -85,7 +85,7 @@ def describe(seen: Any) -> dict[str, Any]:
 
 
 def _identities(key: Path | None, passphrase_file: Path | None) -> list[Any]:
-    from infra.kek import load_identities, load_identity, read_passphrase
+    from infra.keys import load_identities, load_identity, read_passphrase
     from infra.settings import load_settings
 
     if key is None:

@@ -36,7 +36,7 @@ def make(
 
     Example: sealstream keys make officers-2026 --dir ./keys
     """
-    from infra.kek import make_kek, read_passphrase
+    from infra.keys import make_kek, read_passphrase
 
     if passphrase_file:
         passphrase = read_passphrase(passphrase_file)
@@ -59,7 +59,7 @@ def show(
 
     Example: sealstream keys list --json
     """
-    from infra.kek import PRIVATE_SUFFIX, PUBLIC_SUFFIX, load_recipients
+    from infra.keys import PRIVATE_SUFFIX, PUBLIC_SUFFIX, load_recipients
 
     folder = _directory(directory)
     rows = [

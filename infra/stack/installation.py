@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from infra import kek, pki
+from infra import keys, pki
 from infra.datadir import DataDir
 from infra.settings import Settings, load_settings, read_secret
 from infra.stack.elasticsearch import ADMIN_PASSWORD, CERTIFICATE
@@ -145,4 +145,4 @@ def _make_kek(settings: Settings, tell: Callable[[str], None]) -> None:
         return
     tell("makes the server's KEK (RSA-3072)")
     (directory / f"{KEK_NAME}.pem").unlink(missing_ok=True)
-    kek.make_kek(directory, KEK_NAME, read_secret(settings.keys.passphrase_file).encode())
+    keys.make_kek(directory, KEK_NAME, read_secret(settings.keys.passphrase_file).encode())

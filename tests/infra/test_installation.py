@@ -11,7 +11,7 @@ import pytest
 
 from agent.policy import Policy
 from infra.datadir import DataDir
-from infra.kek import load_identities
+from infra.keys import load_identities
 from infra.settings import load_settings, read_secret
 from infra.stack.installation import DEFAULT_POLICY, ports_of, prepare_installation, set_port
 from infra.stack.ports import USUAL, PortRule, binding_fault, check_port, choose_ports, who_listens

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from infra.kek import load_identities, read_passphrase
+from infra.keys import load_identities, read_passphrase
 from infra.settings import Settings
 from infra.stack.state import ComponentState, Phase, load_state
 from schemas.envelope import peek

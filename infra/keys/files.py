@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -81,9 +81,13 @@ def load_recipients(directory: Path) -> list[Recipient]:
     return [_named(path, Recipient.from_pem) for path in sorted(directory.glob("*" + PUBLIC_SUFFIX))]
 
 
-def load_identities(directory: Path, passphrase: bytes) -> list[Identity]:
-    """The private KEKs in a directory that `passphrase` opens; those of others are left alone."""
-    found = [path for path in sorted(directory.glob("*" + PRIVATE_SUFFIX)) if not path.name.endswith(PUBLIC_SUFFIX)]
+def load_identities(directory: Path, passphrase: bytes, leave: Collection[str] = ()) -> list[Identity]:
+    """The private KEKs in a directory that `passphrase` opens; those of others, and files to `leave`, stay shut."""
+    found = [
+        path
+        for path in sorted(directory.glob("*" + PRIVATE_SUFFIX))
+        if not path.name.endswith(PUBLIC_SUFFIX) and path.name not in leave
+    ]
     identities = []
     for path in found:
         try:
@@ -95,7 +99,7 @@ def load_identities(directory: Path, passphrase: bytes) -> list[Identity]:
     return identities
 
 
-def load_identity(path: Path, passphrase: bytes | None) -> Identity:
+def load_identity(path: Path, passphrase: bytes | bytearray | None) -> Identity:
     """The private KEK in a file; raises `ConfigError` that names the file."""
     return _named(path, lambda pem: Identity.from_pem(pem, passphrase))
 

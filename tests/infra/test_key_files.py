@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infra.cli import run
-from infra.kek import load_identities, load_identity, load_recipients, make_kek, read_passphrase
+from infra.keys import load_identities, load_identity, load_recipients, make_kek, read_passphrase
 from schemas.errors import ConfigError
 from schemas.kinds import StreamKind
 from schemas.records import encode_segment
