@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.sources.handover import Handover
 from agent.sources.pseudoterminal import PersonsTerminal, PseudoTerminal
+from agent.sources.standing import Standing
 from schemas.kinds import StreamKind
 
 if TYPE_CHECKING:
@@ -53,9 +54,12 @@ class TerminalSource:
         self.exit_code: int | None = None
         self._descriptors = (stdin, stdout)
         self._environment = environment
+        self._standing = Standing()
+        self._renewed = False
 
     def renew(self) -> None:
-        """Nothing to do: each event stands by itself."""
+        """Tell the start again before the next event: whoever reads from there on knows how things stand."""
+        self._renewed = True
 
     async def run(self, emit: Emit, policy: CurrentPolicy) -> None:
         """Run the command to its end. Cancelled, it hangs the command up, and still tells all until its end."""
@@ -65,7 +69,7 @@ class TerminalSource:
         events = _Events(asyncio.get_running_loop(), self.session, size.columns, size.rows)
         handover = Handover(terminal, person, events.tell)
         person.make_raw()
-        events.tell("start", {"data": shlex.join(self.command).encode(errors="surrogateescape")})
+        events.tell("start", {"data": _command_line(self.command)})
         thread = threading.Thread(target=self._hand_over, args=(handover, events), name="terminal", daemon=True)
         thread.start()
         try:
@@ -90,7 +94,10 @@ class TerminalSource:
                 if event is None:
                     break
                 if policy().allows(self.kind):
-                    await emit(event)
+                    await self._tell(event, emit)
+                else:
+                    self._renewed = True  # what follows must not build on an event that is not kept
+                self._standing.take(event["data"] if event["kind"] == "output" else b"")
             except asyncio.CancelledError as error:
                 if cancelled is not None:
                     raise
@@ -102,13 +109,37 @@ class TerminalSource:
         if cancelled is not None:
             raise cancelled
 
+    async def _tell(self, event: Record, emit: Emit) -> None:
+        renewed, self._renewed = self._renewed, False
+        if renewed and event["kind"] != "start":
+            await emit(self._start_again(event))
+        await emit(event)
+
+    def _start_again(self, event: Record) -> Record:
+        """The start, with how things stand before `event`."""
+        return {
+            **event,
+            "kind": "start",
+            "data": _command_line(self.command),
+            "masked": False,
+            "exit_code": None,
+            "title": self._standing.title,
+            "alternate": self._standing.alternate,
+        }
+
+
+def _command_line(command: Sequence[str]) -> bytes:
+    return shlex.join(command).encode(errors="surrogateescape")
+
 
 class _Events:
     """Events on their way from the handover's thread to the event loop, bounded by bytes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, session: str, columns: int, rows: int) -> None:
         self._loop = loop
-        self._base = {"session": session, "data": b"", "masked": False, "exit_code": None}
+        self._base = {
+            "session": session, "data": b"", "masked": False, "exit_code": None, "title": "", "alternate": False,
+        }  # fmt: skip
         self._size = {"columns": columns, "rows": rows}
         self._waiting: deque[Record] = deque()
         self._bytes = 0

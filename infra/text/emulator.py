@@ -54,6 +54,11 @@ class Emulator:
         """The page that shows."""
         return self._other or self._main
 
+    def stand(self, title: str, *, alternate: bool, switch: Callable[[], None] = lambda: None) -> None:
+        """Be as the recorder says that things stand; nothing changes for who has seen it all."""
+        self.title = title or self.title
+        self._show_alternate(alternate, switch)
+
     def resize(self, columns: int, rows: int) -> None:
         """Take another size, as the terminal's window did."""
         columns, rows = _bounded(columns, rows)
@@ -174,11 +179,15 @@ class Emulator:
     def _set_mode(self, mode: int, on: bool, switch: Callable[[], None]) -> None:  # noqa: FBT001 - h or l
         if mode == 7:
             self._autowrap = on
-        elif mode in _ALTERNATE and on != self.alternate:
-            switch()
-            self._other = Page(self._main.columns, self._main.rows) if on else None
+        elif mode in _ALTERNATE:
+            self._show_alternate(on, switch)
         elif mode == 1048:
             (self.page.save if on else self.page.restore)()
+
+    def _show_alternate(self, on: bool, switch: Callable[[], None]) -> None:  # noqa: FBT001 - a mode is on or off
+        if on != self.alternate:
+            switch()
+            self._other = Page(self._main.columns, self._main.rows) if on else None
 
     def set_insert(self, on: bool) -> None:  # noqa: FBT001 - h or l
         """Insert or replace mode."""

@@ -89,6 +89,7 @@ class _Session:
         match event["kind"]:
             case "start":
                 self._command = event["data"].decode("utf-8", "replace")
+                self._terminal.stand(event["title"], alternate=event["alternate"], switch=self._close)
             case "input":
                 self._take_input(event, time_us)
             case "output":

@@ -92,6 +92,8 @@ def terminal(kind: str, data: bytes = b"", *, at_ms: int = START_MS, session: st
         "columns": 0,
         "rows": 0,
         "exit_code": None,
+        "title": "",
+        "alternate": False,
         **fields,
     }
 

@@ -106,6 +106,40 @@ async def test_a_worker_that_begins_in_the_middle_makes_the_same_documents(broke
     assert texts(broker)[str(recorder.agent)][-3:] == ["w0-3", "w0-4", "w0-5"]
 
 
+async def read_in_two_lives(replaced_after: int) -> list[tuple[str, str]]:
+    """Documents of an editor that runs over five epochs, mined by a worker that is replaced after one of them."""
+    broker = MemoryBroker(partitions=1)
+    typist = Recorder("a", StreamKind.KEYSTROKES)
+    begin = terminal("start", b"vim notes.txt", columns=80, rows=24)
+    typist.push(broker, [begin, terminal("output", b"\x1b]2;notes\x07\x1b[?1049h\x1b[Hfirst")])
+    worker = Worker(broker)
+    await worker.start()
+    for epoch in range(4):
+        typist.time_ms += 600_000
+        typist.end_epoch()
+        told = {**begin, "time_us": typist.time_ms * 1000, "title": "notes", "alternate": True}
+        for step in range(3):
+            text = b"\x1b[2J\x1b[%d;1Hepoch %d step %d" % (step + 3, epoch, step)
+            shown = terminal("output", text, at_ms=typist.time_ms)
+            typist.push(broker, [shown] if step else [told, shown])
+        await mined(broker)
+        if epoch == replaced_after:
+            await worker.stop()
+            worker = Worker(broker)
+            await worker.start()
+    await worker.stop()
+    found = sorted(documents(broker).values(), key=lambda document: document["time_ms"])
+    return [(document["title"], document["text"]) for document in found]
+
+
+async def test_a_session_may_be_older_than_any_warm_up():
+    """Its start is told again in each epoch: a worker that comes late knows the title and that an editor runs."""
+    whole = await read_in_two_lives(replaced_after=9)
+    assert whole[-1] == ("notes", "epoch 3 step 0\nepoch 3 step 1\nepoch 3 step 2")
+    for epoch in range(3):
+        assert await read_in_two_lives(replaced_after=epoch) == whole
+
+
 async def test_after_a_long_pause_an_epoch_starts_afresh(broker):
     """After a quarter of an hour the whole screen is told again, whether or not the worker knows the past."""
     recorder = screen(broker, 2)

@@ -338,3 +338,28 @@ def _in_front(at, name):
     shown = subprocess.run([found, "-eo", "stat,comm,ppid"], capture_output=True, text=True, check=True).stdout
     return any(line.split()[1] == name and "+" in line.split()[0] and "T" not in line.split()[0]
                for line in shown.splitlines() if len(line.split()) == 3)  # fmt: skip
+
+
+async def test_after_a_renewal_the_start_is_told_again(person):
+    """With the command, the size, the title and whether a full-screen program runs, before the event that follows."""
+    code = """
+        import os, sys, tty
+        tty.setraw(0)
+        for shown in ("\\x1b]2;no", "tes\\a\\x1b[?10", "49hpage", "\\x1b[?1049lback"):
+            print(shown, end="", flush=True)
+            os.read(0, 1)
+    """
+    async with person([sys.executable, "-c", textwrap.dedent(code)]) as at:
+        await at.sees(b"2;no")
+        for expected in (b"[?10", b"page", b"back"):
+            await at.type(b"\r")
+            await at.until(lambda wanted=expected: wanted in at.told("output"))
+            at.source.renew()
+        await at.type(b"\r")
+        await at.leaves()
+    first, *again = [event for event in at.events if event["kind"] == "start"]
+    assert (first["title"], first["alternate"]) == ("", False)
+    assert [(one["title"], one["alternate"]) for one in again] == [("notes", False), ("notes", True), ("notes", False)]
+    assert {(one["data"], one["columns"], one["session"]) for one in again} == {
+        (first["data"], first["columns"], first["session"])
+    }
