@@ -235,7 +235,7 @@ async def test_migrations_apply_once_and_only_as_they_were(dsn: str) -> None:
         await migrate(connection, [replace(wanted[0], sql="SELECT 1"), *wanted[1:]])
     with pytest.raises(ConfigError, match="later release"):
         await migrate(connection, [])
-    broken = Migration(len(wanted) + 1, "broken", "CREATE TABLE half (a int); SELECT 1/0;")
+    broken = Migration(wanted[-1].number + 1, "broken", "CREATE TABLE half (a int); SELECT 1/0;")
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(connection, [*wanted, broken])
     assert await connection.fetchval("SELECT to_regclass('half')") is None
