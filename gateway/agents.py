@@ -243,7 +243,7 @@ class AgentPort:
 
     # What goes on by itself.
 
-    def _may_enter(self) -> bool:
+    def _may_enter(self, _address: object) -> bool:
         if len(self._connections) < self.limits.max_connections:
             return True
         self._metrics.counter("gateway_turned_away_total").labels("full").inc()

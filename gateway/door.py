@@ -1,6 +1,7 @@
 """Accepting connections: how many TLS handshakes are in progress at once, and who gives way when they are too many.
 
 Never lets peers that stall keep others out: when all places are taken, the address with most of them loses its oldest.
+Both TLS ports have one; what comes after the handshake is their own matter.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 
 import structlog
+
+from gateway.peer import origin_of
 
 log = structlog.get_logger()
 
@@ -35,7 +38,7 @@ class Door:
         *,
         max_handshakes: int,
         timeout_s: float,
-        may_enter: Callable[[], bool],
+        may_enter: Callable[[object], bool],
     ) -> None:
         self._listener = listener
         self._context = context
@@ -54,7 +57,7 @@ class Door:
 
     def open(self) -> None:
         """Begin to accept."""
-        self._accepting = asyncio.create_task(self._accept(), name="agent-door")
+        self._accepting = asyncio.create_task(self._accept(), name="door")
 
     async def close(self) -> None:
         """Accept no more, and give up handshakes in progress."""
@@ -73,13 +76,12 @@ class Door:
                 log.warning("accept_failed", error=error.strerror)
                 await asyncio.sleep(_OUT_OF_FILES_PAUSE_S)
                 continue
-            if not self._may_enter():
+            if not self._may_enter(address):
                 sock.close()
                 continue
             await self._make_place()
-            host = str(address[0]) if isinstance(address, tuple) else ""
             task = loop.create_task(self._shake_hands(sock))
-            self._handshakes[task] = host
+            self._handshakes[task] = origin_of(address)
             task.add_done_callback(self._leave)
 
     async def _make_place(self) -> None:
@@ -90,8 +92,8 @@ class Door:
             await asyncio.wait_for(self._freed.wait(), GRACE_S)
         except TimeoutError:
             busiest, count = Counter(self._handshakes.values()).most_common(1)[0]
-            log.warning("handshake_evicted", address=busiest, handshakes=count)
-            oldest = next(task for task, host in self._handshakes.items() if host == busiest)
+            log.warning("handshake_evicted", origin=busiest, handshakes=count)
+            oldest = next(task for task, origin in self._handshakes.items() if origin == busiest)
             oldest.cancel()
             await asyncio.wait([oldest])
 

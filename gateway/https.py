@@ -6,11 +6,9 @@ Never serves anything that was recorded, and never reads more of a request than 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
-import ssl
 import time
-from collections.abc import Iterator
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -21,15 +19,21 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from gateway import registry
+from gateway.door import Door
 from gateway.enrol import EnrolmentRequest, TokenStore, enrolment_answer, enrolment_dir, issue_certificate, read_ca
 from gateway.peer import address_text
 from gateway.throttle import Throttle
+from gateway.visits import REQUEST_TIMEOUT_S, Visit, Visits
+from gateway.webserver import WebServer
 from infra.health import run_checks
 from infra.metrics import CONTENT_TYPE
 from schemas.enrolment import ASSIGN_PATH, CA_PATH, ENROL_PATH
 from schemas.errors import ConfigError, MalformedError
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Container
+
     from starlette.requests import Request
 
     from gateway.facts import Facts
@@ -41,15 +45,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_CONCURRENT = 512
+MAX_HEAD_BYTES = 16 * 1024
+MAX_CONNECTIONS = 512
+MAX_HANDSHAKES = 64
 AUDIT_TIMEOUT_S = 5.0
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>sealstream gateway</title>
 <style>body{{font:16px/1.5 sans-serif;max-width:42em;margin:3em auto;padding:0 1em}}code{{background:#eee}}</style>
 <h1>sealstream gateway {node}</h1>
 <p>This server takes what the organisation's visible recorders send, sealed, and keeps it for those who may read it.</p>
-<ul><li>Agents connect to <code>{agents}</code>.</li><li><a href="/healthz">Health</a>, <a href="/metrics">metrics</a>,
-<a href="/subjects">schemas</a>.</li></ul></html>
+<ul><li>Agents connect to <code>{agents}</code>.</li><li><a href="/healthz">Health</a>, <a href="/subjects">schemas</a>,
+for approved addresses <a href="/metrics">metrics</a>.</li></ul></html>
 """
 
 
@@ -57,16 +63,28 @@ class HttpsPort:
     """The application and its routes; `serve` runs it until `stop`."""
 
     def __init__(
-        self, settings: Settings, *, health: Health, policy: PolicyFiles, facts: Facts, metrics: Metrics
+        self,
+        settings: Settings,
+        *,
+        health: Health,
+        policy: PolicyFiles,
+        facts: Facts,
+        metrics: Metrics,
+        approved: Container[str],
+        max_connections: int = MAX_CONNECTIONS,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         self._settings = settings
         self._health = health
         self._policy = policy
         self._facts = facts
         self._metrics = metrics
+        self._approved = approved
+        self._max_connections = max_connections
+        self._request_timeout_s = request_timeout_s
         self._tokens = TokenStore(enrolment_dir(settings))
         self._throttle = Throttle()
-        self._server: _Server | None = None
+        self._server: WebServer | None = None
         self.app = Starlette(
             routes=[
                 Route("/", self.show_page),
@@ -106,13 +124,18 @@ class HttpsPort:
         status, media_type, body = await run_checks({"kafka": self._health.kafka, "disk": self._health.disk})
         return Response(body, status.value, media_type=media_type)
 
-    async def show_metrics(self, _request: Request) -> Response:
-        """`GET /metrics`: in Prometheus's text format."""
+    async def show_metrics(self, request: Request) -> Response:
+        """`GET /metrics`: in Prometheus's text format, for approved addresses alone (R5.1)."""
+        address = _address(request)
+        if address not in self._approved:
+            self._metrics.counter("gateway_metrics_refused_total").inc()
+            log.warning("metrics_refused", address=address)
+            return PlainTextResponse(f"{address} is not an approved address: see node.approved\n", 403)
         return PlainTextResponse(self._metrics.expose(), media_type=CONTENT_TYPE)
 
     async def enrol(self, request: Request) -> Response:
         """`POST /api/v1/enrol`, as `docs/enrolment.md` says."""
-        address = request.client.host if request.client else ""
+        address = _address(request)
         if not self._throttle.allows(address, time.monotonic()):
             return self._refuse(429, "too many attempts: try again in a minute", address)
         try:
@@ -152,25 +175,38 @@ class HttpsPort:
     def listen(self, host: str, port: int) -> socket.socket:
         """A listening socket for `serve`."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+        listener.setblocking(False)
+        return listener
 
     async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve on `listener` until `stop`."""
         log.info("https_listening", address=address_text(listener.getsockname()))
+        visits = Visits(self._max_connections, self._metrics, request_timeout_s=self._request_timeout_s)
         config = uvicorn.Config(
             self.app,
-            ssl_context_factory=lambda _config, _default: context,
+            http=partial(Visit, visits),  # type: ignore[arg-type]  # a factory serves as well as a class
             log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=MAX_CONCURRENT,
             timeout_graceful_shutdown=2,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
-        self._server = _Server(config)
-        await self._server.serve([listener])
+        self._server = WebServer(
+            config,
+            lambda factory: Door(
+                listener,
+                context,
+                factory,
+                max_handshakes=MAX_HANDSHAKES,
+                timeout_s=self._settings.gateway.handshake_timeout_s,
+                may_enter=visits.may_enter,
+            ),
+        )
+        await self._server.serve()
 
     def stop(self) -> None:
         """Let `serve` finish what it has and return."""
@@ -178,12 +214,9 @@ class HttpsPort:
             self._server.should_exit = True
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the process has its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+def _address(request: Request) -> str:
+    """Where the connection really comes from; no header changes that."""
+    return request.client.host if request.client else ""
 
 
 async def _read_body(request: Request) -> bytes:

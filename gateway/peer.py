@@ -5,6 +5,7 @@ Never believes what an agent says of itself: its certificate does.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,3 +61,18 @@ def address_text(peername: object) -> str:
         host = peername[0].removeprefix("::ffff:")
         return f"[{host}]:{peername[1]}" if ":" in host else f"{host}:{peername[1]}"
     return ""
+
+
+def origin_of(peername: object) -> str:
+    """Who counts as one when connections are counted: an IPv4 address, or an IPv6 network of 64 bits.
+
+    Whoever has an IPv6 address has all of its network.
+    """
+    host = peername[0] if isinstance(peername, tuple) and peername else ""
+    try:
+        address = ipaddress.ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)

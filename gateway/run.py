@@ -85,13 +85,21 @@ class Gateway:
             revoked=self.revocations.__contains__,
         )
         self.health = Health(self.publisher, self.agents.budget, settings.node.data_dir)
-        self.https = HttpsPort(settings, health=self.health, policy=self.policy, facts=self.facts, metrics=self.metrics)
+        approved = ApprovedAddresses(settings.node.approved)
+        self.https = HttpsPort(
+            settings,
+            health=self.health,
+            policy=self.policy,
+            facts=self.facts,
+            metrics=self.metrics,
+            approved=approved,
+        )
         self.events = LifecycleLog(asyncio.get_running_loop().time)
         self._reader = LifecycleReader(settings, self.events)
         self.mirror = Mirror(
             self.events,
             self._reader.read_back,
-            ApprovedAddresses(settings.node.approved),
+            approved,
             self.metrics,
             node_id=self.reporter.node_id,
         )

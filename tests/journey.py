@@ -140,7 +140,9 @@ class Server:
         self.policy = PolicyFiles(settings.gateway.policy_file, settings.gateway.recipients_dir)
         self.port = AgentPort(self.publisher, facts, metrics, lambda: self.policy.told, budget_bytes=64 << 20)
         self.health = Health(self.publisher, self.port.budget, settings.node.data_dir, min_free_bytes=1)
-        self._https = HttpsPort(settings, health=self.health, policy=self.policy, facts=facts, metrics=metrics)
+        self._https = HttpsPort(
+            settings, health=self.health, policy=self.policy, facts=facts, metrics=metrics, approved=["127.0.0.1"]
+        )
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[int]:

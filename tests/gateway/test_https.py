@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,74 +11,20 @@ from uuid import UUID
 import httpx2 as httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import serialization
 
-from gateway.budget import Budget
-from gateway.enrol import make_token
-from gateway.facts import Facts
-from gateway.health import Health
-from gateway.https import HttpsPort
-from gateway.memory import MemoryPublisher
 from gateway.metrics import TABLE
-from gateway.policy import PolicyFiles
-from infra.metrics import Metrics
 from infra.pki import agent_of
-from infra.settings import GatewaySettings, NodeSettings, Settings
-from infra.tls import Profile, server_context
-from schemas.enrolment import EnrolmentToken
 from schemas.keys import Identity
 from schemas.records import decode_record, schema_ids
-
-
-@dataclass
-class Site:
-    """The HTTPS port and what stands behind it."""
-
-    client: httpx.AsyncClient
-    settings: Settings
-    health: Health
-    publisher: MemoryPublisher
-    budget: Budget
-
-    def secret(self, uses: int = 1) -> str:
-        return EnrolmentToken.parse(make_token(self.settings, uses=uses, expires_s=60)).secret
-
-    async def enrol(self, secret: str, csr: str | None = None) -> httpx.Response:
-        body = {"secret": secret, "csr": make_csr() if csr is None else csr, "computer": "desk", "user": "ana"}
-        return await self.client.post("/api/v1/enrol", json=body)
-
-
-def make_csr() -> str:
-    """A request of an agent."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.PEM).decode()
+from tests.gateway.site import Site, open_site
 
 
 @pytest.fixture
 async def site(tmp_path: Path, pki: Path, identity: Identity) -> AsyncIterator[Site]:
-    (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "server.pub.pem").write_bytes(identity.recipient.to_pem())
-    settings = Settings(
-        node=NodeSettings(data_dir=tmp_path, advertise="monitor.example.org"),
-        gateway=GatewaySettings(ca_file=pki / "ca.pem"),
-    )
-    publisher, metrics, budget = MemoryPublisher(), Metrics(TABLE), Budget(1 << 20, 1)
-    health = Health(publisher, budget, tmp_path)
-    await health.look()
-    policy = PolicyFiles(settings.gateway.policy_file, settings.gateway.recipients_dir)
-    facts = Facts(publisher, reporter="node-1/gateway", incarnation="1")
-    port = HttpsPort(settings, health=health, policy=policy, facts=facts, metrics=metrics)
-    listener = port.listen("127.0.0.1", 0)
-    context = server_context(Profile.MODERN, pki / "gateway.pem", pki / "gateway.key", listener="https")
-    serving = asyncio.create_task(port.serve(listener, context))
-    trust = ssl.create_default_context(cafile=pki / "ca.pem")
-    base = f"https://127.0.0.1:{listener.getsockname()[1]}"
-    async with httpx.AsyncClient(base_url=base, verify=trust) as client:
-        yield Site(client, settings, health, publisher, budget)
-    port.stop()
-    await serving
+    """An HTTPS port with ordinary limits."""
+    async with open_site(tmp_path, pki, identity) as opened:
+        yield opened
 
 
 async def test_assign_names_this_gateway(site: Site) -> None:
@@ -184,3 +127,15 @@ async def test_page_and_metrics(site: Site) -> None:
     assert "node-1/gateway" in (await site.client.get("/")).text
     text = (await site.client.get("/metrics")).text
     assert all(metric.name.removesuffix("_total") in text for metric in TABLE)
+
+
+async def test_metrics_are_for_approved_addresses(site: Site) -> None:
+    """Another address gets 403 and no figure, and cannot talk its way in by a header; it is served all else."""
+    transport = httpx.AsyncHTTPTransport(verify=site.trust, local_address="127.0.0.2")
+    async with httpx.AsyncClient(base_url=site.client.base_url, transport=transport) as stranger:
+        forged = {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1", "X-Real-IP": "127.0.0.1"}
+        answer = await stranger.get("/metrics", headers=forged)
+        assert (answer.status_code, "gateway_connections" in answer.text) == (403, False)
+        assert "127.0.0.2" in answer.text
+        assert (await stranger.get("/healthz")).status_code == 200
+    assert site.metrics.counter("gateway_metrics_refused_total")._value.get() == 1
