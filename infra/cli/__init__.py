@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.search": ("search",),
     "infra.cli.archive": ("archive",),
     "infra.cli.dead_letters": ("dead-letters",),
+    "infra.cli.approved": ("approved",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 
