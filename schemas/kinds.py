@@ -17,6 +17,7 @@ class StreamKind(IntEnum):
     ACTIVITY = 4
     AUDIO = 5
     GAP = 6
+    INDEX = 7
 
     @property
     def label(self) -> str:
@@ -38,3 +39,9 @@ class ContentType(IntEnum):
 
     SEGMENT = 1
     """Avro in Confluent framing (0, 4-byte schema id), compressed as one zstd frame."""
+
+    TEXT = 2
+    """What was read in a stream that is sealed end to end: a `text_segment`, framed and compressed likewise."""
+
+    INDEX_ROOT = 3
+    """The root of a blind index's tokens, 53 bytes as `BLIND_INDEX.md` says."""

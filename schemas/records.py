@@ -27,6 +27,9 @@ Record = dict[str, Any]
 SEGMENT_SCHEMAS: dict[StreamKind, str] = {kind: f"{kind.label}_segment" for kind in StreamKind}
 """The schema of each stream's segments; the envelope's header says which stream it is."""
 
+TEXT_SCHEMA = "text_segment"
+"""The schema of what was read in an end-to-end stream (content type `TEXT`)."""
+
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 """The most that one segment may hold when it is decompressed."""
 
@@ -99,11 +102,29 @@ def decode_record(data: bytes, subject: str) -> Record:
 
 def encode_segment(kind: StreamKind, events: list[Record]) -> bytes:
     """The plaintext of an envelope: consecutive events of one stream, Avro, compressed."""
-    return zstd.compress(encode_record(SEGMENT_SCHEMAS[kind], {"events": events}), _ZSTD_LEVEL)
+    return _compress(SEGMENT_SCHEMAS[kind], events)
 
 
 def decode_segment(kind: StreamKind, segment: bytes) -> list[Record]:
     """The events of a segment; raises `MalformedError` for what is not one, or is larger than it may be."""
+    return _decompress(SEGMENT_SCHEMAS[kind], segment)
+
+
+def encode_text(passages: list[Record]) -> bytes:
+    """The plaintext of an envelope of content type `TEXT`."""
+    return _compress(TEXT_SCHEMA, passages)
+
+
+def decode_text(segment: bytes) -> list[Record]:
+    """The passages that `encode_text` wrote; raises `MalformedError` as `decode_segment` does."""
+    return _decompress(TEXT_SCHEMA, segment)
+
+
+def _compress(subject: str, events: list[Record]) -> bytes:
+    return zstd.compress(encode_record(subject, {"events": events}), _ZSTD_LEVEL)
+
+
+def _decompress(subject: str, segment: bytes) -> list[Record]:
     decompressor = zstd.ZstdDecompressor()
     try:
         plain = decompressor.decompress(segment, MAX_SEGMENT_BYTES)
@@ -111,5 +132,5 @@ def decode_segment(kind: StreamKind, segment: bytes) -> list[Record]:
         raise MalformedError("the segment is not zstd", "bad_compression") from None
     if not decompressor.eof or decompressor.unused_data:
         raise MalformedError("the segment is cut, too large, or bytes follow it", "bad_compression")
-    events = decode_record(plain, SEGMENT_SCHEMAS[kind])["events"]
+    events = decode_record(plain, subject)["events"]
     return list(events)

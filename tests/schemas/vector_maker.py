@@ -184,7 +184,7 @@ def _malformed() -> list[dict[str, Any]]:
         "unknown_version: another record type": change(good, record, b"\x02"),
         "bad_flags: a record flag that is not known": change(good, record + 1, b"\x08"),
         "unknown_kind: stream kind 0": change(good, record + 2, b"\x00"),
-        "unknown_kind: stream kind 7": change(good, record + 2, b"\x07"),
+        "unknown_kind: stream kind 8": change(good, record + 2, b"\x08"),
     }
     return [
         _vector(name.split(": ")[1], envelope, keys, "malformed", reason=name.split(":")[0])
