@@ -130,7 +130,7 @@ class HttpsPort:
         if address not in self._approved:
             self._metrics.counter("gateway_metrics_refused_total").inc()
             log.warning("metrics_refused", address=address)
-            return PlainTextResponse(f"{address} is not an approved address: see node.approved\n", 403)
+            return PlainTextResponse(f"{address} is not an approved address: see `sealstream approved`\n", 403)
         return PlainTextResponse(self._metrics.expose(), media_type=CONTENT_TYPE)
 
     async def enrol(self, request: Request) -> Response:

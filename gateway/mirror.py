@@ -22,7 +22,8 @@ from schemas.records import decode_record
 from schemas.topics import LIFECYCLE
 
 if TYPE_CHECKING:
-    from gateway.approval import ApprovedAddresses
+    from collections.abc import Container
+
     from infra.metrics import Metrics
     from infra.settings import Settings
 
@@ -42,14 +43,14 @@ class Mirror:
     """Serves `events` to readers. `read_back` reads what is no longer in memory."""
 
     def __init__(
-        self, events: LifecycleLog, read_back: ReadBack, approved: ApprovedAddresses, metrics: Metrics, *, node_id: str
+        self, events: LifecycleLog, read_back: ReadBack, approved: Container[str], metrics: Metrics, *, node_id: str
     ) -> None:
         self._events = events
         self._read_back = read_back
         self._approved = approved
         self._metrics = metrics
         self._node_id = node_id
-        self._readers: set[asyncio.Task[None]] = set()
+        self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int) -> int:
@@ -66,6 +67,15 @@ class Mirror:
             task.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
 
+    def drop_unapproved(self) -> None:
+        """Cut off readers whose address has been taken off the list since they came."""
+        for task, writer in list(self._readers.items()):
+            peername = writer.get_extra_info("peername")
+            if peername and peername[0] not in self._approved:
+                log.warning("mirror_cut_off", address=address_text(peername))
+                writer.transport.abort()  # `wait_for` may swallow a cancellation
+                task.cancel()
+
     def _receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Close on who is not approved before a byte is said; serve the others, each in a task of its own."""
         peername = writer.get_extra_info("peername")
@@ -75,12 +85,12 @@ class Mirror:
             writer.transport.abort()
             return
         task = asyncio.get_running_loop().create_task(self._attend(reader, writer))
-        self._readers.add(task)
+        self._readers[task] = writer
         self._metrics.gauge("gateway_mirror_readers").set(len(self._readers))
         task.add_done_callback(self._leave)
 
     def _leave(self, task: asyncio.Task[None]) -> None:
-        self._readers.discard(task)
+        self._readers.pop(task, None)
         self._metrics.gauge("gateway_mirror_readers").set(len(self._readers))
 
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

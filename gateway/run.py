@@ -16,7 +16,6 @@ from aiokafka.errors import KafkaError
 
 from gateway.agents import AgentLimits, AgentPort
 from gateway.allocator import tune_allocator
-from gateway.approval import ApprovedAddresses
 from gateway.enrol import Revocations, enrolment_dir
 from gateway.facts import Facts
 from gateway.health import Health
@@ -27,6 +26,7 @@ from gateway.metrics import TABLE
 from gateway.mirror import LifecycleReader, Mirror
 from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
 from gateway.publisher import Outcome, Publisher
+from infra.approved import ApprovedNodes
 from infra.health import HealthServer
 from infra.lifecycle import Reporter
 from infra.metrics import Metrics
@@ -85,21 +85,21 @@ class Gateway:
             revoked=self.revocations.__contains__,
         )
         self.health = Health(self.publisher, self.agents.budget, settings.node.data_dir)
-        approved = ApprovedAddresses(settings.node.approved)
+        self.approved = ApprovedNodes(settings, self._apply_approval)
         self.https = HttpsPort(
             settings,
             health=self.health,
             policy=self.policy,
             facts=self.facts,
             metrics=self.metrics,
-            approved=approved,
+            approved=self.approved,
         )
         self.events = LifecycleLog(asyncio.get_running_loop().time)
         self._reader = LifecycleReader(settings, self.events)
         self.mirror = Mirror(
             self.events,
             self._reader.read_back,
-            approved,
+            self.approved,
             self.metrics,
             node_id=self.reporter.node_id,
         )
@@ -111,6 +111,7 @@ class Gateway:
             "https": self.https.serve(https, self._context("https")),
             "health": self.health.watch(),
             "files": self._watch_files(),
+            "approved": self.approved.follow(),
             "lifecycle": self._reader.follow(),
             "report": self._report(),
             "stop": stop.wait(),
@@ -152,6 +153,9 @@ class Gateway:
             )
         except OSError as error:
             raise ConfigError(f"the TLS files of [gateway] cannot be used: {error}") from None
+
+    def _apply_approval(self) -> None:
+        self.mirror.drop_unapproved()
 
     async def _report(self) -> None:
         await self.reporter.joined()

@@ -60,6 +60,9 @@ class Approval:
         mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
         return any((mapped or parsed) in network for network in self.networks)
 
+    def __contains__(self, address: object) -> bool:
+        return self.approves(str(address))
+
     def of_version(self, version: int) -> tuple[Network, ...]:
         """The networks of IPv4 (4) or IPv6 (6), none within another, sorted: as packet filters want them."""
         chosen = [network for network in self.networks if network.version == version]

@@ -15,7 +15,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gateway.approval import ApprovedAddresses
 from gateway.budget import Budget
 from gateway.enrol import make_token
 from gateway.facts import Facts
@@ -24,6 +23,7 @@ from gateway.https import HttpsPort
 from gateway.memory import MemoryPublisher
 from gateway.metrics import TABLE
 from gateway.policy import PolicyFiles
+from infra.approved import Approval
 from infra.metrics import Metrics
 from infra.settings import GatewaySettings, NodeSettings, Settings
 from infra.tls import Profile, server_context
@@ -88,7 +88,7 @@ async def open_site(directory: Path, pki: Path, identity: Identity, **limits: An
         policy=policy,
         facts=facts,
         metrics=metrics,
-        approved=ApprovedAddresses(settings.node.approved),
+        approved=Approval.parse(settings.node.approved, "node.approved"),
         **limits,
     )
     listener = port.listen("127.0.0.1", 0)

@@ -8,17 +8,19 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from gateway import mirror as mirror_module
-from gateway.approval import ApprovedAddresses
 from gateway.lifecycle import LifecycleLog
 from gateway.metrics import TABLE
 from gateway.mirror import Mirror
+from infra.approved import ApprovedNodes
 from infra.metrics import Metrics
+from infra.settings import Settings
 from schemas.records import encode_record
 
 
@@ -49,6 +51,8 @@ class Scene:
     port: int
     clock: Clock
     metrics: Metrics
+    mirror: Mirror
+    approved: ApprovedNodes
     topic: list[bytes] = field(default_factory=list)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -64,7 +68,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene() -> AsyncIterator[Scene]:
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     clock, metrics = Clock(), Metrics(TABLE)
     events = LifecycleLog(clock, kept=4)
 
@@ -74,8 +78,9 @@ async def scene() -> AsyncIterator[Scene]:
         for offset in range(start, end):
             yield offset, opened.topic[offset]
 
-    mirror = Mirror(events, read_back, ApprovedAddresses(["127.0.0.1"]), metrics, node_id="node-1/gateway")
-    opened = Scene(events, await mirror.listen("0.0.0.0", 0), clock, metrics)
+    approved = ApprovedNodes(Settings(node={"data_dir": tmp_path, "approved": ["127.0.0.1"]}))
+    mirror = Mirror(events, read_back, approved, metrics, node_id="node-1/gateway")
+    opened = Scene(events, await mirror.listen("0.0.0.0", 0), clock, metrics, mirror, approved)
     yield opened
     await mirror.close()
 
@@ -145,6 +150,21 @@ async def test_who_is_not_approved_gets_nothing(scene: Scene) -> None:
     with contextlib.suppress(ConnectionError):
         reader = await scene.connect(source="127.0.0.2")
         assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+async def test_who_is_approved_later_is_served_and_who_is_taken_off_is_cut_off(scene: Scene, tmp_path: Path) -> None:
+    """The list holds live, for new readers and for those that are there; others stay."""
+    (tmp_path / "approved").write_text("127.0.0.2\n")
+    scene.approved.reload()
+    stays, goes = await scene.connect(), await scene.connect(source="127.0.0.2")
+    await lines(stays, 1)
+    await lines(goes, 1)
+    (tmp_path / "approved").unlink()
+    scene.approved.reload()
+    scene.mirror.drop_unapproved()
+    assert await asyncio.wait_for(goes.read(), 5) == b""
+    scene.happen(fact("joined"))
+    assert (await lines(stays, 1))[0]["line"] == "event"
 
 
 @pytest.mark.parametrize("request_", [b"GET / HTTP/1.1\r\n", b"from yesterday\n", b"x" * 500, b"from -1\n"])

@@ -1,32 +1,13 @@
-"""Approved addresses: single ones and networks, and IPv4 in whatever clothes."""
+"""Who is at the other end: addresses as text, and the agent that a certificate names."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.approval import ApprovedAddresses
 from gateway.peer import address_text, certified_agent
-from schemas.errors import ConfigError, WireError
+from schemas.errors import WireError
 
 AGENT = "6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1"
-
-
-@pytest.mark.parametrize(
-    ("host", "approved"),
-    [
-        ("127.0.0.1", True), ("127.0.0.2", False), ("::ffff:127.0.0.1", True), ("::1", True), ("::2", False),
-        ("10.1.2.3", True), ("10.2.0.1", False), ("fe80::1%eth0", True), ("", False), ("localhost", False),
-    ],
-)  # fmt: skip
-def test_who_is_approved(host: str, *, approved: bool) -> None:
-    """By address alone."""
-    assert (host in ApprovedAddresses(["127.0.0.1", "::1", "10.1.0.0/16", "fe80::/64"])) is approved
-
-
-def test_what_is_no_address_is_told() -> None:
-    """A mistyped setting stops the start."""
-    with pytest.raises(ConfigError, match=r"node\.approved"):
-        ApprovedAddresses(["10.0.0.0.1"])
 
 
 def test_addresses_as_text() -> None:
