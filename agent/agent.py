@@ -148,7 +148,7 @@ class Agent:
     def notice(self) -> str:
         """What is recorded, for whom, where it goes."""
         return write_notice(
-            self._cache.policy,
+            replace(self._effective(self._cache.policy), paused=self._cache.policy.paused),
             server=self.uplink.status.server or self._parts.identity.server,
             agent_id=self._parts.identity.agent_id,
             user=self._user,
@@ -174,6 +174,7 @@ class Agent:
                 "paused_by_server": self._cache.policy.paused,
                 "problem": self.policy_problem,
             },
+            "key_set": self._key_set_status(),
             "pause": self._pause._asdict() if self._pause else None,
             "sources": {one.source.name: asdict(one.status) for one in self._supervised},
             "guests": self.guests.count,
@@ -181,6 +182,16 @@ class Agent:
             "sealed": self.recorder.sealed(),
             "refused_events": self.recorder.refused,
             "unsealable": self.recorder.unsealable(),
+        }
+
+    def _key_set_status(self) -> dict[str, Any]:
+        key_sets = self._parts.keyring.key_sets
+        current = key_sets.current
+        return {
+            "signers": sorted(signer.hex() for signer in key_sets.signers),
+            "version": current.version if current else None,
+            "streams": {label: current.names(label) for label in sorted(current.streams)} if current else {},
+            "problem": key_sets.problem,
         }
 
     def _hello(self) -> Hello:
@@ -191,15 +202,16 @@ class Agent:
 
     def _welcomed(self, welcome: Welcome) -> None:
         self.recorder.limit_envelopes(welcome.max_envelope)
-        self._accept(welcome.policy, welcome.recipients)
+        self._accept(welcome.policy, welcome.recipients, welcome.key_set)
         self.recorder.renew()
 
     def _told(self, frame: PolicyFrame) -> None:
-        self._accept(frame.policy, frame.recipients)
+        self._accept(frame.policy, frame.recipients, frame.key_set)
 
-    def _accept(self, body: dict[str, Any], recipients: list[str]) -> None:
-        """Take what the server told; what is not usable is refused as a whole."""
+    def _accept(self, body: dict[str, Any], recipients: list[str], key_set: dict[str, Any]) -> None:
+        """Take what the server told; what is not usable is refused as a whole, the key set by itself."""
         before = self._cache.policy
+        self._take_key_set(key_set)
         try:
             policy = self._cache.read(body)
             self.recorder.apply(self._effective(policy), recipients)
@@ -214,6 +226,22 @@ class Agent:
         if policy != before:
             log.info("policy_applied", version=policy.version, streams=sorted(policy.streams))
 
+    def _take_key_set(self, told: dict[str, Any]) -> None:
+        """Seal to the KEKs of a new key set from now on; what was captured before is sealed as the one before said."""
+        key_sets = self._parts.keyring.key_sets
+        try:
+            checked = key_sets.check(told)
+        except MalformedError as error:
+            key_sets.refuse(error)
+            return
+        if checked is None:
+            return
+        self.recorder.end_epochs()
+        try:
+            key_sets.adopt(checked)
+        except OSError as error:
+            log.warning("key_set_not_written", reason=error.strerror)
+
     def _keep_recipients(self, recipients: list[str]) -> None:
         if self._parts.directory is None:
             return
@@ -223,7 +251,9 @@ class Agent:
             log.warning("recipients_not_written", reason=error.strerror)
 
     def _effective(self, policy: Policy) -> Policy:
-        return replace(policy, paused=policy.paused or self._pause is not None)
+        bound = self._parts.keyring.key_sets.bound
+        paused = policy.paused or self._pause is not None
+        return replace(policy, paused=paused, end_to_end=policy.end_to_end | bound)
 
     def _set_pause(self, pause: Pause | None) -> None:
         """Begin or end a person's pause: the gap is told when it begins, and whole when it ends."""

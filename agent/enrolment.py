@@ -20,6 +20,7 @@ from agent.endpoint import SOFTWARE, computer_name, user_name
 from agent.https import Answer, request
 from agent.identity import AgentIdentity, save_identity
 from agent.kek import read_recipients
+from agent.key_sets import save_signers
 from agent.policy import Policy
 from schemas.enrolment import CA_PATH, ENROL_PATH, EnrolmentToken
 from schemas.errors import ConfigError, MalformedError, RemoteError, UnavailableError
@@ -60,6 +61,7 @@ async def enrol(token: EnrolmentToken, directory: Path, clock: Clock) -> tuple[A
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     try:
+        save_signers(directory, token.signers)
         save_identity(
             directory,
             identity,

@@ -15,6 +15,7 @@ from agent.disk_spool import open_spool
 from agent.endpoint import computer_name, user_name
 from agent.identity import load_identity, load_recipients, tls_context
 from agent.kek import kek_path
+from agent.key_sets import KeySets
 from agent.keyring import Keyring
 from agent.notice import write_notice
 from agent.pause import load_pause
@@ -33,7 +34,8 @@ async def open_installation(directory: Path, clock: Clock) -> Parts:
     """What the agent in `directory` is made of; raises `ConfigError` that says what to do."""
     settings = load_settings(directory)
     identity = load_identity(directory)
-    keyring = Keyring(load_recipients(directory), kek_file(settings))
+    key_sets = KeySets.load(identity.agent_id, directory)
+    keyring = Keyring(load_recipients(directory), kek_file(settings), key_sets)
     context = tls_context(directory, settings.uplink.tls_profile)
     spool = await open_spool(directory / SPOOL, settings.spool, clock)
     cache = PolicyCache(directory, identity.agent_id)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.kek import load_kek, read_recipients
+from agent.key_sets import KeySets
 from agent.policy import Policy
 from schemas.envelope import MAX_RECIPIENTS
 from schemas.errors import ConfigError
@@ -25,10 +26,11 @@ class Audience(NamedTuple):
 
 
 class Keyring:
-    """The server's KEKs, and where the organisation's own is."""
+    """The server's KEKs, and where the organisation's own are: in the signed key set, else in the file (R6.2)."""
 
-    def __init__(self, server: Iterable[Recipient], kek_file: Path) -> None:
+    def __init__(self, server: Iterable[Recipient], kek_file: Path, key_sets: KeySets | None = None) -> None:
         self.server = tuple(server)
+        self.key_sets = key_sets or KeySets("")
         self._kek_file = kek_file
 
     def replace_server(self, pems: Iterable[str]) -> bool:
@@ -42,8 +44,9 @@ class Keyring:
 
     def audience(self, kind: StreamKind, policy: Policy) -> Audience:
         """Who may open that stream under that policy; raises `ConfigError` when their keys are not there."""
-        if policy.seals_end_to_end(kind):
-            return Audience(load_kek(self._kek_file), end_to_end=True)
+        if policy.seals_end_to_end(kind) or kind.label in self.key_sets.bound:
+            signed = self.key_sets.recipients(kind)
+            return Audience(signed or load_kek(self._kek_file), end_to_end=True)
         if not self.server:
             raise ConfigError("the server's KEK is not known: enrol this agent (`sealstream agent enrol`)")
         return Audience(self.server, end_to_end=False)

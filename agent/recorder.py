@@ -82,9 +82,14 @@ class Recorder:
             changed = self._keyring.replace_server(pems) if pems is not None else False
             if moved or changed:
                 after, self._keyring.server = self._keyring.server, before
-                self._end_epochs()
+                self.end_epochs()
                 self._keyring.server = after
         self.policy = policy
+
+    def end_epochs(self) -> None:
+        """Seal what there is under the keys of now; what comes next has new ones."""
+        for stream in self._streams.values():
+            stream.end_epoch()
 
     def limit_envelopes(self, max_envelope: int) -> None:
         """The server takes envelopes of at most so many bytes."""
@@ -153,10 +158,6 @@ class Recorder:
     def _allows(self, kind: StreamKind, event: Record) -> bool:
         application, title = event.get("application") or "", event.get("title") or ""
         return self.policy.allows(kind) and not self.policy.excludes(application, title)
-
-    def _end_epochs(self) -> None:
-        for stream in self._streams.values():
-            stream.end_epoch()
 
     def _renew(self, kind: StreamKind) -> None:
         for source in self._sources[kind]:

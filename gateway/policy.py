@@ -1,18 +1,22 @@
-"""What agents are told: the policy from its file and the public KEKs to seal to, read again when they change.
+"""What agents are told: the policy, the KEKs of the server, the officers' key sets; read again when they change.
 
-Never replaces a policy by one that cannot be read: the one before stays, and the log says why.
+Never replaces a policy by one that cannot be read: the one before stays, and the log says why. Never makes or changes a
+key set: it hands on what an officer signed.
 """
 
 from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from infra.keys.registry import COPY_NAME, Purpose, State, known_rows
+from infra.keys.signed_sets import SETS_NAME, load_signed_sets
 from schemas.envelope import MAX_RECIPIENTS
 from schemas.errors import ConfigError, MalformedError
 from schemas.frames import Policy as PolicyFrame
@@ -54,24 +58,35 @@ Stamp = tuple[tuple[str, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What every agent is told now. `policy` as in `Welcome`; `recipients` are PEM public keys."""
+    """What agents are told now. `policy` as in `Welcome`; `recipients` are PEM public keys; `key_sets` by agent id.
+
+    The key set under the empty name is for agents that no set names.
+    """
 
     policy: dict[str, Any] = field(default_factory=dict)
     recipients: list[str] = field(default_factory=list)
+    key_sets: Mapping[str, dict[str, str]] = field(default_factory=dict)
 
-    def frame(self) -> PolicyFrame:
+    def key_set_for(self, agent_id: str) -> dict[str, str]:
+        """The signed key set of an agent, empty when there is none."""
+        return self.key_sets.get(agent_id) or self.key_sets.get("", {})
+
+    def frame(self, agent_id: str = "") -> PolicyFrame:
         """The frame that tells it to an agent that is connected."""
-        return PolicyFrame(self.policy, self.recipients)
+        return PolicyFrame(self.policy, self.recipients, dict(self.key_set_for(agent_id)))
 
 
 class PolicyFiles:
-    """The policy file and the directory of KEKs. `told` is what they last said."""
+    """The policy file and the directory of KEKs, with the node's copy of what is registered and signed (`infra.keys`).
+
+    `told` is what they last said.
+    """
 
     def __init__(self, policy_file: Path, recipients_dir: Path) -> None:
         self._policy_file = policy_file
         self._recipients_dir = recipients_dir
         self._stamp = self._look()
-        self.told = Told(read_policy(policy_file), read_recipients(recipients_dir))
+        self.told = self._read()
 
     def reload(self) -> bool:
         """Read again what has changed; whether agents must be told."""
@@ -80,18 +95,28 @@ class PolicyFiles:
             return False
         self._stamp = stamp
         try:
-            told = Told(read_policy(self._policy_file), read_recipients(self._recipients_dir))
+            told = self._read()
         except ConfigError as error:
             log.error("policy_unusable", reason=str(error))  # noqa: TRY400 - the message is all there is to say
             return False
         changed, self.told = told != self.told, told
         if changed:
-            log.info("policy_changed", version=told.policy["version"], recipients=len(told.recipients))
+            log.info(
+                "policy_changed",
+                version=told.policy["version"],
+                recipients=len(told.recipients),
+                key_sets=len(told.key_sets),
+            )
         return changed
+
+    def _read(self) -> Told:
+        folder = self._recipients_dir
+        return Told(read_policy(self._policy_file), read_recipients(folder), load_signed_sets(folder))
 
     def _look(self) -> Stamp:
         """Name, time and size of every file that counts."""
-        files = [self._policy_file, *sorted(self._recipients_dir.glob("*.pub.pem"))]
+        folder = self._recipients_dir
+        files = [self._policy_file, folder / COPY_NAME, folder / SETS_NAME, *sorted(folder.glob("*.pub.pem"))]
         stats = [(file, file.stat()) for file in files if file.exists()]
         return tuple((str(file), stat.st_mtime_ns, stat.st_size) for file, stat in stats)
 
@@ -136,12 +161,21 @@ def check_policy(policy: dict[str, Any], path: Path) -> None:
 
 
 def read_recipients(directory: Path) -> list[str]:
-    """The public KEKs in `*.pub.pem` of a directory, by file name; raises `ConfigError`."""
+    """The KEKs of the server that agents seal to, as PEM, in the order of their registration; raises `ConfigError`.
+
+    One whose file is not on this node is left out, loudly: nothing is gained by recording nothing at all.
+    """
     pems: list[str] = []
-    for file in sorted(directory.glob("*.pub.pem")):
+    for row in known_rows(directory):
+        if row.purpose is not Purpose.SERVER or row.state is not State.ACTIVE:
+            continue
+        file = row.public_path(directory)
         try:
             pem = file.read_bytes()
             Recipient.from_pem(pem)
+        except FileNotFoundError:
+            log.error("kek_not_here", kek=row.name, file=str(file))  # noqa: TRY400 - the name is all there is to say
+            continue
         except (OSError, MalformedError, ConfigError) as error:
             raise ConfigError(f"the public key {file} cannot be used: {error}") from None
         pems.append(pem.decode("ascii"))

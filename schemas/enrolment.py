@@ -30,9 +30,13 @@ class EnrolmentToken:
 
     fingerprint: bytes
     secret: str
+    signers: tuple[bytes, ...] = ()
+    """Fingerprints (SHA-256 of the SPKI) of those whose key sets the agent is to take."""
 
     def __str__(self) -> str:
-        body = {"server": self.server, "ca": self.fingerprint.hex(), "secret": self.secret}
+        body: dict[str, object] = {"server": self.server, "ca": self.fingerprint.hex(), "secret": self.secret}
+        if self.signers:
+            body["signers"] = [signer.hex() for signer in self.signers]
         text = json.dumps(body, separators=(",", ":")).encode()
         return PREFIX + base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
@@ -48,10 +52,11 @@ class EnrolmentToken:
         encoded = compact.removeprefix(PREFIX)
         try:
             body = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-            token = cls(body["server"], bytes.fromhex(body["ca"]), body["secret"])
+            signers = tuple(bytes.fromhex(signer) for signer in body.get("signers", ()))
+            token = cls(body["server"], bytes.fromhex(body["ca"]), body["secret"], signers)
             whole = all(isinstance(part, str) and part for part in (token.server, token.secret))
-        except (binascii.Error, ValueError, KeyError, TypeError):
+        except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise MalformedError("the enrolment token is cut or mistyped: copy it whole", "bad_token") from None
-        if not whole or len(token.fingerprint) != _FINGERPRINT_BYTES:
+        if not whole or any(len(one) != _FINGERPRINT_BYTES for one in (token.fingerprint, *token.signers)):
             raise MalformedError("the enrolment token is cut or mistyped: copy it whole", "bad_token")
         return token

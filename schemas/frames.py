@@ -56,7 +56,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """What the gateway grants. `credit` and `max_envelope` in bytes; `recipients` are PEM public keys."""
+    """What the gateway grants. `credit`, `max_envelope` in bytes; `recipients` PEM; `key_set`: `KEYSET.md`."""
 
     version: int
     gateway: str
@@ -65,6 +65,7 @@ class Welcome:
     policy: dict[str, Any]
     recipients: list[str]
     time_ms: int
+    key_set: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Policy:
 
     policy: dict[str, Any]
     recipients: list[str]
+    key_set: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +183,10 @@ def _parse_json(cls: type[Any]) -> Callable[[memoryview], Any]:
 
     def parse(body: memoryview) -> Any:
         try:
-            values = json.loads(bytes(body))
+            values = json.loads(bytes(body).decode())
+            json.dumps(values, ensure_ascii=False).encode()  # half a character, escaped, would fail wherever it is used
         except (ValueError, RecursionError):
-            raise WireError(f"the body of {cls.__name__} is not JSON") from None
+            raise WireError(f"the body of {cls.__name__} is not JSON in UTF-8") from None
         if not isinstance(values, dict):
             raise WireError(f"the body of {cls.__name__} is not an object")
         known = {name: values[name] for name in names if name in values}

@@ -106,17 +106,20 @@ def find(rows: Iterable[Registered], name: str) -> Registered:
 
 
 def save_copy(folder: Path, rows: Sequence[Registered]) -> None:
-    """Keep the rows beside the keys, for a start without PostgreSQL; several processes may do so at once."""
-    text = json.dumps([asdict(row) for row in rows], indent=1).encode() + b"\n"
-    path = folder / COPY_NAME
+    """Keep the rows beside the keys, for a start without PostgreSQL."""
+    replace_copy(folder / COPY_NAME, json.dumps([asdict(row) for row in rows], indent=1).encode() + b"\n")
+
+
+def replace_copy(path: Path, text: bytes) -> None:
+    """Write a copy whole if it differs; several processes of a node may do so at once."""
     if path.exists() and path.read_bytes() == text:
         return
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".registered-", delete=False) as beside:
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", delete=False) as beside:
         beside.write(text)
         beside.flush()
         os.fsync(beside.fileno())
     Path(beside.name).replace(path)
-    sync_directory(folder)
+    sync_directory(path.parent)
 
 
 def load_copy(folder: Path) -> list[Registered] | None:
