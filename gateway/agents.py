@@ -19,6 +19,7 @@ from gateway.connection import AgentConnection
 from gateway.door import Door
 from gateway.publisher import Outcome
 from gateway.sequence import Continuity
+from gateway.suites import Suites
 from schemas.envelope import Peek, Peeker
 from schemas.errors import WireError
 from schemas.frames import Drain, GoodbyeCode, Hello, NackCode, Ping
@@ -81,6 +82,7 @@ class AgentPort:
         self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self.budget = Budget(budget_bytes, WINDOW_BYTES)
         self.peeker = Peeker()
+        self.suites = Suites(metrics)
         self.draining = False
         self.ack_seconds = metrics.histogram("gateway_ack_seconds")
         self._metrics = metrics
@@ -122,9 +124,9 @@ class AgentPort:
 
     def tell_policy(self) -> None:
         """Send what `told` says now to every agent."""
-        frame = self._told().frame()
-        for connection in self._connections:
-            connection.tell(frame)
+        told = self._told()
+        for agent_id, connection in self._by_agent.items():
+            connection.tell(told.frame(agent_id))
 
     def drop_revoked(self) -> None:
         """End the connections of agents that have been revoked."""
@@ -173,9 +175,7 @@ class AgentPort:
         self._by_agent[peer.agent_id] = connection
         if before is not None and before is not connection:
             before.break_off(GoodbyeCode.DONE, "replaced by a newer connection of this agent")
-        self._metrics.counter("gateway_greetings_total").labels(peer.version, peer.suite).inc()
-        if not peer.forward_secret:
-            self._metrics.counter("gateway_weak_suites_total").inc()
+        self.suites.enter(peer)
         log.info(
             "agent_connected",
             agent=peer.agent_id,
@@ -185,6 +185,8 @@ class AgentPort:
             forward_secret=peer.forward_secret,
             software=hello.software[:64],
         )
+        if not peer.forward_secret:
+            log.warning("weak_suite", agent=peer.agent_id, address=peer.address, tls=peer.version, suite=peer.suite)
         return self._told()
 
     def forget(self, connection: AgentConnection, reason: str, *, greeted: bool) -> None:
@@ -195,6 +197,7 @@ class AgentPort:
         peer = connection.peer
         if peer is None or not greeted:
             return
+        self.suites.leave(peer)
         if self._by_agent.get(peer.agent_id) is connection:
             del self._by_agent[peer.agent_id]
             self.facts.tell_agent(peer.agent_id, AgentEvent.DISCONNECTED, peer.address, {"reason": reason})
@@ -215,11 +218,12 @@ class AgentPort:
         """What became of an envelope."""
         self._counts[outcome] += 1
 
-    def count_nack(self, connection: AgentConnection, code: NackCode, reason: str) -> None:
-        """An envelope was refused."""
+    def count_nack(self, connection: AgentConnection, code: NackCode, reason: str, *, told: bool) -> None:
+        """An envelope was refused; the log is told of it unless it has heard enough."""
         self._metrics.counter("gateway_envelopes_total").labels(f"nack_{code.name.lower()}").inc()
-        peer = connection.peer
-        log.warning("envelope_refused", agent=peer and peer.agent_id, code=code.name.lower(), reason=reason)
+        if told:
+            peer = connection.peer
+            log.warning("envelope_refused", agent=peer and peer.agent_id, code=code.name.lower(), reason=reason)
 
     def count_turned_away(self, code: int, connection: AgentConnection, reason: str) -> None:
         """A connection was ended by us."""

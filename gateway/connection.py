@@ -18,6 +18,7 @@ from gateway.ledger import Ledger
 from gateway.peer import Peer, identify_peer
 from gateway.publisher import Outcome
 from gateway.sequence import Continuity, Sequences
+from gateway.suites import yes_or_no
 from schemas.errors import LocalError, MalformedError, WireError
 from schemas.frames import Ack, Frame, Goodbye, GoodbyeCode, Hello, Nack, NackCode, Ping, Pong, Push, Welcome
 from schemas.kinds import StreamKind
@@ -36,6 +37,11 @@ _TOPICS = {kind: envelope_topic(kind) for kind in StreamKind}
 _WRITE_HIGH_BYTES = 64 * 1024
 _READ_HIGH_BYTES = 64 * 1024
 _MAX_LABEL = 256
+_MAX_REFUSALS = 1000
+"""Envelopes refused on one connection until it ends: empty ones cost a peer no credit, and us an answer each."""
+
+_TOLD_REFUSALS = 10
+"""How many of them the log tells; the metrics count all."""
 
 
 class AgentConnection(asyncio.BufferedProtocol):
@@ -61,6 +67,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._key = b""
         self._hello_timer: asyncio.TimerHandle | None = None
         self._audited = False
+        self._refused = 0
         self._ack_due = False
         self._waits = False
 
@@ -194,10 +201,9 @@ class AgentConnection(asyncio.BufferedProtocol):
         if VERSION not in hello.versions:
             raise WireError("no common version", GoodbyeCode.VERSION)
         if hello.agent_id != self.peer.agent_id:
-            self._audit("hello", claimed=hello.agent_id)
+            self._audit("connect", "hello", claimed=hello.agent_id[:_MAX_LABEL])
             raise WireError("Hello names another agent than the certificate", GoodbyeCode.NOT_IDENTIFIED)
         self._agent_bytes = UUID(self.peer.agent_id).bytes
-        self._key = self.peer.agent_id.encode()
         user, computer = hello.user[:_MAX_LABEL], hello.computer[:_MAX_LABEL]
         self._headers = [
             (HEADER_CONTENT_TYPE, ENVELOPE_CONTENT_TYPE),
@@ -205,6 +211,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             ("computer", computer.encode()),
         ]
         told = self._port.welcome(self, hello)
+        self._key = self.peer.agent_id.encode()
         self._write(
             Welcome(
                 VERSION,
@@ -214,10 +221,12 @@ class AgentConnection(asyncio.BufferedProtocol):
                 told.policy,
                 told.recipients,
                 now_ms(),
+                dict(told.key_set_for(self.peer.agent_id)),
             )
         )
         detail = {"user": user, "computer": computer, "software": hello.software[:_MAX_LABEL]}
-        detail |= {"platform": hello.platform[:_MAX_LABEL], "suite": self.peer.suite}
+        detail |= {"platform": hello.platform[:_MAX_LABEL], "tls": self.peer.version, "suite": self.peer.suite}
+        detail["forward_secret"] = yes_or_no(self.peer.forward_secret)
         self._port.facts.tell_agent(self.peer.agent_id, AgentEvent.CONNECTED, self.peer.address, detail)
 
     def _take_push(self, push: Push) -> None:
@@ -225,6 +234,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         ledger, publish, total = self._ledger, self._port.publisher.publish, 0
         ledger.oldest_s = ledger.oldest_s or self.heard_at
         for index, envelope in enumerate(push.envelopes, push.first):
+            if self.goodbye:
+                break  # nothing more of it will be acknowledged
             size = len(envelope)
             total += size
             ledger.open(index, size)
@@ -246,7 +257,14 @@ class AgentConnection(asyncio.BufferedProtocol):
         except MalformedError as error:
             raise _Refusal(NackCode.MALFORMED, error.reason) from None
         if seen.epoch.agent_id != self._agent_bytes:
-            self._audit("envelope", claimed=str(UUID(bytes=seen.epoch.agent_id)))
+            self._audit(
+                "push",
+                "envelope",
+                claimed=str(UUID(bytes=seen.epoch.agent_id)),
+                epoch=seen.epoch.epoch_id.hex(),
+                sequence=str(seen.record.sequence),
+                stream=seen.record.kind.label,
+            )
             raise _Refusal(NackCode.NOT_YOURS, "another agent's")
         continuity = self._sequences.note(seen.epoch.epoch_id, seen.record.sequence)
         if continuity is not Continuity.NEXT:
@@ -268,8 +286,12 @@ class AgentConnection(asyncio.BufferedProtocol):
     def _refuse(self, index: int, code: NackCode, reason: str) -> None:
         if self._wire.state in (State.OPEN, State.DRAINING):
             self._write(Nack(index, code, reason))
-        self._port.count_nack(self, code, reason)
+        self._refused += 1
+        self._port.count_nack(self, code, reason, told=self._refused <= _TOLD_REFUSALS)
         self._close_entry(index)
+        if self._refused >= _MAX_REFUSALS:
+            self.acknowledge()
+            self.break_off(GoodbyeCode.OVERLOADED, f"{self._refused} envelopes refused: go on later")
 
     def _close_entry(self, index: int) -> None:
         self._port.budget.give(self._ledger.settle(index) + ENVELOPE_OVERHEAD)
@@ -313,14 +335,13 @@ class AgentConnection(asyncio.BufferedProtocol):
     def _miss_hello(self) -> None:
         self.break_off(GoodbyeCode.TIMEOUT, "no Hello came")
 
-    def _audit(self, where: str, **detail: str) -> None:
+    def _audit(self, action: str, where: str, **detail: str) -> None:
         """Once a connection: who forges a thousand envelopes is one finding."""
         assert self.peer
         if not self._audited:
             self._audited = True
-            self._port.facts.audit(
-                "connect", self.peer.agent_id, "refused", where=where, address=self.peer.address, **detail
-            )
+            detail |= {"where": where, "address": self.peer.address}
+            self._port.facts.audit(action, self.peer.agent_id, "refused", **detail)
 
 
 class _Refusal(Exception):  # noqa: N818 - not an error of ours: what a Nack says

@@ -15,6 +15,12 @@ TABLE: tuple[Metric, ...] = (
         "connections that were greeted, by TLS version and suite",
         ("version", "suite"),
     ),
+    Metric(
+        "gateway_agents_by_suite",
+        Kind.GAUGE,
+        "agents connected now, by TLS version, suite and whether it has forward secrecy",
+        ("version", "suite", "forward_secret"),
+    ),
     Metric("gateway_weak_suites_total", Kind.COUNTER, "connections without forward secrecy"),
     Metric("gateway_handshakes", Kind.GAUGE, "TLS handshakes in progress now"),
     Metric(

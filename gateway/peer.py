@@ -38,7 +38,9 @@ class Peer:
 def identify_peer(transport: BaseTransport) -> Peer:
     """The peer behind a TLS transport; raises `WireError` when its certificate names no agent."""
     certificate = transport.get_extra_info("peercert") or {}
-    suite, version, _bits = transport.get_extra_info("cipher") or ("none", "none", 0)
+    suite, _since, _bits = transport.get_extra_info("cipher") or ("none", "none", 0)
+    tls = transport.get_extra_info("ssl_object")
+    version = (tls and tls.version()) or "none"  # what `cipher` tells is the version that brought the suite
     return Peer(certified_agent(certificate), address_text(transport.get_extra_info("peername")), version, suite)
 
 

@@ -47,6 +47,12 @@ ENDS_CONNECTIONS = frozenset({NodeEvent.JOINED, NodeEvent.LEFT, NodeEvent.LOST})
 """After these nobody is connected to the node any more, whether or not its last words told so."""
 
 
+GAP_ID = "id"
+"""Detail of a gap that tells it from others of its agent: told again under the same one, it is the same gap."""
+
+_REMEMBERED_GAPS = 1024
+
+
 @dataclass(frozen=True, slots=True)
 class NodeState:
     """What is known of a node after its last fact. `since_ms` is when it came into this state."""
@@ -61,7 +67,7 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class AgentState:
-    """What is known of an agent. `gaps` counts the holes that were told."""
+    """What is known of an agent. `gaps` counts the holes that were told, `told_gaps` are the ids of the last of them."""
 
     agent_id: str
     connected: bool = False
@@ -70,6 +76,11 @@ class AgentState:
     user: str = ""
     computer: str = ""
     gaps: int = 0
+    told_gaps: tuple[str, ...] = ()
+    tls: str = ""
+    suite: str = ""
+    forward_secret: bool = True
+    """Of the connection that it has, or had last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +151,13 @@ def _fold_agent(agent: AgentState, event: Record) -> AgentState:
                 gateway=event["reporter"],
                 user=detail.get("user", agent.user),
                 computer=detail.get("computer", agent.computer),
+                tls=detail.get("tls", ""),
+                suite=detail.get("suite", ""),
+                forward_secret=detail.get("forward_secret", "yes") == "yes",
             )
         case AgentEvent.DISCONNECTED if event["reporter"] == agent.gateway:
             return replace(agent, connected=False, since_ms=event["time_ms"])
-        case AgentEvent.GAP:
-            return replace(agent, gaps=agent.gaps + 1)
+        case AgentEvent.GAP if detail.get(GAP_ID, "") not in agent.told_gaps:
+            told = (*agent.told_gaps, *filter(None, [detail.get(GAP_ID)]))[-_REMEMBERED_GAPS:]
+            return replace(agent, gaps=agent.gaps + 1, told_gaps=told)
     return agent

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
+from infra.cli.suites import read_suites, render_suites
 from infra.cli.table import render_table
 from infra.datadir import DataDir
 from infra.lag import lag_by_group, read_lag
@@ -32,13 +33,16 @@ async def build_overview(data: DataDir) -> Overview:
         "phase": "stopped",
         "healthy": False,
     }
-    overview |= {"fault": "", "components": [], "lag": {}}
+    overview |= {"fault": "", "components": [], "lag": {}, "agents": []}
     if state is None or not (state.supervised or state.survivors):
         overview["fault"] = state.fault if state else ""
         return overview
     settings = load_settings(data.config)
     overview["phase"] = state.phase if state.supervised else "unsupervised"
     overview["components"] = await asyncio.gather(*(_describe(settings, it) for it in state.components.values()))
+    gateway = state.components.get("gateway")
+    if gateway and gateway.mark and gateway.mark.alive:
+        overview["agents"] = await read_suites(find_note(settings.data, gateway.mark.pid))
     try:
         overview["lag"] = lag_by_group(await read_lag(settings))
     except SealstreamError as error:
@@ -80,6 +84,8 @@ def render_overview(overview: Overview) -> str:
     lines += ["", render_table(("COMPONENT", "PHASE", "VERSION", "HEALTH", "LAG", "RESTARTS", "PID", "ADDRESS"), rows)]
     if overview["lag"]:
         lines += ["", render_table(("GROUP", "LAG"), overview["lag"].items())]
+    if overview["agents"]:
+        lines += ["", render_suites(overview["agents"])]
     return "\n".join(lines)
 
 

@@ -85,12 +85,17 @@ class Stage:
     def count(self, name: str, *labels: str) -> float:
         counter = self.metrics.counter(name)
         child = counter.labels(*labels) if labels else counter
-        return child._value.get()
+        return float(child._value.get())
 
 
 @asynccontextmanager
 async def open_stage(
-    pki: Path, *, limits: AgentLimits | None = None, budget: int = 64 << 20, revoked: frozenset[str] = frozenset()
+    pki: Path,
+    *,
+    limits: AgentLimits | None = None,
+    budget: int = 64 << 20,
+    revoked: frozenset[str] = frozenset(),
+    profile: Profile = Profile.MODERN,
 ) -> AsyncIterator[Stage]:
     """An agent port that listens while the context lasts."""
     publisher, metrics = MemoryPublisher(), Metrics(TABLE)
@@ -105,7 +110,7 @@ async def open_stage(
         revoked=revoked.__contains__,
     )
     server = Issued(pki / "gateway.pem", pki / "gateway.key")
-    context = server_context(Profile.MODERN, server.cert, server.key, pki / "ca.pem", listener="agent")
+    context = server_context(profile, server.cert, server.key, pki / "ca.pem", listener="agent")
     number = port.listen("127.0.0.1", 0, context)
     try:
         yield Stage(port, publisher, metrics, number, told)

@@ -35,7 +35,7 @@ class Credentials:
     @classmethod
     def make(cls, directory: Path, ca: Path) -> Credentials:
         agent = uuid4()
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = ec.generate_private_key(ec.SECP384R1())  # as real ones: datasheet profiles take no other
         request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
         pem = serialization.Encoding.PEM
         certificate = issue_agent(ca.parent, agent.bytes, request.public_bytes(pem))
@@ -71,15 +71,15 @@ class Endpoint:
         self._frames: list[Frame] = []
 
     @classmethod
-    async def connect(cls, credentials: Credentials, port: int) -> Endpoint:
+    async def connect(cls, credentials: Credentials, port: int, context: ssl.SSLContext | None = None) -> Endpoint:
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=credentials.context(), server_hostname="127.0.0.1"
+            "127.0.0.1", port, ssl=context or credentials.context(), server_hostname="127.0.0.1"
         )
         return cls(reader, writer)
 
     @classmethod
-    async def greet(cls, credentials: Credentials, port: int) -> Endpoint:
-        endpoint = await cls.connect(credentials, port)
+    async def greet(cls, credentials: Credentials, port: int, context: ssl.SSLContext | None = None) -> Endpoint:
+        endpoint = await cls.connect(credentials, port, context)
         endpoint.send(credentials.hello())
         assert isinstance(await endpoint.receive(), Welcome)
         return endpoint

@@ -7,7 +7,6 @@ import contextlib
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -86,34 +85,6 @@ async def test_the_ack_is_the_contiguous_prefix(stage: Stage, ana: Credentials, 
     assert ack.credit > endpoint.wire.pushed_bytes
     stage.publisher.release()
     assert [frame for frame in await endpoint.receive_until(2) if isinstance(frame, Ack)][-1].next == 2
-
-
-async def test_another_agents_envelope_is_refused_and_audited(
-    stage: Stage, enrol: Callable[[], Credentials], identity: Identity
-) -> None:
-    """It is nacked, never stored, and told once in the audit; what follows is stored."""
-    ana, eve = enrol(), enrol()
-    forged = seal_for(ana.agent_id, identity)
-    endpoint = await stage.greet(eve)
-    own = seal_for(eve.agent_id, identity).seal(b"own", capture_ms=1)
-    endpoint.push(forged.seal(b"a", capture_ms=1), own, forged.seal(b"a", capture_ms=1))
-    frames = await endpoint.receive_until(3)
-    assert [(nack.index, nack.code) for nack in nacks(frames)] == [(0, NackCode.NOT_YOURS), (2, NackCode.NOT_YOURS)]
-    assert stage.stored("envelopes.keystrokes") == [own]
-    await stage.publisher.flush(5)
-    (entry,) = stage.audit()
-    assert (entry["action"], entry["target"], entry["outcome"]) == ("connect", str(eve.agent_id), "refused")
-    assert entry["detail"]["claimed"] == str(ana.agent_id)
-
-
-async def test_hello_must_name_the_certificates_agent(stage: Stage, ana: Credentials) -> None:
-    """Another name gets Goodbye and an audit entry, and no lifecycle fact."""
-    endpoint = await stage.connect(ana)
-    endpoint.send(ana.hello(agent_id=str(uuid4())))
-    assert goodbye_code(await endpoint.ending()) == GoodbyeCode.NOT_IDENTIFIED
-    await stage.publisher.flush(5)
-    assert len(stage.audit()) == 1
-    assert stage.lifecycle() == []
 
 
 async def test_a_second_hello_ends_the_connection(stage: Stage, ana: Credentials) -> None:
