@@ -63,6 +63,14 @@ class Opener:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._cache_size = cache_size
 
+    def replace(self, identities: Sequence[Unwrapper]) -> bool:
+        """Open with these from now on; whether they differ. Keys of epochs are forgotten when an identity went."""
+        after = {identity.key_id: identity for identity in identities}
+        before, self._identities = self._identities, after
+        if before.keys() - after.keys():
+            self._known.clear()
+        return before.keys() != after.keys()
+
     def can_open(self, epoch: EpochHeader) -> bool:
         """Whether one of the recipients is an identity of ours; opening may still fail."""
         return any(key_id in self._identities for key_id in epoch.key_ids)

@@ -21,7 +21,6 @@ from infra.metrics import Kind, Metric, Metrics
 from infra.ocr.pool import OcrPool
 from infra.settings import Settings
 from schemas.errors import UnavailableError
-from schemas.opening import Opener
 from streams import nodes
 from streams.activity import ActivityProcessor
 from streams.body import Body
@@ -57,7 +56,7 @@ class Assembly:
         self.settings = settings
         self.name = name
         self.prefix = settings.kafka.topic_prefix
-        self.opener: Opener = load_opener(settings)
+        self.opener = load_opener(settings)
         self.started = asyncio.Event()
         self.metrics = Metrics(METRICS)
         self.bodies: dict[str, Body] = {}
@@ -124,6 +123,7 @@ class Assembly:
         self.tasks["watch_mine"] = lambda: keep_watch(lane_reading)
         self.tasks["watch_faust"] = lambda: keep_watch(faust_reading)
         self.tasks["measure"] = self._measure
+        self.tasks["keys"] = self.opener.follow
 
     async def _add_nodes(self) -> None:
         heartbeats = await self._started(
