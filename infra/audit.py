@@ -6,9 +6,10 @@ Never returns before the entry is with all in-sync replicas: what cannot be writ
 from __future__ import annotations
 
 import getpass
+import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 from aiokafka.errors import KafkaError
 
@@ -23,8 +24,19 @@ Write = Callable[..., Awaitable[None]]
 
 
 def this_person() -> str:
-    """Who runs this command, such as ``ann@node-1``."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """Who runs this command, such as ``ann@node-1``; who became root by `sudo` stays who it was."""
+    person = os.environ.get("SUDO_USER", "") if os.geteuid() == 0 else ""
+    return f"{person or getpass.getuser()}@{socket.gethostname()}"
+
+
+@contextmanager
+def _kafka_errors(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise UnavailableError(
+            f"Kafka at {settings.kafka.bootstrap} does not answer: {type(error).__name__}"
+        ) from error
 
 
 @asynccontextmanager
@@ -33,9 +45,15 @@ async def audit_trail(settings: Settings) -> AsyncIterator[Write]:
     sending = producer(settings)
 
     async def write(
-        action: str, target: str, *, outcome: str = "done", purpose: str = "", detail: Mapping[str, str] | None = None
+        action: str,
+        target: str,
+        *,
+        actor: str = "",
+        outcome: str = "done",
+        purpose: str = "",
+        detail: Mapping[str, str] | None = None,
     ) -> None:
-        actor = this_person()
+        actor = actor or this_person()
         entry = {
             "time_ms": wall_clock_ms(),
             "actor": actor,
@@ -46,14 +64,12 @@ async def audit_trail(settings: Settings) -> AsyncIterator[Write]:
             "detail": dict(detail or {}),
         }
         value = encode_record("audit_entry", entry)
-        await sending.send_and_wait(topic_name(settings, AUDIT.name), value, key=actor.encode())
+        with _kafka_errors(settings):
+            await sending.send_and_wait(topic_name(settings, AUDIT.name), value, key=actor.encode())
 
     try:
-        await sending.start()
-        yield write
-    except KafkaError as error:
-        raise UnavailableError(
-            f"Kafka at {settings.kafka.bootstrap} does not answer: {type(error).__name__}"
-        ) from error
+        with _kafka_errors(settings):
+            await sending.start()
+            yield write
     finally:
         await sending.stop()

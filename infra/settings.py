@@ -134,6 +134,21 @@ class KeySettings(Group):
     """Passphrase of the private keys."""
 
 
+class UnlockSettings(Group):
+    """Opening what is end-to-end encrypted, by people with a passphrase."""
+
+    attempts: Count = 5
+    """Attempts that do not open, of one person on one KEK, until no more are taken."""
+    window_s: Seconds = 900.0
+    """Seconds for which such an attempt counts."""
+    sessions: Count = 4
+    """Unlocks that one gateway serves at once."""
+    session_s: Seconds = 900.0
+    """Seconds after which an unlock of the HTTPS port is ended, whatever it does."""
+    tokens_file: Path = Path("secrets/api.tokens")
+    """Who may use the API: made by `sealstream api token`."""
+
+
 class StreamsSettings(Group):
     """The workers that mine."""
 
@@ -174,6 +189,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     gateway: GatewaySettings = GatewaySettings()
     keys: KeySettings = KeySettings()
+    unlock: UnlockSettings = UnlockSettings()
     streams: StreamsSettings = StreamsSettings()
     archive: ArchiveSettings = ArchiveSettings()
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.sinks": ("sinks",),
     "infra.cli.search": ("search",),
     "infra.cli.archive": ("archive",),
+    "infra.cli.unlock": ("unlock",),
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
 }

@@ -1,0 +1,86 @@
+"""What the process that opens and the one that started it say to each other: frames over a pipe.
+
+Never carries a passphrase or plaintext but sealed for the other end of the channel: the starter only passes it on.
+
+A frame is 4 bytes of length, big endian, one of `Kind`, and its body: JSON, or a sealed message.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+from typing import Any, BinaryIO, NamedTuple
+
+from schemas.errors import MalformedError
+from schemas.unlock_channel import MAX_PIECE_BYTES
+
+HEAD_BYTES = 5
+MAX_BODY_BYTES = 4 * MAX_PIECE_BYTES
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    BEGIN = 1
+    """To the opener: settings, scope, session, names of KEKs."""
+    SURVEY = 2
+    """From it: what is in scope, and the opener's public key."""
+    PASSPHRASE = 3
+    """To it: the viewer's public key and the sealed passphrase."""
+    OPENED = 4
+    """From it: the KEKs that the passphrase opened."""
+    RELEASE = 5
+    """To it: the audit has it, plaintext may go to the viewer."""
+    SEALED = 6
+    """From it: a message for the viewer."""
+    DONE = 7
+    """From it, the last: what was released, in numbers."""
+    REFUSED = 8
+    """From it, the last: why not."""
+
+
+class Frame(NamedTuple):
+    """One frame."""
+
+    kind: Kind
+    body: bytes
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The body as JSON; raises `MalformedError`."""
+        try:
+            return dict(json.loads(self.body))
+        except ValueError:
+            raise MalformedError("a frame's body is not JSON", "bad_frame") from None
+
+
+def encode_frame(kind: Kind, body: bytes | dict[str, Any]) -> bytes:
+    """A frame's bytes."""
+    data = json.dumps(body).encode() if isinstance(body, dict) else body
+    return len(data).to_bytes(4, "big") + bytes((kind,)) + data
+
+
+def parse_head(head: bytes) -> tuple[int, Kind]:
+    """Length of the body and kind; raises `MalformedError`."""
+    length = int.from_bytes(head[:4], "big")
+    try:
+        kind = Kind(head[4])
+    except ValueError:
+        raise MalformedError("a frame of no known kind", "bad_frame") from None
+    if length > MAX_BODY_BYTES:
+        raise MalformedError("a frame is too large", "bad_frame")
+    return length, kind
+
+
+def read_frame(stream: BinaryIO, wanted: Kind) -> Frame:
+    """The next frame, which must be of that kind; raises `EOFError` when the other side is gone."""
+    head = stream.read(HEAD_BYTES)
+    if len(head) < HEAD_BYTES:
+        raise EOFError
+    length, kind = parse_head(head)
+    body = stream.read(length)
+    if len(body) < length:
+        raise EOFError
+    if kind is not wanted:
+        raise MalformedError(f"a frame {kind.name} came in place of {wanted.name}", "bad_frame")
+    return Frame(kind, body)

@@ -1,0 +1,125 @@
+"""`sealstream unlock`: a person's passphrase opens what an agent recorded end-to-end, for that person alone.
+
+Never writes plaintext anywhere but to standard output or, with `--out`, into files for the owner alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from infra.cli.exits import Exit
+from infra.cli.times import parse_time_ms
+from schemas.errors import ConfigError, MalformedError
+
+if TYPE_CHECKING:
+    from gateway.unlock.scope import Scope
+    from infra.cli.unlock_view import View
+    from infra.settings import Settings
+
+HELP = """\
+Open what an agent recorded end-to-end: asks for the passphrase of the KEK that it is sealed to.
+
+Plaintext goes to standard output as JSON lines, with `--text` as people read it, or with `--out` into files that
+only you can read: screens as PNG, mails and terminals as text. Every attempt is in the audit, with your reason, before
+anything opens; after five that do not open, a KEK takes no more from you for a quarter of an hour. Exit code 1: nothing
+in scope, 4: refused.
+
+Examples:
+
+    sealstream unlock --agent 6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1 --stream email --since 2h --reason 'case 4711' --text
+
+    sealstream unlock --agent 6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1 --stream screen --since 2026-11-23T14:00
+        --until 2026-11-23T14:15 --reason 'case 4711' --key officers-2026 --out ./case-4711
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `sealstream unlock`."""
+    app.command("unlock", help=HELP)(unlock)
+
+
+def unlock(  # noqa: PLR0917  # typer calls it by names
+    agent: Annotated[list[str], typer.Option(help="Agent (UUID); may be given again.")],
+    since: Annotated[str, typer.Option(help="Captured since: 2h, 7d ago, or 2026-11-23T14:00.")],
+    reason: Annotated[str, typer.Option(help="Why; goes into the audit, where it stays.")],
+    stream: Annotated[list[str] | None, typer.Option(help="screen, keystrokes, email; all three if not given.")] = None,
+    until: Annotated[str, typer.Option(help="Captured before; likewise.")] = "now",
+    key: Annotated[list[str] | None, typer.Option(help="KEK to use; the one that it is sealed to otherwise.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write files into this directory.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="As people read it, not JSON.")] = False,
+    passphrase_file: Annotated[
+        Path | None, typer.Option(help="File with the passphrase; asked for at the terminal otherwise.")
+    ] = None,
+) -> None:
+    """Open what an agent recorded end-to-end."""
+    from gateway.unlock.refusal import NOTHING_FOUND, RefusedError
+    from infra.cli.unlock_view import FileView, JsonView, TextView
+    from infra.settings import load_settings
+
+    scope = _scope(agent, stream or ["email", "keystrokes", "screen"], since, until)
+    view: View = FileView(out) if out else TextView() if text else JsonView()
+    try:
+        summary = asyncio.run(_unlock(load_settings(), Wish(scope, reason, key or [], passphrase_file), view))
+    except RefusedError as refusal:
+        print(f"sealstream: {refusal}", file=sys.stderr)
+        raise typer.Exit(Exit.NOTHING if refusal.reason == NOTHING_FOUND else Exit.REFUSED) from None
+    told = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in summary.items()) or "nothing"
+    print(f"opened: {told}", file=sys.stderr)
+    if not summary.get("segments"):
+        raise typer.Exit(Exit.NOTHING)
+
+
+def _scope(agents: list[str], streams: list[str], since: str, until: str) -> Scope:
+    from gateway.unlock.scope import Scope
+
+    try:
+        return Scope.from_json(
+            {
+                "agents": agents,
+                "streams": streams,
+                "since_ms": parse_time_ms(since),
+                "until_ms": parse_time_ms(until),
+            }
+        )
+    except MalformedError as error:
+        raise ConfigError(str(error)) from None
+
+
+class Wish(NamedTuple):
+    """What the person asked for."""
+
+    scope: Scope
+    reason: str
+    keys: list[str]
+    passphrase_file: Path | None
+
+
+async def _unlock(settings: Settings, wish: Wish, view: View) -> dict[str, Any]:
+    from gateway.unlock.session import UnlockSession
+    from infra.audit import this_person
+    from infra.cli.secret_entry import entered_passphrase
+    from schemas.unlock_channel import Viewing, answer, wipe
+
+    async with UnlockSession(
+        settings, wish.scope, person=this_person(), reason=wish.reason, keys=wish.keys, via="cli"
+    ) as session:
+        survey = await session.survey()
+        names = ", ".join(one["name"] for one in survey.trying)
+        print(f"{survey.envelopes} envelopes in scope; KEK: {names}", file=sys.stderr)
+        public, channel = answer(survey.public_key, session.id)
+        with entered_passphrase(wish.passphrase_file, f"Passphrase of {names}") as passphrase:
+            sealed = channel.seal(passphrase)
+        await session.open(public, sealed)
+        viewing = Viewing(channel)
+        async for message in session.release():
+            released = viewing.take(message)
+            if released is not None:
+                view.show(released.about, released.plaintext)
+                wipe(released.plaintext)
+        view.close()
+        return viewing.summary or {}
