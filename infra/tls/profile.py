@@ -1,4 +1,4 @@
-"""TLS as requirements R3.1 to R3.5 say: a profile names exactly what a listener offers.
+"""The profiles of R3.1 to R3.5: each names exactly what a listener offers.
 
 Light to import, since agents use it; never lets a default of the library decide what is offered.
 """
@@ -9,6 +9,8 @@ import ssl
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
+
+from infra.tls.groups import name_groups
 
 Listener = Literal["agent", "https"]
 
@@ -49,6 +51,16 @@ SUITES: dict[tuple[Profile, Listener], tuple[str, ...]] = {
 }
 """TLS 1.2 suites by OpenSSL's names, in order of preference; TLS 1.3 has its own, which `modern` alone offers."""
 
+SUITES_1_3 = ("TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256")
+"""What `modern` offers in TLS 1.3: what OpenSSL does by itself."""
+
+GROUPS: dict[Profile, tuple[str, ...]] = {
+    Profile.MODERN: ("X25519", "secp256r1", "secp384r1"),
+    Profile.DATASHEET: ("secp384r1",),
+    Profile.DATASHEET_ECDHE: ("secp384r1",),
+}
+"""Groups of ECDHE by their IANA names; those of TLS 1.3 are the same."""
+
 
 def server_context(
     profile: Profile, cert: Path, key: Path, client_ca: Path | None = None, *, listener: Listener
@@ -59,6 +71,8 @@ def server_context(
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _offer(context, profile, listener)
+    if profile is Profile.MODERN:
+        name_groups(context, GROUPS[profile])
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.load_cert_chain(cert, key)
     if client_ca is not None:
@@ -84,7 +98,7 @@ def _offer(context: ssl.SSLContext, profile: Profile, listener: Listener) -> Non
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(":".join(SUITES[profile, listener]) + ":@SECLEVEL=2")
     if profile is Profile.MODERN:
-        return  # OpenSSL's own groups begin with X25519, P-256 and P-384; `set_ecdh_curve` could name but one
+        return  # a client may know more groups than our listeners: they choose
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ecdh_curve("secp384r1")
     context.load_dh_params(str(DH_PARAMETERS))
