@@ -96,6 +96,8 @@ class LifecycleLog:
         """What is known now: every node, and every agent that is connected."""
         nodes = [{"line": "node", **asdict(node)} for node in self._nodes.values()]
         agents = [{"line": "agent", **asdict(agent)} for agent in self._agents.values() if agent.connected]
+        for row in agents:
+            del row["told_gaps"]  # the fold's own memory
         return [_line({**row, "since": _time(row["since_ms"])}) for row in [*nodes, *agents]]
 
     def _freshness(self) -> dict[str, Any]:

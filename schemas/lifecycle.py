@@ -67,7 +67,7 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class AgentState:
-    """What is known of an agent. `gaps` counts the holes that were told, `told_gaps` are the ids of the last of them."""
+    """What is known of an agent. `gaps` counts the holes that were told, `told_gaps` are the last ones' ids."""
 
     agent_id: str
     connected: bool = False

@@ -146,9 +146,11 @@ def build_sink(settings: Settings, name: str) -> Sink:
             )
         case "postgresql":
             from infra.settings import postgresql_dsn
+            from infra.topic_ids import read_topic_ids
+            from sinks.postgresql.logs import TOPICS
             from sinks.postgresql.sink import PostgresqlSink
 
-            return PostgresqlSink(postgresql_dsn(settings))
+            return PostgresqlSink(postgresql_dsn(settings), lambda: read_topic_ids(settings, TOPICS))
         case "elasticsearch":
             from sinks.elasticsearch.client import connect
             from sinks.elasticsearch.sink import ElasticsearchSink

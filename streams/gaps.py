@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from schemas.envelope import Peeker
 from schemas.errors import MalformedError
 from schemas.kinds import StreamKind
+from schemas.lifecycle import GAP_ID
 from schemas.opening import Opener
 from schemas.records import Record
 from schemas.topics import envelope_topic
@@ -35,14 +36,15 @@ def gap_events(segment: Segment, reporter: str) -> list[Record]:
             "address": "",
             "incarnation": segment.id.epoch_id.hex()[:12],
             "reporter": reporter,
-            "detail": _detail(segment, event),
+            "detail": _detail(segment, event, ordinal),
         }
-        for event in segment.events
+        for ordinal, event in enumerate(segment.events)
     ]
 
 
-def _detail(segment: Segment, event: Record) -> dict[str, str]:
+def _detail(segment: Segment, event: Record, ordinal: int) -> dict[str, str]:
     known = {
+        GAP_ID: f"{segment.id.epoch_id.hex()}-{segment.id.sequence}-{ordinal}",
         "stream": event["stream"],
         "reason": event["reason"],
         "user": segment.user,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
-from schemas.lifecycle import ENDS_CONNECTIONS, AgentEvent, AgentState, FleetState, NodeState, fold
+from schemas.lifecycle import ENDS_CONNECTIONS, GAP_ID, AgentEvent, AgentState, FleetState, NodeState, fold
 from schemas.records import Record
 from sinks.postgresql.connection import Connection
 from sinks.postgresql.rows import detail, text, timestamp, uuid
@@ -24,41 +25,70 @@ def check_fact(event: Record) -> None:
         uuid(event["id"])
 
 
-async def fold_facts(connection: Connection, facts: Sequence[Fact]) -> None:
+async def fold_facts(connection: Connection, facts: Sequence[Fact], topic_id: UUID) -> None:
     """Fold events, oldest first, into what is stored; those that are folded already are passed over."""
-    fresh = await _take_fresh(connection, facts)
+    fresh = await _pass_over_told_gaps(connection, await _take_fresh(connection, facts, topic_id), topic_id)
     if not fresh:
         return
     state = stored = await _load(connection, [event for _, event in fresh])
     for record, event in fresh:
         before, state = state, fold(state, event)
         if state is not before:
-            await _note(connection, record, event)
+            await _note(connection, record, event, topic_id)
     await _store_nodes(connection, state)
     await _store_agents(connection, state, fresh)
     await _store_cut_off(connection, stored, state)
 
 
-async def _take_fresh(connection: Connection, facts: Sequence[Fact]) -> list[Fact]:
-    """The facts at or after the next offset of their partition; moves it on past them."""
+async def _take_fresh(connection: Connection, facts: Sequence[Fact], topic_id: UUID) -> list[Fact]:
+    """The facts at or after the next offset of their partition in this log; moves it on past them."""
     fresh: list[Fact] = []
     known: dict[tuple[str, int], int] = {}
     for record, event in sorted(facts, key=lambda fact: (fact[0].partition, fact[0].offset)):
         place = (record.topic, record.partition)
         if place not in known:
             known[place] = await connection.fetchval(
-                "SELECT COALESCE((SELECT next_offset FROM folded_offset WHERE topic = $1 AND kafka_partition = $2), 0)",
-                *place,
+                "SELECT COALESCE((SELECT next_offset FROM folded_offset "
+                "WHERE topic = $1 AND topic_id = $3 AND kafka_partition = $2), 0)",
+                *(*place, topic_id),
             )
         if record.offset >= known[place]:
             known[place] = record.offset + 1
             fresh.append((record, event))
     await connection.executemany(
-        "INSERT INTO folded_offset VALUES ($1, $2, $3) "
-        "ON CONFLICT (topic, kafka_partition) DO UPDATE SET next_offset = EXCLUDED.next_offset",
-        [(*place, next_offset) for place, next_offset in known.items()],
+        "INSERT INTO folded_offset (topic, kafka_partition, next_offset, topic_id) VALUES ($1, $2, $3, $4) "
+        "ON CONFLICT (topic, topic_id, kafka_partition) DO UPDATE SET next_offset = EXCLUDED.next_offset",
+        [(*place, next_offset, topic_id) for place, next_offset in known.items()],
     )
     return fresh
+
+
+async def _pass_over_told_gaps(connection: Connection, facts: Sequence[Fact], topic_id: UUID) -> list[Fact]:
+    """The facts without gaps that were told before: a worker that was killed told them, and the next one again."""
+    gaps = {
+        index: (uuid(event["id"]), _gap_id(record, event, topic_id))
+        for index, (record, event) in enumerate(facts)
+        if _is_gap(event)
+    }
+    if not gaps:
+        return list(facts)
+    agents, ids = zip(*gaps.values(), strict=True)
+    rows = await connection.fetch(
+        "SELECT agent_id, gap_id FROM gap JOIN unnest($1::uuid[], $2::text[]) AS told (agent_id, gap_id) "
+        "USING (agent_id, gap_id)",
+        *(list(agents), list(ids)),
+    )
+    told = {(row["agent_id"], row["gap_id"]) for row in rows}
+    return [fact for index, fact in enumerate(facts) if gaps.get(index) not in told]
+
+
+def _is_gap(event: Record) -> bool:
+    return bool(event["subject"] == "agent" and event["event"] == AgentEvent.GAP)
+
+
+def _gap_id(record: SinkRecord, event: Record, topic_id: UUID) -> str:
+    """What tells a gap from others of its agent: its envelope, or where the fact stands when that does not say."""
+    return text(event["detail"].get(GAP_ID) or f"{topic_id}-{record.partition}-{record.offset}")
 
 
 async def _load(connection: Connection, events: Sequence[Record]) -> FleetState:
@@ -146,7 +176,7 @@ async def _store_cut_off(connection: Connection, before: FleetState, after: Flee
     )
 
 
-async def _note(connection: Connection, record: SinkRecord, event: Record) -> None:
+async def _note(connection: Connection, record: SinkRecord, event: Record, topic_id: UUID) -> None:
     """What one event adds beyond the state: sessions, endpoints, gaps."""
     happened = event["event"]
     when = timestamp(event["time_ms"])
@@ -179,8 +209,9 @@ async def _note(connection: Connection, record: SinkRecord, event: Record) -> No
             await _end_sessions(connection, agent, when, gateway)
         case AgentEvent.GAP:
             await connection.execute(
-                "INSERT INTO gap VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-                *(record.partition, record.offset, agent, when),
+                "INSERT INTO gap (agent_id, gap_id, noticed_at, stream, reason, detail) "
+                "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                *(agent, _gap_id(record, event, topic_id), when),
                 *(told.get("stream", ""), told.get("reason", ""), detail(event["detail"])),
             )
 

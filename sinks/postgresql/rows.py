@@ -30,7 +30,10 @@ class Table:
     key: tuple[str, ...]
 
 
-_BY_OFFSET = ("kafka_partition", "kafka_offset")
+Place = tuple[UUID, int, int]
+"""Where a record stands: the id of its topic's log, partition, offset."""
+
+_BY_OFFSET = ("topic_id", "kafka_partition", "kafka_offset")
 _BY_SEGMENT = ("agent_id", "epoch_id", "sequence")
 
 ACTIVITY_SPAN = Table(
@@ -76,7 +79,7 @@ def detail(values: dict[str, str]) -> str:
     return json.dumps({text(name): text(value) for name, value in values.items()})
 
 
-def _activity_row(_record: SinkRecord, span: Record) -> Row:
+def _activity_row(_place: Place, span: Record) -> Row:
     try:
         epoch_id = bytes.fromhex(span["epoch_id"])
     except ValueError:
@@ -96,10 +99,9 @@ def _activity_row(_record: SinkRecord, span: Record) -> Row:
     )
 
 
-def _alert_row(record: SinkRecord, alert: Record) -> Row:
+def _alert_row(place: Place, alert: Record) -> Row:
     return (
-        record.partition,
-        record.offset,
+        *place,
         timestamp(alert["time_ms"]),
         text(alert["rule"]),
         uuid(alert["agent_id"]),
@@ -108,17 +110,16 @@ def _alert_row(record: SinkRecord, alert: Record) -> Row:
     )
 
 
-def _audit_row(record: SinkRecord, entry: Record) -> Row:
+def _audit_row(place: Place, entry: Record) -> Row:
     return (
-        record.partition,
-        record.offset,
+        *place,
         timestamp(entry["time_ms"]),
         *(text(entry[name]) for name in ("actor", "action", "target", "purpose", "outcome")),
         detail(entry["detail"]),
     )
 
 
-AVRO_ROWS: dict[str, tuple[Table, str, Callable[[SinkRecord, Record], Row]]] = {
+AVRO_ROWS: dict[str, tuple[Table, str, Callable[[Place, Record], Row]]] = {
     ACTIVITY.name: (ACTIVITY_SPAN, "activity_span", _activity_row),
     ALERTS.name: (ALERT, "alert", _alert_row),
     AUDIT.name: (AUDIT_ENTRY, "audit_entry", _audit_row),
@@ -126,7 +127,7 @@ AVRO_ROWS: dict[str, tuple[Table, str, Callable[[SinkRecord, Record], Row]]] = {
 """Topic to its table, its schema and its row."""
 
 
-def avro_row(record: SinkRecord) -> tuple[Table, Row]:
-    """Table and row of a record of one of the topics in `AVRO_ROWS`."""
+def avro_row(record: SinkRecord, topic_id: UUID) -> tuple[Table, Row]:
+    """Table and row of a record of one of the topics in `AVRO_ROWS`, which has that id now."""
     table, subject, build = AVRO_ROWS[record.topic]
-    return table, build(record, decode_record(record.value, subject))
+    return table, build((topic_id, record.partition, record.offset), decode_record(record.value, subject))

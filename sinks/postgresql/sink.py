@@ -19,6 +19,7 @@ from sinks.postgresql.connection import Connection, connect, store_errors
 from sinks.postgresql.copying import add_rows
 from sinks.postgresql.envelopes import EnvelopeRows
 from sinks.postgresql.fold import Fact, check_fact, fold_facts
+from sinks.postgresql.logs import Logs, ReadTopicIds, no_topic_ids
 from sinks.postgresql.rows import AVRO_ROWS, Row, Table, avro_row
 from sinks.sink import Reject, SinkRecord
 
@@ -27,13 +28,14 @@ _ENVELOPES = frozenset(topic.name for topic in ENVELOPES)
 
 
 class PostgresqlSink:
-    """Writes to the database at `dsn`, which it migrates first."""
+    """Writes to the database at `dsn`, which it migrates first. `read_topic_ids` says which logs the topics are now."""
 
     name = "postgresql"
     topics: tuple[str, ...] = (*sorted(_ENVELOPES), LIFECYCLE.name, ACTIVITY.name, ALERTS.name, AUDIT.name)
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, read_topic_ids: ReadTopicIds = no_topic_ids) -> None:
         self._dsn = dsn
+        self._logs = Logs(read_topic_ids)
         self._connection: Connection | None = None
         self._glancer = Glancer()
 
@@ -42,15 +44,18 @@ class PostgresqlSink:
         connection = await self._connected()
         with store_errors():
             await migrate(connection)
+            await self._logs.learn(connection)
 
     async def write(self, batch: Sequence[SinkRecord]) -> list[Reject]:
         """Store the batch in one transaction; a row that only the database refuses is found by halving."""
         if not batch:
             return []
         connection = await self._connected()
-        plan = Plan(batch, self._glancer)
         try:
             with store_errors():
+                if self._logs.goes_back(batch):
+                    await self._logs.learn(connection)
+                plan = Plan(batch, self._glancer, self._logs)
                 async with connection.transaction():
                     rejects = await plan.store(connection)
         except (
@@ -65,6 +70,7 @@ class PostgresqlSink:
         except UnavailableError:
             await self.close()
             raise
+        self._logs.note(batch)
         return rejects
 
     async def _connected(self) -> Connection:
@@ -86,7 +92,8 @@ class PostgresqlSink:
 class Plan:
     """What a batch becomes in the database."""
 
-    def __init__(self, batch: Sequence[SinkRecord], glancer: Glancer) -> None:
+    def __init__(self, batch: Sequence[SinkRecord], glancer: Glancer, logs: Logs) -> None:
+        self._logs = logs
         self._rejects: list[Reject] = []
         self._rows: dict[str, tuple[Table, list[Row]]] = {}
         self._facts: list[Fact] = []
@@ -103,7 +110,7 @@ class Plan:
 
     def _add(self, record: SinkRecord) -> None:
         if record.topic in AVRO_ROWS:
-            table, row = avro_row(record)
+            table, row = avro_row(record, self._logs.id_of(record.topic))
             self._rows.setdefault(table.name, (table, []))[1].append(row)
         else:
             event = decode_record(record.value, "lifecycle_event")
@@ -117,5 +124,5 @@ class Plan:
         for table, rows in self._rows.values():
             await add_rows(connection, table, rows)
         if self._facts:
-            await fold_facts(connection, self._facts)
+            await fold_facts(connection, self._facts, self._logs.id_of(LIFECYCLE.name))
         return self._rejects + (self._envelopes.rejects if self._envelopes is not None else [])

@@ -152,6 +152,55 @@ async def test_lifecycle_facts_become_agents_sessions_and_nodes(dsn: str) -> Non
     await sink.close()
 
 
+async def test_gap_that_is_told_again_is_one_gap(dsn: str) -> None:
+    """A worker that was killed before its commit told it, the next one again: one row, counted once."""
+    sink = PostgresqlSink(dsn)
+    await sink.open()
+    first, other = ({"stream": "screen", "id": f"{'ab' * 32}-{n}-0"} for n in (0, 1))
+    told = [fact(0, "gap", detail=first), fact(1, "gap", detail=first), fact(2, "gap", detail=other)]
+    again = [fact(3, "gap", detail=first), fact(4, "gap", detail=first), fact(5, "gap", reporter="n/2", detail=other)]
+    for batch in (told, again):
+        assert await put(sink, batch) == []
+    connection = await asyncpg.connect(dsn)
+    assert await connection.fetchval("SELECT gaps FROM agent") == 2
+    assert await connection.fetchval("SELECT count(*) FROM gap") == 2
+    await connection.close()
+    await sink.close()
+
+
+async def test_topic_that_was_made_anew_holds_new_records(dsn: str) -> None:
+    """Offsets begin again beside an old database: its entries stay, the new ones are stored, and none of them twice."""
+    ids = {"audit": uuid4(), "lifecycle": uuid4()}
+
+    async def read_topic_ids() -> dict[str, UUID]:
+        return ids
+
+    def entry(offset: int, action: str) -> SinkRecord:
+        value = {"time_ms": NOON_MS, "actor": "ann", "action": action, "target": "t", "outcome": "done"}
+        return SinkRecord("audit", 0, offset, NOON_MS, None, encode_record("audit_entry", value))
+
+    unaware = PostgresqlSink(dsn)  # as before logs were told apart
+    await unaware.open()
+    old = [entry(0, "one"), entry(1, "two"), fact(0, "connected"), fact(7, "gap")]
+    assert await put(unaware, old) == []
+    await unaware.close()
+    sink = PostgresqlSink(dsn, read_topic_ids)
+    await sink.open()
+    assert await put(sink, old[2:]) == []
+    ids = {"audit": uuid4(), "lifecycle": uuid4()}
+    new = [entry(0, "three"), entry(1, "four"), fact(0, "disconnected"), fact(1, "gap")]
+    for batch in (new[:1], new, new):
+        assert await put(sink, batch) == []
+    connection = await asyncpg.connect(dsn)
+    actions = [row["action"] for row in await connection.fetch("SELECT action FROM audit_entry ORDER BY action")]
+    assert actions == ["four", "one", "three", "two"]
+    agent = await connection.fetchrow("SELECT * FROM agent")
+    assert agent is not None
+    assert (agent["connected"], agent["gaps"]) == (False, 2)
+    await connection.close()
+    await sink.close()
+
+
 async def test_activity_is_summed_once(dsn: str) -> None:
     """Contributions that are written again do not raise a person's totals."""
     span = {

@@ -96,6 +96,13 @@ def test_gaps_are_counted() -> None:
     assert fold_all([agent_fact("gap"), agent_fact("gap"), agent_fact("huh")]).agents["a1"].gaps == 2
 
 
+def test_a_gap_that_is_told_again_is_one_gap() -> None:
+    """By its id, whoever tells it; others of the same agent count."""
+    first, other = {"id": "e-0-0"}, {"id": "e-0-1"}
+    events = [agent_fact("gap", detail=first), agent_fact("gap", detail=other), agent_fact("gap", detail=first)]
+    assert fold_all(events).agents["a1"].gaps == 2
+
+
 def test_identity() -> None:
     """Ids are text and back; a document's id comes from its source alone."""
     source = EnvelopeId(bytes(range(16)), bytes(32), 7)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas.errors import MalformedError
 from schemas.identity import EnvelopeId
 from schemas.kinds import StreamKind
+from schemas.lifecycle import fold_all
 from schemas.opening import Opener
 from schemas.records import decode_record, encode_segment
 from streams.activity import HOUR_US, MAX_HOURS, ActivityProcessor, activity_spans
@@ -114,4 +115,7 @@ async def test_a_gap_is_told_once_however_often_its_envelope_comes():
     assert (event["detail"]["first"], event["detail"]["last"]) == ("3", "9")
     assert await processor.process(record) == []
     await processor.forget(record)
+    [again] = await GapProcessor(Opener([server_identity()]), "node-2/streams-1").process(record)
+    both = [event, decode_record(again.value, "lifecycle_event")]
+    assert fold_all(both).agents[str(recorder.agent)].gaps == 1
     assert len(await processor.process(record)) == 1
