@@ -180,6 +180,7 @@ class Agent:
             "guests": self.guests.count,
             "spool": {**backlog._asdict(), "gaps_owed": len(self._spool.owed())},
             "sealed": self.recorder.sealed(),
+            "indexed": self.recorder.indexed(),
             "refused_events": self.recorder.refused,
             "unsealable": self.recorder.unsealable(),
         }

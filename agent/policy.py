@@ -17,7 +17,7 @@ from schemas.kinds import StreamKind
 MAX_FRAMES_PER_SECOND = 2.0
 """A screen is looked at twice a second at most, whatever a policy says."""
 
-RECORDABLE = frozenset(kind.label for kind in StreamKind)
+RECORDABLE = frozenset(kind.label for kind in StreamKind if kind is not StreamKind.INDEX)
 """Streams that a policy may list; `gap` is kept whether it is listed or not, since a hole must show."""
 
 SEALABLE_END_TO_END = frozenset({"screen", "keystrokes", "email"})
@@ -28,12 +28,16 @@ SEALABLE_END_TO_END = frozenset({"screen", "keystrokes", "email"})
 class Policy:
     """One version of the policy. The default records nothing: recording takes a server's word.
 
-    `version` only grows; titles and applications are globs (`*bank*`), compared without regard to case.
+    `version` only grows; titles and applications are globs (`*bank*`), compared without regard to case. Of streams that
+    are sealed end to end, `blind_index` are those that may be searched by hashes of their words (R6.10), and
+    `endpoint_ocr` says whether screens are read on the endpoint for that (R6.9).
     """
 
     version: int = 0
     streams: frozenset[str] = frozenset()
     end_to_end: frozenset[str] = frozenset()
+    blind_index: frozenset[str] = SEALABLE_END_TO_END
+    endpoint_ocr: bool = False
     exclude_applications: tuple[str, ...] = ()
     exclude_titles: tuple[str, ...] = ()
     paused: bool = False
@@ -58,6 +62,10 @@ class Policy:
         """Whether that stream is sealed to the organisation's own KEK, which the server cannot use."""
         return kind.label in self.end_to_end
 
+    def indexes(self, kind: StreamKind) -> bool:
+        """Whether words of that stream are indexed blindly, where it is sealed end to end."""
+        return kind.label in self.blind_index
+
     def to_json(self) -> dict[str, Any]:
         """The policy as Welcome, Policy and enrolment carry it, and the cache keeps it."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -71,7 +79,7 @@ class Policy:
         unknown = policy.streams - RECORDABLE
         if unknown:
             raise MalformedError(f"policy lists streams that there are not: {', '.join(sorted(unknown))}", "bad_policy")
-        if not policy.end_to_end <= SEALABLE_END_TO_END:
+        if not policy.end_to_end | policy.blind_index <= SEALABLE_END_TO_END:
             raise MalformedError("policy seals streams end to end that cannot be", "bad_policy")
         return policy
 

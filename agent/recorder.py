@@ -5,9 +5,12 @@ Never records what the policy does not list, whatever a source emits.
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 
 from agent.clock import Clock
+from agent.index.index import INDEXABLE, Index
 from agent.keyring import Keyring
 from agent.policy import Policy
 from agent.settings import RecorderSettings
@@ -52,6 +55,7 @@ class Recorder:
         self._sources: dict[StreamKind, list[Source]] = {kind: [] for kind in StreamKind}
         self._streams: dict[StreamKind, Stream] = {}
         self._max_envelope: int | None = None
+        self._index = Index(agent_id=agent_id, spool=spool, clock=clock, wanted=self._wants_index, stream=self._stream)
 
     def current_policy(self) -> Policy:
         """The policy as sources are to ask for it."""
@@ -117,6 +121,10 @@ class Recorder:
         """Segments sealed so far, by stream."""
         return {kind.label: stream.sealed for kind, stream in self._streams.items()}
 
+    def indexed(self) -> dict[str, int]:
+        """Texts of end-to-end streams that were indexed so far, by stream."""
+        return self._index.indexed()
+
     async def tell_gaps(self) -> None:
         """Seal every gap that the spool owes, until cancelled."""
         while True:
@@ -138,13 +146,17 @@ class Recorder:
         self._spool.settle([one.id for one in owed])
 
     async def flush(self) -> None:
-        """Seal what is open, and wait until it is durable."""
-        for stream in self._streams.values():
-            stream.close_segment()
+        """Seal what is open, read what is to be indexed, and wait until all is durable."""
+        self._close_segments()
+        await self._index.drain()
+        self._close_segments()
         await self._spool.flush()
 
     async def close(self) -> None:
         """Seal all that is open, gaps last."""
+        self._close_segments()
+        await self._index.drain()
+        await self._index.close()
         for kind, stream in self._streams.items():
             if kind is not StreamKind.GAP:
                 stream.close()
@@ -158,6 +170,15 @@ class Recorder:
     def _allows(self, kind: StreamKind, event: Record) -> bool:
         application, title = event.get("application") or "", event.get("title") or ""
         return self.policy.allows(kind) and not self.policy.excludes(application, title)
+
+    def _wants_index(self, kind: StreamKind) -> bool:
+        if kind is StreamKind.SCREEN and not (self.policy.endpoint_ocr or self._settings.ocr):
+            return False
+        return self.policy.indexes(kind) and self._keyring.key_sets.may_index(kind)
+
+    def _close_segments(self) -> None:
+        for stream in list(self._streams.values()):
+            stream.close_segment()
 
     def _renew(self, kind: StreamKind) -> None:
         for source in self._sources[kind]:
@@ -174,6 +195,7 @@ class Recorder:
                 clock=self._clock,
                 audience=lambda: self._keyring.audience(kind, self.policy),
                 renew=lambda: self._renew(kind),
+                sealed=partial(self._index.take, kind) if kind in INDEXABLE else None,
             )
             if self._max_envelope is not None:
                 stream.max_envelope = self._max_envelope

@@ -45,6 +45,7 @@ class RecorderSettings:
     segment_bytes: int = _setting(262_144, "or when its events take this many bytes", minimum=1)
     epoch_s: float = _setting(900.0, "life of a data-encryption key; at most 900", minimum=1)
     pad_to: int = _setting(256, "keystrokes and email are padded to a multiple of this many bytes", minimum=1)
+    ocr: bool = _setting(False, "read end-to-end screens here, whatever the policy says, so that they can be searched")
     kek_file: str = _setting("", "end-to-end KEK (R6.2); empty: the platform's fixed place")
 
 
@@ -155,6 +156,10 @@ def _read_group(group: str, cls: type[Any], body: Any, faults: list[str]) -> Any
 
 
 def _read_value(name: str, hint: Any, row: dataclasses.Field[Any], value: Any) -> Any:
+    if hint is bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false")
+        return value
     if hint in (int, float):
         if isinstance(value, bool) or not isinstance(value, int if hint is int else int | float):
             raise ValueError(f"{name} must be a number")

@@ -19,9 +19,10 @@ from agent.settings import RecorderSettings
 from agent.spool import Spool
 from schemas.envelope import ZERO_LINK
 from schemas.errors import ConfigError
-from schemas.kinds import StreamKind
+from schemas.identity import EnvelopeId
+from schemas.kinds import ContentType, StreamKind
 from schemas.opening import max_part_bytes
-from schemas.records import Record, encode_segment
+from schemas.records import Record, encode_segment, encode_text
 from schemas.seal import MAX_EPOCH_MS, Epoch, split_segment
 from schemas.topics import MAX_ENVELOPE_BYTES
 
@@ -32,6 +33,9 @@ PADDED = frozenset({StreamKind.KEYSTROKES, StreamKind.EMAIL})
 
 HOLE_TOLD_S = 60.0
 """A hole that stays open is told this often."""
+
+Sealed = Callable[[EnvelopeId, list[Record], Audience, int], None]
+"""Told of each segment that was sealed: where it stands, its events, who may open it, and how many bytes it has."""
 
 UNENCODABLE = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, struct.error)
 """What fastavro raises for an event that is not of its schema."""
@@ -61,6 +65,7 @@ class Stream:
         clock: Clock,
         audience: Callable[[], Audience],
         renew: Callable[[], None],
+        sealed: Sealed | None = None,
     ) -> None:
         self.kind = kind
         self.max_envelope = MAX_ENVELOPE_BYTES
@@ -72,6 +77,8 @@ class Stream:
         self._clock = clock
         self._audience = audience
         self._renew = renew
+        self._tell_sealed = sealed
+        self._sealed_to: Audience | None = None
         self._events: list[Record] = []
         self._bytes = 0
         self._epoch: Epoch | None = None
@@ -114,10 +121,24 @@ class Stream:
         self.end_epoch()
         self._tell_hole()
 
+    def add_text(self, passages: list[Record]) -> EnvelopeId | None:
+        """Seal what was read in this stream beside it, at once; where it stands, or nothing when it was not sealed.
+
+        Not sealed: when the stream is not sealed end to end any more, the server has read it by itself.
+        """
+        from_us, until_us = min(one["time_us"] for one in passages), max(one["until_us"] for one in passages)
+        try:
+            self._current_epoch()
+        except ConfigError:
+            return None  # a hole of the stream's own events tells of it
+        if self._sealed_to is None or not self._sealed_to.end_to_end:
+            return None
+        return self._put(encode_text(passages), ContentType.TEXT, from_us, until_us, final=False)
+
     def _seal(self, events: list[Record], *, final: bool) -> None:
         from_us = min((event["time_us"] for event in events), default=self._clock.now_us())
         until_us = max((event["time_us"] for event in events), default=from_us)
-        segment = self._encode(events)
+        good, segment = self._encode(events)
         if segment is None:
             return
         try:
@@ -125,32 +146,49 @@ class Stream:
         except ConfigError as error:
             self._widen_hole(from_us, until_us, str(error))
             return
-        pad_to = self._settings.pad_to if self.kind in PADDED else 0
+        source = self._put(segment, ContentType.SEGMENT, from_us, until_us, final=final)
+        self.sealed += 1
+        self._tell_hole()
+        if final:
+            self._link, self._epoch = epoch.link, None
+        if good and self._tell_sealed and self._sealed_to and self._sealed_to.end_to_end:
+            self._tell_sealed(source, good, self._sealed_to, sum(map(event_bytes, good)))
+
+    def _put(
+        self, segment: bytes, content_type: ContentType, from_us: int, until_us: int, *, final: bool
+    ) -> EnvelopeId:
+        """Seal `segment` in the open epoch, in parts where it must be; where its first part stands."""
+        assert self._epoch is not None
+        epoch = self._epoch
+        source = EnvelopeId(self._agent_id, epoch.epoch_id, epoch.sequence)
+        pad_to = self._settings.pad_to if self.kind in PADDED or content_type is ContentType.TEXT else 0
         parts = split_segment(segment, max_part_bytes(self.max_envelope, epoch.header) - pad_to)
         for number, part in enumerate(parts, 1):
             mark = Mark(self.kind, epoch.epoch_id, epoch.sequence, from_us, until_us)
             more = number < len(parts)
             envelope = epoch.seal(
-                part, capture_ms=from_us // 1000, more_parts=more, final=final and not more, pad_to=pad_to
+                part,
+                capture_ms=from_us // 1000,
+                content_type=content_type,
+                more_parts=more,
+                final=final and not more,
+                pad_to=pad_to,
             )
             self._spool.append(envelope, mark)
-        self.sealed += 1
-        self._tell_hole()
-        if final:
-            self._link, self._epoch = epoch.link, None
+        return source
 
-    def _encode(self, events: list[Record]) -> bytes | None:
-        """The segment, without events that are not of the stream's schema: a source's fault costs that event alone."""
+    def _encode(self, events: list[Record]) -> tuple[list[Record], bytes | None]:
+        """The events that are of the stream's schema, and their segment: a source's fault costs that event alone."""
         try:
-            return encode_segment(self.kind, events)
+            return events, encode_segment(self.kind, events)
         except UNENCODABLE as error:
             if len(events) == 1:
                 log.warning("event_not_of_its_schema", stream=self.kind.label, error=type(error).__name__)
                 at_us = events[0]["time_us"]
                 self._widen_hole(at_us, at_us, "an event was not of its schema")
-                return None
-        good = [event for event in events if self._encode([event]) is not None]
-        return encode_segment(self.kind, good) if good else None
+                return [], None
+        good = [event for event in events if self._encode([event])[1] is not None]
+        return good, encode_segment(self.kind, good) if good else None
 
     def _current_epoch(self) -> Epoch:
         """The epoch to seal in: the open one, or a new one when that is spent, or older than a key may get."""
@@ -159,7 +197,7 @@ class Stream:
             self._link, self._epoch = self._epoch.link, None
             self._renew()
         if self._epoch is None:
-            audience = self._audience()
+            audience = self._sealed_to = self._audience()
             life_s = min(self._settings.epoch_s, MAX_EPOCH_MS / 1000)
             self._epoch = Epoch.begin(
                 agent_id=self._agent_id,

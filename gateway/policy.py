@@ -41,6 +41,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "version": int,
     "streams": list,
     "end_to_end": list,
+    "blind_index": list,
+    "endpoint_ocr": bool,
     "exclude_applications": list,
     "exclude_titles": list,
     "paused": bool,
@@ -145,14 +147,14 @@ def read_policy(path: Path) -> dict[str, Any]:
 
 def check_policy(policy: dict[str, Any], path: Path) -> None:
     """Raise `ConfigError` for what an agent would refuse, or for a name that is no policy's: a mistyped one."""
-    known = {kind.label for kind in StreamKind}
+    known = {kind.label for kind in StreamKind if kind is not StreamKind.INDEX}
     faults = [f"{name!r} is not a policy's field" for name in policy if name not in _TYPES]
     faults += [
         f"{name!r} has the wrong type"
         for name, kind in _TYPES.items()
         if name in policy and (not isinstance(policy[name], kind) or (kind is not bool and policy[name] is True))
     ]
-    for name in ("streams", "end_to_end"):
+    for name in ("streams", "end_to_end", "blind_index"):
         listed = policy.get(name, [])
         strange = [label for label in listed if label not in known] if isinstance(listed, list) else []
         faults += [f"{name!r} lists {label!r}; there are {', '.join(sorted(known))}" for label in strange]

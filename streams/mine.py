@@ -13,7 +13,7 @@ import structlog
 from schemas.envelope import Peek, Peeker
 from schemas.errors import MalformedError, RemoteError
 from schemas.identity import agent_text
-from schemas.kinds import StreamKind
+from schemas.kinds import ContentType, StreamKind
 from schemas.opening import Opened, Opener
 from schemas.records import decode_segment
 from schemas.topics import envelope_topic
@@ -27,7 +27,7 @@ from streams.warmup import WarmUp
 
 log = structlog.get_logger(__name__)
 
-MINED = (StreamKind.SCREEN, StreamKind.KEYSTROKES, StreamKind.EMAIL, StreamKind.ACTIVITY)
+MINED = (StreamKind.SCREEN, StreamKind.KEYSTROKES, StreamKind.EMAIL, StreamKind.ACTIVITY, StreamKind.INDEX)
 MINED_TOPICS = tuple(envelope_topic(kind) for kind in MINED)
 
 _LARGE_BYTES = 65_536
@@ -45,6 +45,8 @@ def check_place(record: Incoming, seen: Peek) -> None:
 async def decode(opened: Opened, record: Incoming) -> Segment:
     """The segment in what opened; raises `MalformedError`."""
     kind = opened.record.kind
+    if opened.record.content_type != ContentType.SEGMENT:
+        raise MalformedError("content that only an end-to-end envelope has", "wrong_content")
     if len(opened.plaintext) < _LARGE_BYTES:
         events = decode_segment(kind, opened.plaintext)
     else:

@@ -13,6 +13,7 @@ from schemas.envelope import Peek
 from schemas.kinds import StreamKind
 from schemas.opening import Opened, PartJoiner
 from schemas.records import Record
+from streams.entries import index_documents
 from streams.screens import ScreenMiner, ScreenPool
 from streams.segment import Segment
 from streams.text.email import email_documents
@@ -69,6 +70,14 @@ class _EmailMiner:
         return email_documents(segment)
 
 
+class _IndexMiner:
+    async def warm(self, segment: Segment) -> None:
+        pass
+
+    async def read(self, segment: Segment) -> list[Record]:
+        return index_documents(segment)
+
+
 class Strand:
     """Order, parts and miner of one stream of one agent."""
 
@@ -111,6 +120,8 @@ class Strand:
                 return _TerminalMiner()
             case StreamKind.EMAIL:
                 return _EmailMiner()
+            case StreamKind.INDEX:
+                return _IndexMiner()
             case _:
                 return _WindowMiner()
 

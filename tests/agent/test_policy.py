@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.cache import CACHE, OlderPolicyError, PolicyCache
 from agent.notice import DESCRIPTIONS, write_notice
-from agent.policy import Policy
+from agent.policy import RECORDABLE, Policy
 from schemas.errors import MalformedError
 from schemas.kinds import StreamKind
 
@@ -20,8 +20,10 @@ STREAMS = frozenset({"screen", "keystrokes", "email", "activity"})
 POLICIES = st.builds(
     Policy,
     version=st.integers(0, 1 << 50),
-    streams=st.frozensets(st.sampled_from([kind.label for kind in StreamKind])),
+    streams=st.frozensets(st.sampled_from(sorted(RECORDABLE))),
     end_to_end=st.frozensets(st.sampled_from(["screen", "keystrokes", "email"])),
+    blind_index=st.frozensets(st.sampled_from(["screen", "keystrokes", "email"])),
+    endpoint_ocr=st.booleans(),
     exclude_applications=st.lists(st.text()).map(tuple),
     exclude_titles=st.lists(st.text()).map(tuple),
     paused=st.booleans(),
