@@ -23,7 +23,7 @@ from sinks.envelopes import MAX_TIME_MS
 
 @dataclass(frozen=True, slots=True)
 class ArchivedEnvelope:
-    """An envelope and the Kafka record that it was the value of."""
+    """An envelope and the Kafka record that it was the value of. `day` is the archive's day of its epoch."""
 
     id: EnvelopeId
     kind: StreamKind
@@ -35,6 +35,7 @@ class ArchivedEnvelope:
     capture_ms: int
     partition: int
     offset: int
+    day: str = ""
 
 
 def read_envelopes(
@@ -64,7 +65,7 @@ def read_envelopes(
                     continue
                 value = join(headers, day, entry)
                 if value is not None:
-                    yield as_envelope(entry, kind, value)
+                    yield as_envelope(entry, kind, value, day)
 
 
 def read_file(path: Path) -> Iterator[Entry]:
@@ -98,7 +99,7 @@ def join(headers: HeaderStore, day: str, entry: Entry) -> bytes | None:
     return epoch[entry.header] + bytes(entry.record)
 
 
-def as_envelope(entry: Entry, kind: StreamKind, value: bytes) -> ArchivedEnvelope:
+def as_envelope(entry: Entry, kind: StreamKind, value: bytes, day: str = "") -> ArchivedEnvelope:
     """What an entry and its joined value are together."""
     return ArchivedEnvelope(
         entry.id,
@@ -111,6 +112,7 @@ def as_envelope(entry: Entry, kind: StreamKind, value: bytes) -> ArchivedEnvelop
         entry.capture_ms,
         entry.partition,
         entry.offset,
+        day,
     )
 
 

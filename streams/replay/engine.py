@@ -17,6 +17,7 @@ from streams.incoming import Incoming, Partition
 from streams.replay.courtesy import Courtesy
 from streams.replay.feed import Fed, Feed
 from streams.replay.ledger import CANCELLED, DONE, STOPPED, Ledger, Run
+from streams.replay.reached import Reached
 from streams.row import Made
 from streams.share import Share
 
@@ -138,8 +139,9 @@ class Engine:
                 if fed is not None and fed.wanted:
                     run.done += 1
                     run.done_bytes += len(fed.record.value)
-                    if run.request.from_archive:
-                        run.reached[fed.record.key.decode()] = fed.record.timestamp_ms
+                    if fed.mark is not None:
+                        reached = run.reached.setdefault(fed.record.key.decode(), Reached())
+                        reached.note(fed.mark, fed.record.timestamp_ms)
             run.next[place.number] = share.next_offset
         run.results = self._before[0] + self._body.results
         run.dead = self._before[1] + self._body.dead

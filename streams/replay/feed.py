@@ -6,6 +6,7 @@ Never knows what becomes of them; it yields them in the order in which each agen
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,19 +17,25 @@ from schemas.errors import UnavailableError
 from streams.incoming import Incoming, Partition, incoming
 from streams.past import PATIENCE_MS, Past
 from streams.replay.ledger import Run
+from streams.replay.reached import Mark, Reached
 from streams.warmup import REACH_MS
 
 _POLL_MS = 500
 _BATCH = 200
+_NOTHING = Reached()
 
 
 @dataclass(frozen=True, slots=True)
 class Fed:
-    """A record of the range: `wanted` to be mined, `shown` to be taken for what it leaves behind, or else passed by."""
+    """A record of the range: `wanted` to be mined, `shown` to be taken for what it leaves behind, or else passed by.
+
+    `mark` is where a record of the archive stands in it.
+    """
 
     record: Incoming
     wanted: bool
     shown: bool = False
+    mark: Mark | None = None
 
 
 class Feed(Protocol):
@@ -118,12 +125,14 @@ class ArchiveFeed:
 
     async def batches(self, run: Run) -> AsyncIterator[list[Fed]]:
         """As `Feed` says. What was captured shortly before is shown to the processor, not mined."""
-        since_ms, reached = run.request.since_ms, dict(run.reached)
+        since_ms, reached = run.request.since_ms, deepcopy(run.reached)
         batch: list[Fed] = []
         index = 0
         for archived in self._read(max(0, since_ms - REACH_MS)):
-            begin_ms = max(since_ms, reached.get((archived.key or b"").decode(), 0))
-            if archived.capture_ms < begin_ms - REACH_MS:
+            mark = Mark(archived.day, archived.id.epoch_id.hex(), archived.id.sequence)
+            before = reached.get((archived.key or b"").decode(), _NOTHING)
+            done = before.has(mark)
+            if done and archived.capture_ms < before.capture_ms - REACH_MS:
                 continue
             record = Incoming(
                 archived.topic.removeprefix(self._prefix),
@@ -134,8 +143,8 @@ class ArchiveFeed:
                 archived.capture_ms,
                 dict(archived.headers),
             )
-            done = record.timestamp_ms < begin_ms
-            batch.append(Fed(record, wanted=run.request.wants(record) and not done, shown=done))
+            shown = done or archived.capture_ms < since_ms
+            batch.append(Fed(record, wanted=run.request.wants(record) and not shown, shown=shown, mark=mark))
             index += 1
             if len(batch) >= _BATCH:
                 run.ranges[0] = (0, index)

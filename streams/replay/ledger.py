@@ -15,6 +15,7 @@ from uuid import uuid4
 from infra.health import write_note
 from infra.lifecycle import wall_clock_ms
 from schemas.errors import ConfigError
+from streams.replay.reached import Reached
 from streams.replay.request import Request
 
 RUNNING, DONE, CANCELLED, STOPPED = "running", "done", "cancelled", "stopped"
@@ -32,8 +33,8 @@ class Run:
     changed_ms: int = 0
     ranges: dict[int, tuple[int, int]] = field(default_factory=dict)
     next: dict[int, int] = field(default_factory=dict)
-    reached: dict[str, int] = field(default_factory=dict)
-    """From the archive: up to which capture time each agent's records are done."""
+    reached: dict[str, Reached] = field(default_factory=dict)
+    """From the archive: how far each agent's records are done."""
     done: int = 0
     done_bytes: int = 0
     results: int = 0
@@ -110,7 +111,9 @@ class Ledger:
         data = json.loads(path.read_text("utf-8"))
         ranges = {int(number): (first, end) for number, (first, end) in data.pop("ranges").items()}
         nexts = {int(number): offset for number, offset in data.pop("next").items()}
-        return Run(**{**data, "request": Request.from_json(data["request"])}, ranges=ranges, next=nexts)
+        reached = {agent: Reached(**one) for agent, one in data.pop("reached").items()}
+        request = Request.from_json(data.pop("request"))
+        return Run(**data, request=request, ranges=ranges, next=nexts, reached=reached)
 
     def list(self) -> list[Run]:
         """All runs, oldest first."""

@@ -11,6 +11,7 @@ from schemas.envelope import peek
 from schemas.errors import ConfigError
 from schemas.kinds import StreamKind
 from schemas.opening import Opener
+from sinks.archive.layout import day_of
 from streams.backoff import Backoff
 from streams.body import Body, Patience
 from streams.delivery import Delivery
@@ -21,6 +22,7 @@ from streams.replay.courtesy import LOOK_S, QUIET_LAG, Courtesy
 from streams.replay.engine import Engine
 from streams.replay.feed import ArchiveFeed, KafkaFeed
 from streams.replay.ledger import Ledger
+from streams.replay.reached import Mark, Reached
 from streams.replay.request import Request
 from streams.warmup import WarmUp
 from tests.streams.recording import START_MS, Recorder, frame, server_identity
@@ -139,11 +141,13 @@ def archive_of(broker: MemoryBroker):
     def read(since_ms: int):
         records = sorted(broker.records(SCREEN), key=lambda record: record.key)
         for record in records:
-            capture_ms = peek(record.value).record.capture_ms
+            seen = peek(record.value)
+            capture_ms = seen.record.capture_ms
             if capture_ms >= since_ms:
                 yield SimpleNamespace(
-                    topic=SCREEN, key=record.key, value=record.value, headers=record.headers, capture_ms=capture_ms
-                )
+                    topic=SCREEN, key=record.key, value=record.value, headers=record.headers, capture_ms=capture_ms,
+                    id=seen.id, day=day_of(seen.epoch.created_ms),
+                )  # fmt: skip
 
     return read
 
@@ -160,14 +164,44 @@ async def test_from_the_archive_it_is_the_same(broker, ledger):
 
 
 async def test_from_the_archive_it_can_be_resumed(broker, ledger):
-    """A resumed run takes up each agent where it was."""
+    """A run that was cancelled half-way takes up each agent where it was, and does nothing twice."""
     before = documents(broker)
     forget_documents(broker)
+    pool = CanvasPool()
     run = ledger.begin(Request(SCREEN, from_archive=True))
-    run.reached = {Recorder("left", StreamKind.SCREEN).key.decode(): START_MS + 8000}
-    done = await engine(broker, ledger, archive=archive_of(broker)).run(run)
-    assert done.done == 12 + 5
-    assert documents(broker).items() <= before.items()
+    first = engine(broker, ledger, archive=archive_of(broker), pool=pool)
+    asked = asyncio.create_task(first.run(run))
+    await until(lambda: pool.reads >= 5)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    came = ledger.load(run.id).done
+    assert 0 < came < 24
+    done = await engine(broker, ledger, archive=archive_of(broker)).run(ledger.resume(run.id))
+    assert (done.state, done.done) == ("done", 24)
+    assert documents(broker) == before
+
+
+async def test_a_clock_that_went_back_hides_no_record(ledger):
+    """What is done is known by epoch and sequence: records of after the jump, of earlier times, are still to come."""
+    broker = MemoryBroker(partitions=1)
+    recorder = Recorder("left", StreamKind.SCREEN)
+    for number in range(6):
+        if number == 3:
+            recorder.time_ms -= 3_600_000
+            recorder.end_epoch()
+        recorder.push(broker, [frame(f"w{number}", key_frame=True, at_ms=recorder.time_ms)])
+    records = [peek(record.value) for record in broker.records(SCREEN)]
+    run = ledger.begin(Request(SCREEN, from_archive=True))
+    reached = run.reached[recorder.key.decode()] = Reached()
+    for seen in records[:3]:
+        mark = Mark(day_of(seen.epoch.created_ms), seen.epoch.epoch_id.hex(), seen.record.sequence)
+        reached.note(mark, seen.record.capture_ms)
+    run.pid = 0
+    ledger.save(run)
+    assert ledger.load(run.id).reached == run.reached
+    done = await engine(broker, ledger, archive=archive_of(broker)).run(ledger.resume(run.id))
+    assert done.done == 3
+    assert {document["text"] for document in documents(broker).values()} >= {"w4", "w5"}
 
 
 async def test_a_replay_stands_back_while_live_traffic_falls_behind():
