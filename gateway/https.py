@@ -1,6 +1,6 @@
-"""The HTTPS port: which server an agent should use, enrolment, health, metrics, schemas.
+"""The HTTPS port: which server an agent should use, enrolment, health, metrics, schemas, unlocking.
 
-Never serves anything that was recorded, and never reads more of a request than it needs.
+Never serves anything that was recorded but sealed, and never reads more of a request than it needs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gateway.door import Door
 from gateway.enrol import EnrolmentRequest, TokenStore, enrolment_answer, enrolment_dir, issue_certificate, read_ca
 from gateway.peer import address_text
 from gateway.throttle import Throttle
+from gateway.unlock.api import UnlockApi
 from gateway.visits import REQUEST_TIMEOUT_S, Visit, Visits
 from gateway.webserver import WebServer
 from infra.health import run_checks
@@ -84,6 +85,7 @@ class HttpsPort:
         self._request_timeout_s = request_timeout_s
         self._tokens = TokenStore(enrolment_dir(settings))
         self._throttle = Throttle()
+        self._unlocks = UnlockApi(settings)
         self._server: WebServer | None = None
         self.app = Starlette(
             routes=[
@@ -94,6 +96,7 @@ class HttpsPort:
                 Route("/healthz", self.show_health),
                 Route("/metrics", self.show_metrics),
                 *registry.ROUTES,
+                *self._unlocks.routes,
             ]
         )
 
@@ -206,7 +209,10 @@ class HttpsPort:
                 may_enter=visits.may_enter,
             ),
         )
-        await self._server.serve()
+        try:
+            await self._server.serve()
+        finally:
+            await self._unlocks.close()
 
     def stop(self) -> None:
         """Let `serve` finish what it has and return."""

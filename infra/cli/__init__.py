@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.search": ("search",),
     "infra.cli.archive": ("archive",),
     "infra.cli.unlock": ("unlock",),
+    "infra.cli.api": ("api",),
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
 }

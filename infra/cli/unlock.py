@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,9 +17,12 @@ from infra.cli.times import parse_time_ms
 from schemas.errors import ConfigError, MalformedError
 
 if TYPE_CHECKING:
+    from gateway.unlock.remote import RemoteSession
     from gateway.unlock.scope import Scope
+    from gateway.unlock.session import UnlockSession
     from infra.cli.unlock_view import View
-    from infra.settings import Settings
+
+    Session = UnlockSession | RemoteSession
 
 HELP = """\
 Open what an agent recorded end-to-end: asks for the passphrase of the KEK that it is sealed to.
@@ -35,6 +38,8 @@ Examples:
 
     sealstream unlock --agent 6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1 --stream screen --since 2026-11-23T14:00
         --until 2026-11-23T14:15 --reason 'case 4711' --key officers-2026 --out ./case-4711
+
+    sealstream unlock --server https://monitor.example.org --token-file ann.token --agent … --since 2h --reason '…'
 """
 
 
@@ -55,16 +60,31 @@ def unlock(  # noqa: PLR0917  # typer calls it by names
     passphrase_file: Annotated[
         Path | None, typer.Option(help="File with the passphrase; asked for at the terminal otherwise.")
     ] = None,
+    server: Annotated[str, typer.Option(help="Unlock at this server's HTTPS port, not on this node.")] = "",
+    token_file: Annotated[Path | None, typer.Option(help="With --server: file with your API token.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="With --server: its CA; those of the system otherwise.")] = None,
 ) -> None:
     """Open what an agent recorded end-to-end."""
     from gateway.unlock.refusal import NOTHING_FOUND, RefusedError
+    from gateway.unlock.remote import RemoteSession
+    from gateway.unlock.session import UnlockSession
+    from infra.audit import this_person
     from infra.cli.unlock_view import FileView, JsonView, TextView
     from infra.settings import load_settings
 
     scope = _scope(agent, stream or ["email", "keystrokes", "screen"], since, until)
     view: View = FileView(out) if out else TextView() if text else JsonView()
     try:
-        summary = asyncio.run(_unlock(load_settings(), Wish(scope, reason, key or [], passphrase_file), view))
+        session: Session
+        if server:
+            if token_file is None:
+                raise ConfigError("--server wants --token-file: `sealstream api token NAME` makes a token there")
+            session = RemoteSession(server, token_file, ca, scope, reason=reason, keys=key or [])
+        else:
+            session = UnlockSession(
+                load_settings(), scope, person=this_person(), reason=reason, keys=key or [], via="command line"
+            )
+        summary = asyncio.run(_unlock(session, passphrase_file, view))
     except RefusedError as refusal:
         print(f"sealstream: {refusal}", file=sys.stderr)
         raise typer.Exit(Exit.NOTHING if refusal.reason == NOTHING_FOUND else Exit.REFUSED) from None
@@ -90,29 +110,16 @@ def _scope(agents: list[str], streams: list[str], since: str, until: str) -> Sco
         raise ConfigError(str(error)) from None
 
 
-class Wish(NamedTuple):
-    """What the person asked for."""
-
-    scope: Scope
-    reason: str
-    keys: list[str]
-    passphrase_file: Path | None
-
-
-async def _unlock(settings: Settings, wish: Wish, view: View) -> dict[str, Any]:
-    from gateway.unlock.session import UnlockSession
-    from infra.audit import this_person
+async def _unlock(session: Session, passphrase_file: Path | None, view: View) -> dict[str, Any]:
     from infra.cli.secret_entry import entered_passphrase
     from schemas.unlock_channel import Viewing, answer, wipe
 
-    async with UnlockSession(
-        settings, wish.scope, person=this_person(), reason=wish.reason, keys=wish.keys, via="cli"
-    ) as session:
+    async with session:
         survey = await session.survey()
         names = ", ".join(one["name"] for one in survey.trying)
         print(f"{survey.envelopes} envelopes in scope; KEK: {names}", file=sys.stderr)
         public, channel = answer(survey.public_key, session.id)
-        with entered_passphrase(wish.passphrase_file, f"Passphrase of {names}") as passphrase:
+        with entered_passphrase(passphrase_file, f"Passphrase of {names}") as passphrase:
             sealed = channel.seal(passphrase)
         await session.open(public, sealed)
         viewing = Viewing(channel)
@@ -122,4 +129,6 @@ async def _unlock(settings: Settings, wish: Wish, view: View) -> dict[str, Any]:
                 view.show(released.about, released.plaintext)
                 wipe(released.plaintext)
         view.close()
-        return viewing.summary or {}
+    if viewing.summary is None:
+        raise MalformedError("the end is missing: what was shown is not all", "truncated")
+    return viewing.summary
