@@ -47,6 +47,17 @@ class Consumer(Protocol):
         """The next offset to be fetched."""
         ...
 
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Fetch from there on."""
+
+    async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The oldest record of each."""
+        ...
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last record of each."""
+        ...
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Note the group's next offsets."""
 
@@ -161,17 +172,36 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         attempt = 0
         while True:
             try:
-                position = await self._consumer.position(at)
+                committed = await self._consumer.position(at)
+                position = await self._within_log(at, committed)
                 await self.body.processor.begin(self._place(at), position)
                 break
             except (UnavailableError, KafkaError) as error:
                 attempt += 1
                 log.warning("partition_waits", lane=self.name, partition=at.partition, error=type(error).__name__)
                 await self._backoff.wait(attempt)
-        self._shares[at] = Share(position, self.body)
+        share = self._shares[at] = Share(position, self.body)
+        if position < committed:
+            share.committed = -1  # what the group knows is wrong: say so with the next commit
         self._preparing.pop(at, None)
         self._consumer.resume(at)
         log.info("partition_begun", lane=self.name, topic=at.topic, partition=at.partition, offset=position)
+
+    async def _within_log(self, at: TopicPartition, position: int) -> int:
+        """`position`, or the oldest record's when the log ends before it: then the broker has lost its end.
+
+        What was written since stands below the committed offset. To read what there is again changes nothing.
+        """
+        ends = await self._consumer.end_offsets([at])
+        if position <= ends[at]:
+            return position
+        oldest = (await self._consumer.beginning_offsets([at]))[at]
+        log.error(
+            "log_lost_its_end", lane=self.name, topic=at.topic, partition=at.partition, committed=position,
+            end=ends[at], begins_at=oldest,
+        )  # fmt: skip
+        self._consumer.seek(at, oldest)
+        return oldest
 
     async def _release(self, places: Collection[TopicPartition]) -> None:
         preparing = [self._preparing.pop(at) for at in places if at in self._preparing]

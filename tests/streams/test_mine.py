@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from zlib import crc32
 
 import pytest
+import structlog
+from aiokafka.structs import TopicPartition
 
 from schemas.envelope import peek
 from schemas.kinds import StreamKind
@@ -292,3 +295,25 @@ async def test_an_absent_broker_is_waited_for(broker, worker):
     await mined(broker)
     assert len(documents(broker)) == 10
     assert not dead_letters(broker)
+
+
+@pytest.mark.parametrize("left", [0, 2])
+async def test_a_log_that_lost_its_end_is_begun_at_the_oldest_record(broker, left):
+    """A committed offset beyond the end hides nothing: what there is and what follows is mined, and it is committed."""
+    recorder = Recorder("a", StreamKind.EMAIL)
+    at = TopicPartition(recorder.topic, crc32(recorder.key) % broker.partitions)
+    broker.committed["mine", at] = 50
+    for number in range(left):
+        recorder.push(broker, [message(f"kept {number}", "text")])
+    worker = Worker(broker)
+    with structlog.testing.capture_logs() as logs:
+        await worker.start()
+        await until(lambda: broker.committed["mine", at] == left)
+        recorder.push(broker, [message("written since", "text")])
+        await until(lambda: broker.committed["mine", at] == left + 1)
+        await worker.stop()
+    assert [(entry["committed"], entry["begins_at"]) for entry in logs if entry["event"] == "log_lost_its_end"] == [
+        (50, 0)
+    ]
+    titles = {document["title"] for document in documents(broker).values()}
+    assert titles == {"written since", *(f"kept {number}" for number in range(left))}
