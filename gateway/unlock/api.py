@@ -160,7 +160,11 @@ class UnlockApi:
         if len(reason) < MIN_REASON:
             raise RefusedError("no_reason", "say why: `reason` is kept")
         async with audit_trail(self._settings) as write:
-            detail = {**{name: str(value) for name, value in scope.to_json().items()}, "via": _address(request)}
+            detail = {
+                "since_ms": str(scope.since_ms),
+                "until_ms": str(scope.until_ms),
+                "via": f"https {_address(request)}",
+            }
             await write("fetch", str(scope), actor=person, purpose=reason, detail=detail)
         found = await find(self._settings, scope)
         envelopes = (envelope.value for envelope in read(found, scope))

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.archive": ("archive",),
     "infra.cli.unlock": ("unlock",),
     "infra.cli.api": ("api",),
+    "infra.cli.audit": ("audit",),
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
 }
