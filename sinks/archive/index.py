@@ -136,11 +136,18 @@ class Indexer:
         self._dsn, self._layout = dsn, Layout(root)
         self._grown = asyncio.Event()
         self._complete: set[str] = set()
+        self._growing: set[str] = set()
+        self._doubted: set[str] = set()
+        self._in_doubt = False
         self._connection: Connection | None = None
 
     def notify(self) -> None:
         """The archive grew."""
         self._grown.set()
+
+    def doubt(self) -> None:
+        """Files that grow may have been cut behind what was indexed of them: they are indexed anew."""
+        self._in_doubt = True
 
     async def run(self) -> None:
         """Index until cancelled; a database that is away is waited for."""
@@ -176,11 +183,19 @@ class Indexer:
             if self._connection is None:
                 self._connection = await connect(self._dsn)
                 await migrate(self._connection)
+            if self._in_doubt:
+                self._in_doubt = False
+                self._doubted |= self._growing
             for path in await asyncio.to_thread(lambda: list(self._layout.all_files())):
                 grows = path.suffix == OPEN_SUFFIX
                 if path.name in self._complete:
                     continue
+                name = self._layout.name(path)
+                self._growing.add(name)
                 # At the start, what grows is indexed anew: a crash may have cut off what the index knew of it.
-                await index_file(self._connection, self._layout, path, afresh=fresh and grows)
+                afresh = (fresh and grows) or name in self._doubted
+                await index_file(self._connection, self._layout, path, afresh=afresh)
+                self._doubted.discard(name)
                 if not grows:
                     self._complete.add(path.name)
+                    self._growing.discard(name)

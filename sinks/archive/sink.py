@@ -46,6 +46,9 @@ class Follower(Protocol):
     def notify(self) -> None:
         """Something is durable that was not. Must return at once."""
 
+    def doubt(self) -> None:
+        """A file that grows was cut: what was seen of it may not be there. Called from any thread; returns at once."""
+
     async def run(self) -> None:
         """Follow until cancelled. Must never end by itself."""
 
@@ -149,7 +152,7 @@ class ArchiveSink:
                 continue
             day = day_of(epoch.created_ms)
             known = self._headers.day(epoch.agent_id, day)
-            if epoch.header_bytes not in known.headers.get(epoch.epoch_id, ()) and epoch.epoch_id not in known.erased:
+            if epoch.epoch_id not in known.erased and known.number(epoch.epoch_id, epoch.header_bytes) is None:
                 fresh.setdefault((epoch.agent_id, day), {})[epoch.epoch_id, epoch.header_bytes] = None
         for (agent_id, day), wanted in fresh.items():
             self._headers.add(agent_id, day, wanted)
@@ -178,10 +181,10 @@ class ArchiveSink:
         """Which of its epoch's stored headers this one is; none when they were erased."""
         number = self._recent.get(epoch.header_bytes)
         if number is None:
-            known = self._headers.day(epoch.agent_id, day).headers.get(epoch.epoch_id)
-            if known is None:
+            number = self._headers.day(epoch.agent_id, day).number(epoch.epoch_id, epoch.header_bytes)
+            if number is None:
                 return None
-            number = self._recent[epoch.header_bytes] = known.index(epoch.header_bytes)
+            self._recent[epoch.header_bytes] = number
             if len(self._recent) > RECENT_HEADERS:
                 self._recent.popitem(last=False)
         return number
@@ -216,6 +219,8 @@ class ArchiveSink:
                 shelf.close()
             except OSError as error:
                 log.warning("archive_file_not_closed", day=shelf.day, reason=str(error))
+        if self._follower is not None:
+            self._follower.doubt()
 
     def _close(self) -> None:
         self._forget()
