@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from infra.files import write_whole
+from infra.keys.signer import pinned_signers
 from infra.pki import ca_fingerprint, issue_agent
 from schemas.enrolment import EnrolmentToken
 from schemas.errors import ConfigError, MalformedError
@@ -157,7 +158,8 @@ def make_token(settings: Settings, *, uses: int = 1, expires_s: float = 3600.0) 
     TokenStore(enrolment_dir(settings)).add(secret, uses=uses, expires_s=expires_s)
     gateway = settings.gateway
     host = f"[{settings.node.advertise}]" if ":" in settings.node.advertise else settings.node.advertise
-    return str(EnrolmentToken(f"{host}:{gateway.https_port}", fingerprint, secret))
+    signers = tuple(pinned_signers(settings.keys.dir).values())
+    return str(EnrolmentToken(f"{host}:{gateway.https_port}", fingerprint, secret, signers))
 
 
 def issue_certificate(settings: Settings, csr: str) -> tuple[str, str]:

@@ -134,6 +134,17 @@ def rewrap(header: bytes, identity: Unwrapper, recipients: Sequence[Recipient]) 
     return finish_header(head, [WrappedKey(r.key_id, r.wrap(dek)) for r in recipients], keys.mac_key)
 
 
+def exchange_recipient(header: bytes, identity: Unwrapper, recipients: Sequence[Recipient]) -> bytes:
+    """The header with `recipients` in the place of `identity`; others stay. Raises `OpenError`, `MalformedError`."""
+    epoch = parse_epoch_header(header)
+    dek, keys = unwrap_epoch(epoch, {identity.key_id: identity})
+    signature = SIGNATURE_BYTES if epoch.flags & EpochFlags.SIGNED else 0
+    head = epoch.header_bytes[: CORE_BYTES + COMMITMENT_BYTES + signature]
+    wrapped = {one.key_id: one for one in epoch.recipients if one.key_id != identity.key_id}
+    wrapped |= {one.key_id: WrappedKey(one.key_id, one.wrap(dek)) for one in recipients if one.key_id not in wrapped}
+    return finish_header(head, list(wrapped.values()), keys.mac_key)
+
+
 def verify_signature(epoch: EpochHeader, key: Ed25519PublicKey) -> None:
     """Raises `OpenError` unless the epoch is signed, by `key`."""
     try:

@@ -18,7 +18,7 @@ from streams.assembly import Assembly
 from streams.incoming import Incoming
 
 GROUP = "streams"
-TASKS = ("mine", "nodes", "watch_mine", "watch_faust", "measure")
+TASKS = ("mine", "nodes", "watch_mine", "watch_faust", "measure", "keys")
 
 WORKER_VARIABLE = "SEALSTREAM_WORKER"
 """Environment variable with the worker's number, for workers that faust's own command starts."""

@@ -14,7 +14,14 @@ from infra.keys.files import load_identities, load_identity
 from infra.keys.registry import USABLE, Purpose, Registered, find
 from infra.keys.table import registered
 from infra.settings import Settings, read_secret
-from schemas.errors import ConfigError, KekClosedError, KekMissingError, KeyAccessError, WrongPassphraseError
+from schemas.errors import (
+    ConfigError,
+    KekClosedError,
+    KekMissingError,
+    KeyAccessError,
+    UnavailableError,
+    WrongPassphraseError,
+)
 from schemas.keys import Unwrapper
 
 log = structlog.get_logger(__name__)
@@ -31,25 +38,26 @@ def open_identities(settings: Settings, passphrase: Passphrase, names: Sequence[
     """
     rows = registered(settings)
     if names is not None:
-        return [open_identity(settings.keys.dir, find(rows, name), passphrase) for name in names]
+        return [open_identity(settings, find(rows, name), passphrase) for name in names]
     officers = [row for row in rows if row.purpose is Purpose.END_TO_END]
     if not officers:
         raise KekMissingError(
             "no end-to-end KEK is registered: `sealstream keys make NAME` makes one, `sealstream keys register NAME` "
             "registers one that is there"
         )
-    return _open_any(settings.keys.dir, officers, passphrase)
+    return _open_any(settings, officers, passphrase)
 
 
-def open_identity(folder: Path, row: Registered, passphrase: Passphrase) -> Unwrapper:
+def open_identity(settings: Settings, row: Registered, passphrase: Passphrase) -> Unwrapper:
     """The private half of one KEK; raises as `open_identities`."""
+    folder = settings.keys.dir
     if row.state not in USABLE:
         now = f": {row.successor.removesuffix('.pub.pem')!r} opens what it opened" if row.successor else ""
         raise KekClosedError(f"the KEK {row.name!r} was {row.state.value} and opens nothing{now}", row.state.value)
     if row.in_token:
         from infra.keys.token import open_token_key
 
-        return open_token_key(row.private, passphrase, row.recipient(folder))
+        return open_token_key(row.private, passphrase, row.recipient(folder), settings.keys.pkcs11_modules)
     path = row.private_path(folder)
     if not path.exists():
         raise KekMissingError(f"the private half of the KEK {row.name!r} is not on this node: {path} is not there")
@@ -77,10 +85,10 @@ def open_server_identities(settings: Settings, rows: Sequence[Registered]) -> li
     for row in rows:
         if row.purpose is Purpose.SERVER and row.state in USABLE and row.private:
             try:
-                identity = open_identity(folder, row, passphrase)
+                identity = open_identity(settings, row, passphrase)
             except KekMissingError as error:
                 log.warning("kek_not_here", kek=row.name, reason=str(error))
-            except (KeyAccessError, ConfigError) as error:
+            except (ConfigError, UnavailableError) as error:
                 log.error("kek_not_opened", kek=row.name, reason=str(error))  # noqa: TRY400 - nothing more to say
             else:
                 opened[identity.key_id] = identity
@@ -99,13 +107,13 @@ def _private_files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*.pem")) if not path.name.endswith(".pub.pem")]
 
 
-def _open_any(folder: Path, rows: Sequence[Registered], passphrase: Passphrase) -> list[Unwrapper]:
+def _open_any(settings: Settings, rows: Sequence[Registered], passphrase: Passphrase) -> list[Unwrapper]:
     """Those that open; when none does, the reason that helps most: a wrong passphrase before a missing file."""
     opened: list[Unwrapper] = []
     reasons: list[KeyAccessError] = []
     for row in rows:
         try:
-            opened.append(open_identity(folder, row, passphrase))
+            opened.append(open_identity(settings, row, passphrase))
         except KeyAccessError as error:
             reasons.append(error)
     if opened:

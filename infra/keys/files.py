@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from schemas.errors import ConfigError, UnavailableError
 from schemas.keys import KEK_BITS, MIN_KEK_BITS, Identity, Recipient
@@ -38,26 +40,58 @@ class KekFiles(NamedTuple):
 
 def make_kek(directory: Path, name: str, passphrase: bytes, bits: int = KEK_BITS) -> KekFiles:
     """A new KEK: `NAME.pub.pem` (0644) and, under `passphrase`, `NAME.pem` (0600). Never replaces one."""
-    if not name or "/" in name or name.startswith("."):
-        raise ConfigError(f"{name!r} cannot be the name of a key: it becomes a file's name")
     if bits < MIN_KEK_BITS:
         raise ConfigError(f"a KEK has at least {MIN_KEK_BITS} bits")
+    check_wish((directory, directory), name, passphrase)
+    identity = Identity.generate(bits)
+    public = identity.recipient.to_pem()
+    files = place_pair((directory, directory), name, passphrase, public, lambda: protect(identity, passphrase))
+    return KekFiles(*files, identity.key_id)
+
+
+def check_wish(folders: tuple[Path, Path], name: str, passphrase: bytes) -> tuple[Path, Path]:
+    """Where the public and private half of a new key are to lie; raises `ConfigError` when that cannot be."""
     if len(passphrase) < MIN_PASSPHRASE:
         raise ConfigError(f"a passphrase has at least {MIN_PASSPHRASE} characters")
-    public, private = directory / (name + PUBLIC_SUFFIX), directory / (name + PRIVATE_SUFFIX)
+    return check_name(folders, name)
+
+
+def check_name(folders: tuple[Path, Path], name: str) -> tuple[Path, Path]:
+    """The same of a key that needs no passphrase of ours; raises `ConfigError`."""
+    if not name or "/" in name or name.startswith("."):
+        raise ConfigError(f"{name!r} cannot be the name of a key: it becomes a file's name")
+    public, private = folders[0] / (name + PUBLIC_SUFFIX), folders[1] / (name + PRIVATE_SUFFIX)
     for path in (public, private):
         if path.exists():
             raise ConfigError(f"{path} exists already: choose another name, keys are never replaced")
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    identity = Identity.generate(bits)
-    _write(private, protect(identity, passphrase), 0o600)
-    _write(public, identity.recipient.to_pem(), 0o644)
-    return KekFiles(public, private, identity.key_id)
+    return public, private
+
+
+def place_pair(
+    folders: tuple[Path, Path], name: str, passphrase: bytes, public: bytes, private: Callable[[], bytes]
+) -> tuple[Path, Path]:
+    """Write the halves of a new key, the private one first; where they lie. Raises `ConfigError`."""
+    public_path, private_path = check_wish(folders, name, passphrase)
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(private_path, private(), 0o600)
+    place_public(public_path, public)
+    return public_path, private_path
+
+
+def place_public(path: Path, pem: bytes) -> None:
+    """Write a public half; never replaces one."""
+    _write(path, pem, 0o644)
 
 
 def protect(identity: Identity, passphrase: bytes, rounds: int = KDF_ROUNDS) -> bytes:
-    """The private key as PKCS#8 PEM: PBES2, PBKDF2-HMAC-SHA256 with `rounds`, AES-256-CBC; by OpenSSL."""
-    plain = identity.private_key.private_bytes(
+    """A private KEK as `protect_key` writes it."""
+    return protect_key(identity.private_key, passphrase, rounds)
+
+
+def protect_key(key: rsa.RSAPrivateKey | Ed25519PrivateKey, passphrase: bytes, rounds: int = KDF_ROUNDS) -> bytes:
+    """A private key as PKCS#8 PEM: PBES2, PBKDF2-HMAC-SHA256 with `rounds`, AES-256-CBC; by OpenSSL."""
+    plain = key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     reading, writing = os.pipe()

@@ -5,10 +5,11 @@ Never brings back a header that was erased, and never leaves half of one behind.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +50,18 @@ class AgentDay:
 
     headers: dict[bytes, list[bytes]] = field(default_factory=dict)
     erased: frozenset[bytes] = frozenset()
+    rewrapped: dict[bytes, int] = field(default_factory=dict)
+    """SHA-256 of headers as they came and do not stand here any more, to the numbers of those in their place."""
     state: tuple[int, ...] = ()
     """Changes when another process changed the files."""
+
+    def number(self, epoch_id: bytes, header: bytes) -> int | None:
+        """Which of its epoch's headers this one is, as it stands or as it came; none when it is not known."""
+        known = self.headers.get(epoch_id, [])
+        if header in known:
+            return known.index(header)
+        number = self.rewrapped.get(hashlib.sha256(header).digest())
+        return number if number is not None and number < len(known) else None
 
 
 class HeaderStore:
@@ -85,7 +96,7 @@ class HeaderStore:
                 known = self._cache[agent_id, day] = load_day(path)
             fresh: list[tuple[bytes, bytes]] = []
             for epoch_id, header in wanted:
-                if epoch_id not in known.erased and header not in known.headers.get(epoch_id, []):
+                if epoch_id not in known.erased and known.number(epoch_id, header) is None:
                     fresh.append((epoch_id, header))
                     known.headers.setdefault(epoch_id, []).append(header)
             if fresh:
@@ -105,9 +116,37 @@ class HeaderStore:
             if path.exists():
                 _overwrite(path)
                 path.unlink()
+                path.with_suffix(".rewrapped").unlink(missing_ok=True)
                 sync_directory(path.parent)
         self._cache.pop((agent_id, day), None)
         return len(found.headers)
+
+    def rewrap(self, agent_id: bytes, day: str, exchange: Callable[[bytes], bytes | None]) -> int:
+        """Put what `exchange` makes of a header in its place, and under its number; how many it made.
+
+        The day's file is replaced whole; what a header was is remembered by its hash, so that an envelope that comes
+        again does not bring the old one back.
+        """
+        path = self._layout.key_file(agent_id, day)
+        with self.locked():
+            found = load_day(path)
+            rewrapped, count = dict(found.rewrapped), 0
+            for headers in found.headers.values():
+                for number, header in enumerate(headers):
+                    new = exchange(header)
+                    if new is not None and new != header:
+                        rewrapped[hashlib.sha256(header).digest()] = number
+                        headers[number] = new
+                        count += 1
+            if count:
+                write_whole(
+                    path.with_suffix(".rewrapped"),
+                    json.dumps({came.hex(): number for came, number in rewrapped.items()}).encode(),
+                )
+                # Killed here: hashes of headers that still stand, which are found as they stand.
+                write_whole(path, _build(found.headers))
+        self._cache.pop((agent_id, day), None)
+        return count
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -125,7 +164,8 @@ def load_day(path: Path) -> AgentDay:
             headers, _ = _parse(data)
     erased = _load_erased(path.with_suffix(".erased"))
     # An erasure that was killed half-way has a tombstone and headers: to be erased again, but not to be used.
-    return AgentDay({e: h for e, h in headers.items() if e not in erased}, erased, state)
+    kept = {e: h for e, h in headers.items() if e not in erased}
+    return AgentDay(kept, erased, _load_rewrapped(path.with_suffix(".rewrapped")), state)
 
 
 def _load_erased(path: Path) -> frozenset[bytes]:
@@ -133,6 +173,21 @@ def _load_erased(path: Path) -> frozenset[bytes]:
         return frozenset(bytes.fromhex(epoch) for epoch in json.loads(path.read_text("utf-8"))["epochs"])
     except FileNotFoundError:
         return frozenset()
+
+
+def _load_rewrapped(path: Path) -> dict[bytes, int]:
+    try:
+        return {bytes.fromhex(came): int(number) for came, number in json.loads(path.read_text("utf-8")).items()}
+    except FileNotFoundError:
+        return {}
+
+
+def _build(headers: Mapping[bytes, Sequence[bytes]]) -> bytes:
+    """A file of these headers; each epoch's in their order, which is their numbers."""
+    sync = os.urandom(SYNC_BYTES)
+    rows = [epoch_id + encode_bytes(header) for epoch_id, known in headers.items() for header in known]
+    body = b"".join(rows)
+    return build_file_header(SCHEMA, sync) + encode_long(len(rows)) + encode_long(len(body)) + body + sync
 
 
 def _parse(data: Buffer) -> tuple[dict[bytes, list[bytes]], int]:

@@ -1,0 +1,178 @@
+"""Looking at all keys at once: what needs a person before it hurts.
+
+Asks for no passphrase, changes nothing, and says of every finding whether it is a problem.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from infra.keys.access import open_identity
+from infra.keys.assignment import Situation, build_sets
+from infra.keys.registry import USABLE, Purpose, Registered, State, known_rows
+from infra.keys.roster import fetch_situation
+from infra.keys.signed_sets import fetch_sets
+from infra.keys.signer import pinned_signers
+from infra.keys.table import connected
+from infra.settings import Settings, read_secret
+from schemas.errors import ConfigError, MalformedError, UnavailableError
+from schemas.keyset import KeySet, SignedKeySet, parse_payload
+
+WEAK_ROUNDS = 100_000
+_DEK_INFO = b"DEK-Info:"
+_PBKDF2_OID = bytes.fromhex("2a864886f70d01050c")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    subject: str
+    says: str
+    problem: bool = False
+
+
+async def inspect(settings: Settings) -> list[Finding]:
+    """Everything there is to say about this node's keys."""
+    folder = settings.keys.dir
+    findings: list[Finding] = []
+    try:
+        async with connected(settings) as connection:
+            situation = await fetch_situation(connection, folder, frozenset())
+            rows, signed = list(situation.rows.values()), await fetch_sets(connection)
+    except UnavailableError as error:
+        findings.append(Finding("table", f"{error}; looks at this node's copy", problem=True))
+        rows, situation, signed = known_rows(folder), None, []
+    for row in rows:
+        findings += _look_at(settings, row)
+    if not any(row.purpose is Purpose.SERVER and row.state is State.ACTIVE for row in rows):
+        findings.append(
+            Finding("server", "no KEK of the server is active: agents have nothing to seal to", problem=True)
+        )
+    known = {name for row in rows for name in (row.public, row.private)}
+    for path in sorted(folder.glob("*.pem")):
+        if path.name not in known:
+            findings.append(Finding(path.name, "lies among the keys and is registered nowhere", problem=True))
+    findings += _look_at_signers(folder)
+    if situation is not None:
+        findings += _compare(situation, signed)
+    return findings
+
+
+def _look_at(settings: Settings, row: Registered) -> Iterator[Finding]:
+    folder = settings.keys.dir
+    try:
+        recipient = row.recipient(folder)
+    except ConfigError as error:
+        yield Finding(row.name, str(error), problem=row.state in USABLE)
+        return
+    about = (
+        f"{row.purpose.value}, {row.state.value}, RSA-{recipient.public_key.key_size}, {recipient.key_id.hex()[:16]}"
+    )
+    yield Finding(row.name, about)
+    if row.in_token or not row.private:
+        return
+    path = row.private_path(folder)
+    if not path.exists():
+        if row.purpose is Purpose.SERVER and row.state in USABLE:
+            yield Finding(row.name, f"{path.name} is not on this node: its miners cannot open with it", problem=True)
+        return
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding(row.name, f"{path.name} is readable by others: `chmod 600 {path}`", problem=True)
+    yield from _look_at_protection(row, path)
+    if row.purpose is Purpose.SERVER and row.state in USABLE:
+        try:
+            open_identity(settings, row, read_secret(settings.keys.passphrase_file).encode())
+        except (ConfigError, UnavailableError) as error:
+            yield Finding(row.name, str(error), problem=True)
+
+
+def _look_at_protection(row: Registered, path: Path) -> Iterator[Finding]:
+    pem = path.read_bytes()
+    rounds = pbkdf2_rounds(pem)
+    if b"ENCRYPTED" not in pem:
+        yield Finding(row.name, f"{path.name} has no passphrase: whoever has the file opens all", problem=True)
+    elif _DEK_INFO in pem:
+        yield Finding(
+            row.name,
+            f"{path.name} is in the traditional format, which guards a passphrase weakly: "
+            f"`openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in {path}`",
+            problem=True,
+        )
+    elif rounds is not None and rounds < WEAK_ROUNDS:
+        yield Finding(
+            row.name,
+            f"{path.name} has {rounds} rounds of PBKDF2: "
+            f"`openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in {path}`",
+            problem=True,
+        )
+
+
+def pbkdf2_rounds(pem: bytes) -> int | None:
+    """The work factor of a PKCS#8 file under PBES2 with PBKDF2; none for any other protection."""
+    from base64 import b64decode
+
+    body = re.search(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----(.+?)-----END", pem, re.DOTALL)
+    der = b64decode(body[1]) if body else b""
+    at = der.find(_PBKDF2_OID)
+    if at < 0:
+        return None
+    at += len(_PBKDF2_OID) + 2  # SEQUENCE of salt and rounds
+    if der[at : at + 1] != b"\x04":
+        return None
+    at += 2 + der[at + 1]
+    return int.from_bytes(der[at + 2 : at + 2 + der[at + 1]], "big") if der[at : at + 1] == b"\x02" else None
+
+
+def _look_at_signers(folder: Path) -> Iterator[Finding]:
+    try:
+        signers = pinned_signers(folder)
+    except ConfigError as error:
+        yield Finding("signers", str(error), problem=True)
+        return
+    if not signers:
+        yield Finding("signers", "none: agents read their end-to-end KEK from its file on the endpoint (R6.2)")
+    for name, fingerprint in signers.items():
+        yield Finding(f"signer {name}", fingerprint.hex())
+
+
+def _compare(situation: Situation, signed: Sequence[object]) -> Iterator[Finding]:
+    """Whether what is assigned is what was signed."""
+    try:
+        wanted = build_sets(situation, 0, 0)
+    except ConfigError as error:
+        yield Finding("assignments", str(error), problem=True)
+        return
+    try:
+        given = [parse_payload(SignedKeySet.from_json(one).payload) for one in signed]
+    except MalformedError as error:
+        yield Finding("key set", f"{error}: agents refuse it", problem=True)
+        return
+    if not situation.assignments and not given:
+        return
+    changed = sorted(agent or "agents not known yet" for agent in _differing(wanted, given))
+    if changed:
+        some = ", ".join(changed[:3]) + (" …" if len(changed) > 3 else "")
+        yield Finding("key set", f"not distributed as assigned to {len(changed)} agents ({some})", problem=True)
+    elif given:
+        yield Finding("key set", f"version {given[0].version}, distributed as assigned")
+
+
+def _differing(wanted: Sequence[KeySet], given: Sequence[KeySet]) -> set[str]:
+    before, after = _by_agent(given), _by_agent(wanted)
+    return {agent for agent in before.keys() | after.keys() if before.get(agent, "{}") != after.get(agent, "{}")}
+
+
+def _by_agent(sets: Sequence[KeySet]) -> dict[str, str]:
+    """Who each agent's streams are sealed to, as text that compares."""
+    return {
+        agent: json.dumps(
+            {label: sorted(one.hex() for one in row.recipients) for label, row in key_set.streams.items()}
+        )
+        for key_set in sets
+        for agent in key_set.agents or ("",)
+    }

@@ -1,0 +1,69 @@
+"""Officers' signing keys: made by command, kept by the officer, pinned by agents.
+
+No server process reads the private half; the folder of the public halves says whom new agents are to trust.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from infra.keys.files import PRIVATE_SUFFIX, PUBLIC_SUFFIX, KekFiles, place_pair, protect_key
+from schemas.errors import ConfigError, KekMissingError, WrongPassphraseError
+from schemas.keyset import signer_fingerprint, signer_from_pem
+
+FOLDER = "signers"
+"""Within the folder of keys."""
+
+
+def make_signer(folder: Path, name: str, passphrase: bytes, private_folder: Path | None = None) -> KekFiles:
+    """A new signing key: the public half among the signers in `folder`, the private one there or in another folder."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    places = (folder / FOLDER, private_folder or folder / FOLDER)
+    files = place_pair(places, name, passphrase, public, lambda: protect_key(key, passphrase))
+    return KekFiles(*files, signer_fingerprint(key.public_key()))
+
+
+def pinned_signers(folder: Path) -> dict[str, bytes]:
+    """Fingerprints of the signers whose public halves lie in the folder of keys, by name; raises `ConfigError`."""
+    found: dict[str, bytes] = {}
+    for path in sorted((folder / FOLDER).glob("*" + PUBLIC_SUFFIX)):
+        try:
+            found[path.name.removesuffix(PUBLIC_SUFFIX)] = signer_fingerprint(signer_from_pem(path.read_bytes()))
+        except (OSError, ConfigError) as error:
+            raise ConfigError(f"the signer {path} cannot be used: {error}") from None
+    return found
+
+
+def load_signer(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
+    """An officer's private key; raises `KekMissingError`, `WrongPassphraseError` or `ConfigError`."""
+    try:
+        pem = path.read_bytes()
+    except OSError as error:
+        raise KekMissingError(f"the signing key {path} cannot be read: {error.strerror}") from None
+    try:
+        key = serialization.load_pem_private_key(pem, passphrase)
+    except TypeError:
+        raise ConfigError(f"the signing key {path} has no passphrase: protect it with `openssl pkcs8 -topk8`") from None
+    except (ValueError, UnsupportedAlgorithm):
+        if b"ENCRYPTED" in pem:
+            raise WrongPassphraseError(f"the passphrase does not open the signing key {path}") from None
+        raise ConfigError(f"{path} is no private key in PEM") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path} is not a signing key (Ed25519): `sealstream keys signer make` makes one")
+    return key
+
+
+def default_signer(folder: Path) -> Path:
+    """The private signing key in the folder of keys, when there is one alone; raises `ConfigError`."""
+    privates = [path for path in sorted((folder / FOLDER).glob("*" + PRIVATE_SUFFIX)) if PUBLIC_SUFFIX not in path.name]
+    if len(privates) != 1:
+        raise ConfigError(
+            f"{len(privates)} signing keys are in {folder / FOLDER}: name the one to sign with by --signer PATH"
+            + ("" if privates else "; `sealstream keys signer make NAME` makes one")
+        )
+    return privates[0]
