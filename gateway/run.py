@@ -28,14 +28,14 @@ from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
 from gateway.publisher import Outcome, Publisher
 from infra.approved import ApprovedNodes
 from infra.health import HealthServer
+from infra.keys.follow import follow_table
 from infra.lifecycle import Reporter
 from infra.metrics import Metrics
-from infra.tls import server_context
+from infra.tls.listener import TlsListener
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Mapping
 
     from infra.settings import Settings
@@ -94,6 +94,7 @@ class Gateway:
             metrics=self.metrics,
             approved=self.approved,
         )
+        self.tls: list[TlsListener] = []
         self.events = LifecycleLog(asyncio.get_running_loop().time)
         self._reader = LifecycleReader(settings, self.events)
         self.mirror = Mirror(
@@ -106,11 +107,13 @@ class Gateway:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set or a part fails; then stop in order, and raise what failed."""
+        self.tls = [self._tls("agent"), self._tls("https")]
         https = await self._open_ports()
         parts = {
-            "https": self.https.serve(https, self._context("https")),
+            "https": self.https.serve(https, self.tls[1].context),
             "health": self.health.watch(),
             "files": self._watch_files(),
+            "keys": follow_table(self.settings),
             "approved": self.approved.follow(),
             "lifecycle": self._reader.follow(),
             "report": self._report(),
@@ -136,7 +139,7 @@ class Gateway:
             port = gateway.agent_port
             https = self.https.listen(gateway.host, port := gateway.https_port)
             await self.mirror.listen(gateway.host, port := gateway.mirror_port)
-            self.agents.listen(gateway.host, port := gateway.agent_port, self._context("agent"))
+            self.agents.listen(gateway.host, port := gateway.agent_port, self.tls[0].context)
         except OSError as error:
             raise ConfigError(
                 f"port {port} on {gateway.host} cannot be opened ({error.strerror}): "
@@ -144,15 +147,18 @@ class Gateway:
             ) from None
         return https
 
-    def _context(self, listener: Listener) -> ssl.SSLContext:
+    def _tls(self, listener: Listener) -> TlsListener:
+        """A port's TLS, which is checked here: one that does not offer what its profile says is not opened."""
         gateway = self.settings.gateway
-        client_ca = gateway.ca_file if listener == "agent" else None
-        try:
-            return server_context(
-                gateway.tls_profile, gateway.cert_file, gateway.key_file, client_ca, listener=listener
-            )
-        except OSError as error:
-            raise ConfigError(f"the TLS files of [gateway] cannot be used: {error}") from None
+        agents = listener == "agent"
+        own = gateway.agent_tls_profile if agents else gateway.https_tls_profile
+        return TlsListener(
+            own or gateway.tls_profile,
+            listener,
+            cert=gateway.cert_file,
+            key=gateway.key_file,
+            client_ca=gateway.ca_file if agents else None,
+        )
 
     def _apply_approval(self) -> None:
         self.mirror.drop_unapproved()
@@ -164,6 +170,8 @@ class Gateway:
     async def _watch_files(self) -> None:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
+            for tls in self.tls:
+                tls.reload()
             if self.policy.reload():
                 self.agents.tell_policy()
             if self.revocations.reload():

@@ -73,6 +73,11 @@ collect_packages() {
         need mousepad mousepad
         need nc netcat-openbsd
         need kcat kcat
+        need sslscan sslscan
+        need testssl testssl.sh
+        need nginx nginx-light
+        need nft nftables
+        need ip iproute2
         compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null || missing+=(fonts-dejavu-core)
     fi
 }

@@ -102,7 +102,15 @@ class GatewaySettings(Group):
     mirror_port: Port = 42001
     """Clear-text port that mirrors lifecycle events to approved nodes."""
     tls_profile: Profile = Profile.MODERN
-    """`modern`, `datasheet` or `datasheet_ecdhe`."""
+    """`modern`, `datasheet` or `datasheet_ecdhe`; docs/tls.md."""
+    agent_tls_profile: Profile | None = None
+    """The agent port's own, where it differs."""
+    https_tls_profile: Profile | None = None
+    """The HTTPS port's own, where it differs."""
+    pin_server: bool = True
+    """Agents are told the pins of the gateway's keys, and connect to no other key; docs/pki.md."""
+    pin_agents: bool = False
+    """An agent is admitted by its registered keys alone, not by any that the CA certified."""
     cert_file: Path = Path("pki/gateway.pem")
     """Certificate of the gateway with its chain."""
     key_file: Path = Path("pki/gateway.key")
@@ -132,6 +140,8 @@ class KeySettings(Group):
     """Directory of `*.pub.pem` and `*.pem`."""
     passphrase_file: Path | None = Path("secrets/kek.passphrase")
     """Passphrase of the private keys."""
+    pkcs11_modules: list[Path] = []
+    """PKCS#11 libraries that may be loaded for KEKs in tokens, such as `/usr/lib/softhsm/libsofthsm2.so`."""
 
 
 class UnlockSettings(Group):

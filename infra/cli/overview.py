@@ -115,7 +115,8 @@ async def _describe(settings: Settings, component: ComponentState) -> Overview:
 
 
 async def _ask(settings: Settings, url: str) -> str:
-    profile, authority = settings.gateway.tls_profile, settings.gateway.ca_file
+    profile = settings.gateway.https_tls_profile or settings.gateway.tls_profile
+    authority = settings.gateway.ca_file
     tls = client_context(profile, authority, listener="https") if url.startswith("https:") else None
     try:
         return explain_health(*await http_get(url, tls))

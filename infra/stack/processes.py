@@ -80,7 +80,8 @@ def _ours(settings: Settings, name: str, arguments: list[str], after: set[str], 
             raise NotReadyError("has not opened its health port yet")
         url = str(note["health"])
         secure = url.startswith("https:")
-        profile, authority = settings.gateway.tls_profile, settings.gateway.ca_file
+        profile = settings.gateway.https_tls_profile or settings.gateway.tls_profile
+        authority = settings.gateway.ca_file
         tls = client_context(profile, authority, listener="https") if secure else None
         if fault := explain_health(*await http_get(url, tls)):
             raise NotReadyError(fault)
