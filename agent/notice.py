@@ -50,7 +50,9 @@ def write_notice(policy: Policy, *, server: str, agent_id: str, user: str, compu
 
 def _readers(policy: Policy, kind: StreamKind) -> str:
     if policy.seals_end_to_end(kind):
-        return "sealed end to end: the server cannot read it, only holders of your organisation's key can"
+        told = "sealed end to end: the server cannot read it, only holders of your organisation's key can"
+        searched = policy.indexes(kind) and (kind is not StreamKind.SCREEN or policy.endpoint_ocr)
+        return f"{told}; they can search it by hashes of its words" if searched else told
     return "readable by the server, which makes it searchable for people with access"
 
 

@@ -127,15 +127,30 @@ def normalise(text: str) -> str:
 
 def words_of(text: str) -> Iterator[str]:
     """Each word of `text` that an index has, as often as it stands there."""
-    plain = normalise(text)
-    for word in (_ascii_words() if plain.isascii() else _unicode_words()).findall(plain):
+    for word in all_words(text):
         if SHORTEST <= len(word) <= LONGEST and word not in STOP_WORDS:
             yield word
 
 
+def all_words(text: str) -> list[str]:
+    """Every run of letters, marks and digits, of whatever length: what a phrase is compared by."""
+    plain = normalise(text)
+    return _pattern(plain).findall(plain)
+
+
+def word_spans(text: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Where runs stand in `text` as it is written, and the words that they are."""
+    for match in _pattern(text).finditer(text):
+        yield match.start(), match.end(), all_words(match[0])
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return _ascii_words() if text.isascii() else _unicode_words()
+
+
 @cache
 def _ascii_words() -> re.Pattern[str]:
-    return re.compile(r"[a-z0-9]+")
+    return re.compile(r"[A-Za-z0-9]+")
 
 
 @cache

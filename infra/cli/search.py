@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import UTC
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +28,9 @@ Find text that was seen on screens, typed, shown in terminals, or in mails.
 All words must be there. "Quotes" make a phrase, `inv*` finds beginnings. Exit code 1: nothing found, 3: Elasticsearch
 does not answer.
 
+Text that is sealed end to end is found with --unlock alone: it asks for the passphrase of the KEK, and needs a reason,
+which goes into the audit trail. Whole words and phrases, no beginnings.
+
 Examples:
 
     sealstream search invoice overdue --since 2h
@@ -36,6 +40,8 @@ Examples:
     sealstream search pasword --fuzzy --newest --limit 5
 
     sealstream search invoice --json | jq '.hits[].agent_id'
+
+    sealstream search --unlock --reason "case 17" '"wire transfer"' --since 7d
 """
 
 
@@ -57,6 +63,12 @@ def search(  # noqa: PLR0917  # typer calls it by names
     newest: Annotated[bool, typer.Option("--newest", help="Newest first, not best first.")] = False,
     oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many hits.")] = 20,
+    unlock: Annotated[
+        bool, typer.Option("--unlock", help="Search end-to-end text; asks for a passphrase.")
+    ] = False,
+    key: Annotated[list[str] | None, typer.Option(help="With --unlock: KEK to use; any that opens otherwise.")] = None,
+    reason: Annotated[str, typer.Option(help="With --unlock: why, for the audit trail.")] = "",
+    passphrase_file: Annotated[Path | None, typer.Option(help="With --unlock: do not ask, read it here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, for scripts.")] = False,
 ) -> None:
     """Find text that was mined."""
@@ -78,7 +90,19 @@ def search(  # noqa: PLR0917  # typer calls it by names
         limit=limit,
         order="newest" if newest else "oldest" if oldest else "score",
     )
-    answer = asyncio.run(_ask(load_settings(), question))
+    if unlock:
+        from infra.cli.unlocked_search import search_unlocked
+
+        if not reason.strip():
+            raise ConfigError("--unlock needs --reason: why you search, for the audit trail")
+        asked = search_unlocked(
+            load_settings(), question, keys=key or (), passphrase_file=passphrase_file, reason=reason.strip()
+        )
+    elif key or reason or passphrase_file:
+        raise ConfigError("--key, --reason and --passphrase-file belong to --unlock")
+    else:
+        asked = _ask(load_settings(), question)
+    answer = asyncio.run(asked)
     if as_json:
         print(plain_json(_as_json(answer), indent=2))
     elif answer.hits:

@@ -113,7 +113,7 @@ def build_search(question: Question) -> dict[str, Any]:
     return {
         "size": question.limit,
         "track_total_hits": 10_000,
-        "query": {"bool": {"must": must or [{"match_all": {}}], "filter": _filters(question)}},
+        "query": {"bool": {"must": must or [{"match_all": {}}], "filter": build_filters(question)}},
         "sort": order[question.order],
         "track_scores": True,
         "_source": {"excludes": ["lines", "went", "tokens"]},
@@ -145,7 +145,8 @@ def _clause(text: str, *, phrase: bool, fuzzy: bool) -> dict[str, Any]:
     }
 
 
-def _filters(question: Question) -> list[dict[str, Any]]:
+def build_filters(question: Question) -> list[dict[str, Any]]:
+    """The question's scope: whatever is not words."""
     filters: list[dict[str, Any]] = []
     if question.agents:
         filters.append(_any([_agent(agent) for agent in question.agents]))
