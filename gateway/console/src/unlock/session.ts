@@ -1,0 +1,115 @@
+/**
+ * A session of unlocking: the keys that a person opened, and everything that was opened with them.
+ * Never outlives `lock()`: keys are dropped, and every buffer that was handed out is overwritten.
+ */
+
+import type { AvroRecord } from "./avro";
+import { toHex, wipe, type Bytes } from "./bytes";
+import { decodeInBrowser } from "./browserImages";
+import { Canvas, type ImageDecoder } from "./canvas";
+import type { EpochHeader } from "./envelope";
+import { LockedError } from "./errors";
+import { Identity } from "./identity";
+import { Opener, type Opened, type Unwrapper } from "./opening";
+import { decodeEvents, MAX_SEGMENT_BYTES, segmentKind } from "./segments";
+import { decompressFrame } from "./zstd";
+
+/** Opens envelopes until it is locked, by a person or by the time that passed since the last use. */
+export class UnlockSession {
+  #identities: Unwrapper[] = [];
+  #opener = new Opener([]);
+  #handedOut = new Set<WeakRef<ArrayBuffer>>();
+  #canvases: Canvas[] = [];
+  #locked = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #idleMs: number;
+  readonly #forgotten = new FinalizationRegistry<WeakRef<ArrayBuffer>>((gone) => this.#handedOut.delete(gone));
+
+  /** `idleMs` without use lock the session; 0 leaves it open. */
+  constructor(idleMs = 0) {
+    this.#idleMs = idleMs;
+    this.#use();
+  }
+
+  get locked(): boolean {
+    return this.#locked;
+  }
+
+  /** Key ids of the KEKs that are open, in hexadecimal. */
+  get keyIds(): readonly string[] {
+    return this.#identities.map((identity) => toHex(identity.keyId));
+  }
+
+  /** Open a KEK; wipes `passphrase`. Throws `KeyFileError` or `LockedError`. */
+  async addKey(pem: string, passphrase: Bytes): Promise<Identity> {
+    this.#use();
+    const identity = await Identity.fromPem(pem, passphrase);
+    this.#requireOpen();
+    this.#identities = [...this.#identities, identity];
+    this.#opener = new Opener(this.#identities);
+    return identity;
+  }
+
+  /** Whether one of the open KEKs is a recipient of this epoch. */
+  canOpen(epoch: EpochHeader): boolean {
+    return this.#opener.canOpen(epoch);
+  }
+
+  /** The plaintext of `envelope`, which lasts until the session is locked. Throws as `Opener.open` and `LockedError`. */
+  async open(envelope: Bytes): Promise<Opened> {
+    this.#use();
+    const opened = await this.#opener.open(envelope);
+    if (this.#locked) wipe(opened.plaintext);
+    this.#requireOpen();
+    this.track(opened.plaintext);
+    return opened;
+  }
+
+  /** The events of a whole segment; what they hold as bytes lasts until the session is locked. */
+  decode({ record, plaintext }: Opened): AvroRecord[] {
+    this.#use();
+    const content = this.track(decompressFrame(plaintext, MAX_SEGMENT_BYTES));
+    return decodeEvents(segmentKind(record), content);
+  }
+
+  /** Have `secret` overwritten too when the session is locked: what was made from a plaintext. */
+  track<T extends Bytes>(secret: T): T {
+    const reference = new WeakRef(secret.buffer);
+    this.#handedOut.add(reference);
+    this.#forgotten.register(secret.buffer, reference);
+    return secret;
+  }
+
+  /** A canvas that is emptied when the session is locked. */
+  createCanvas(decodeImage: ImageDecoder = decodeInBrowser): Canvas {
+    this.#requireOpen();
+    const canvas = new Canvas(decodeImage);
+    this.#canvases.push(canvas);
+    return canvas;
+  }
+
+  /** Drop all keys and overwrite what was opened; nothing opens in this session again. */
+  lock(): void {
+    this.#locked = true;
+    clearTimeout(this.#timer);
+    this.#identities = [];
+    this.#opener = new Opener([]);
+    for (const reference of this.#handedOut) {
+      const secret = reference.deref();
+      if (secret) wipe(secret);
+    }
+    for (const canvas of this.#canvases) canvas.close();
+    this.#handedOut.clear();
+    this.#canvases = [];
+  }
+
+  #use(): void {
+    this.#requireOpen();
+    clearTimeout(this.#timer);
+    if (this.#idleMs) this.#timer = setTimeout(() => this.lock(), this.#idleMs);
+  }
+
+  #requireOpen(): void {
+    if (this.#locked) throw new LockedError();
+  }
+}

@@ -1,0 +1,1 @@
+"""The browser's side: the same tests on Node and in Chromium."""

@@ -1,0 +1,34 @@
+"""What the console's tests share: installed packages, and the material that both runtimes read."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from tests.console.key_files import KeyFiles
+from tests.console.node import install_packages
+from tests.console.sealed import make_frames, make_journey, make_refused_frames, make_segments
+
+
+@pytest.fixture(scope="session")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A JSON file with vectors, key files, envelopes and frames; its keys are made for this run."""
+    install_packages()
+    folder = tmp_path_factory.mktemp("material")
+    keys = KeyFiles(folder)
+    vectors = resources.files("schemas") / "vectors"
+    path = folder / "material.json"
+    content = {
+        "envelopes": json.loads((vectors / "envelope.json").read_text("utf-8")),
+        "blindIndex": json.loads((vectors / "blind_index.json").read_text("utf-8")),
+        "keys": keys.make_all(),
+        "journey": make_journey(keys.identity),
+        "segments": make_segments(),
+        "frames": make_frames(),
+        "refusedFrames": make_refused_frames(),
+    }
+    path.write_text(json.dumps(content), "utf-8")
+    return path
