@@ -27,6 +27,8 @@ def describe_status(status: dict[str, Any]) -> str:
         seen = f", last {_when(source['last_event_us'])}" if source["last_event_us"] else ""
         problem = f": {source['problem']}" if source["problem"] else ""
         lines.append(f"source   {name}: {source['state']}, {source['events']} events{seen}{problem}")
+    if indexed := status.get("indexed"):
+        lines.append("indexed  " + ", ".join(f"{stream}: {texts} texts" for stream, texts in sorted(indexed.items())))
     if status["guests"]:
         lines.append(f"source   terminal: {status['guests']} sessions")
     lines += [f"sealing  {stream}: {problem}" for stream, problem in status["unsealable"].items()]

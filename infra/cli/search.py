@@ -63,9 +63,7 @@ def search(  # noqa: PLR0917  # typer calls it by names
     newest: Annotated[bool, typer.Option("--newest", help="Newest first, not best first.")] = False,
     oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many hits.")] = 20,
-    unlock: Annotated[
-        bool, typer.Option("--unlock", help="Search end-to-end text; asks for a passphrase.")
-    ] = False,
+    unlock: Annotated[bool, typer.Option("--unlock", help="Search end-to-end text; asks for a passphrase.")] = False,
     key: Annotated[list[str] | None, typer.Option(help="With --unlock: KEK to use; any that opens otherwise.")] = None,
     reason: Annotated[str, typer.Option(help="With --unlock: why, for the audit trail.")] = "",
     passphrase_file: Annotated[Path | None, typer.Option(help="With --unlock: do not ask, read it here.")] = None,
@@ -93,8 +91,6 @@ def search(  # noqa: PLR0917  # typer calls it by names
     if unlock:
         from infra.cli.unlocked_search import search_unlocked
 
-        if not reason.strip():
-            raise ConfigError("--unlock needs --reason: why you search, for the audit trail")
         asked = search_unlocked(
             load_settings(), question, keys=key or (), passphrase_file=passphrase_file, reason=reason.strip()
         )

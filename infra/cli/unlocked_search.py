@@ -1,6 +1,6 @@
-"""The part of `sealstream search --unlock` that needs a passphrase: keys, audit, and what there is to say after.
+"""The part of `sealstream search --unlock` that works with keys, and what there is to say after.
 
-Never keeps a passphrase longer than it takes to open the keys, and never writes a word that was searched for.
+Never writes a word that was searched for: who reads the audit would learn what the texts hold.
 """
 
 from __future__ import annotations
@@ -11,81 +11,52 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.errors import ConfigError, SealstreamError
-
 if TYPE_CHECKING:
     from infra.settings import Settings
     from schemas.keys import Unwrapper
-    from sinks.blind_search import Effort
+    from sinks.blind_search import BlindSearch, Effort
     from sinks.elasticsearch.search import Answer, Question
 
 ACTION = "search_unlocked"
-
-
-def read_passphrase(path: Path | None) -> bytearray:
-    """The passphrase from a file's first line, or asked for without showing it."""
-    if path is not None:
-        try:
-            return bytearray(path.read_bytes().split(b"\n", 1)[0].rstrip(b"\r"))
-        except OSError as error:
-            raise ConfigError(f"the passphrase file {path} cannot be read: {error.strerror}") from None
-    if not sys.stdin.isatty():
-        raise ConfigError("there is no terminal to ask for the passphrase: give --passphrase-file")
-    import typer
-
-    return bytearray(str(typer.prompt("Passphrase of the KEK", hide_input=True, err=True)).encode())
+_NAMES = ("agents", "users", "computers", "streams")
 
 
 async def search_unlocked(
     settings: Settings, question: Question, *, keys: Sequence[str], passphrase_file: Path | None, reason: str
 ) -> Answer:
-    """The answer; that it was asked for is with all in-sync replicas before anything is opened."""
-    from infra.audit import audit_trail
-    from infra.settings import postgresql_dsn
-    from schemas.opening import Opener
-    from sinks.blind_search import BlindSearch
-    from sinks.elasticsearch.client import connect
+    """The answer; that it was asked for is in the audit before anything is opened."""
+    from infra.cli.unlocking import unlocking
     from sinks.matching import Wanted
-    from sinks.postgresql.connection import connect as connect_postgresql
     from sinks.postgresql.connection import store_errors
 
     Wanted(question.text)  # a question that cannot be answered costs nobody a passphrase
-    async with AsyncExitStack() as stack:
-        write = await stack.enter_async_context(audit_trail(settings))
-        target = _describe_scope(question)
-        asked = {"keys": ", ".join(keys) or "any"}
-        try:
-            identities = _open_keys(settings, keys, passphrase_file)
-        except SealstreamError as error:
-            await write(ACTION, target, outcome="refused", purpose=reason, detail={**asked, "why": str(error)})
-            raise
-        await write(ACTION, target, outcome="begun", purpose=reason, detail=asked)
-        client = connect(settings.elasticsearch, timeout_s=30.0)
-        stack.push_async_callback(client.close)
-        connection = await connect_postgresql(postgresql_dsn(settings))
-        stack.callback(connection.terminate)
-        prefix = settings.elasticsearch.index_prefix
-        work = BlindSearch(client, prefix, connection, settings.archive.dir, Opener(identities))
-        try:
-            with store_errors():
-                answer = await work.search(question)
-        except SealstreamError as error:
-            await write(ACTION, target, outcome="failed", purpose=reason, detail={**asked, "why": str(error)})
-            raise
-        told = {"opened": str(work.effort.opened), "found": str(len(answer.hits))}
-        await write(ACTION, target, purpose=reason, detail={**asked, **told})
+    async with (
+        unlocking(
+            settings, ACTION, _describe_scope(question), reason=reason, names=keys, passphrase_file=passphrase_file
+        ) as unlocked,
+        AsyncExitStack() as stack,
+    ):
+        work = await _connect(settings, unlocked.identities, stack)
+        with store_errors():
+            answer = await work.search(question)
+        unlocked.told |= {"opened": str(work.effort.opened), "found": str(len(answer.hits))}
     _tell(work.effort)
     return answer
 
 
-def _open_keys(settings: Settings, names: Sequence[str], passphrase_file: Path | None) -> list[Unwrapper]:
-    from infra.keys.access import open_identities
+async def _connect(settings: Settings, identities: Sequence[Unwrapper], stack: AsyncExitStack) -> BlindSearch:
+    from infra.settings import postgresql_dsn
+    from schemas.opening import Opener
+    from sinks.blind_search import BlindSearch
+    from sinks.elasticsearch.client import connect
+    from sinks.postgresql.connection import connect as connect_postgresql
 
-    passphrase = read_passphrase(passphrase_file)
-    try:
-        return open_identities(settings, passphrase, names or None)
-    finally:
-        passphrase[:] = bytes(len(passphrase))
+    client = connect(settings.elasticsearch, timeout_s=30.0)
+    stack.push_async_callback(client.close)
+    connection = await connect_postgresql(postgresql_dsn(settings))
+    stack.callback(connection.terminate)
+    prefix = settings.elasticsearch.index_prefix
+    return BlindSearch(client, prefix, connection, settings.archive.dir, Opener(identities))
 
 
 def _describe_scope(question: Question) -> str:
@@ -93,9 +64,6 @@ def _describe_scope(question: Question) -> str:
     named = (question.agents, question.users, question.computers, question.streams)
     parts = [f"{label} {', '.join(values)}" for label, values in zip(_NAMES, named, strict=True) if values]
     return "; ".join(parts) or "all end-to-end text"
-
-
-_NAMES = ("agents", "users", "computers", "streams")
 
 
 def _tell(effort: Effort) -> None:
