@@ -13,11 +13,11 @@ import structlog
 
 from agent.clock import Clock, wait_at_most
 from agent.index.indexer import Indexer
-from agent.index.reading import EmailReader, Reader, ScreenText, TerminalText
 from agent.index.roots import Roots
 from agent.keyring import Audience
 from agent.policy import SEALABLE_END_TO_END
 from agent.spool import Spool
+from infra.text.reading import EmailReader, Reader, ScreenText, TerminalText
 from schemas.errors import SealstreamError
 from schemas.identity import EnvelopeId
 from schemas.kinds import StreamKind

@@ -17,13 +17,14 @@ import structlog
 from agent.bell import Bell
 from agent.clock import Clock, wait_at_most
 from agent.gap import Gap, GapReason
-from agent.index.reading import Found, Reader
 from agent.index.roots import Roots
 from agent.keyring import Audience
 from agent.spool import Spool
+from infra.text.reading import Found, Reader
 from schemas.blind_index import SALT_BYTES, document_tokens
 from schemas.errors import SealstreamError
 from schemas.identity import EnvelopeId
+from schemas.index_records import make_entry
 from schemas.kinds import StreamKind
 from schemas.records import Record
 
@@ -168,18 +169,8 @@ class Indexer:
         salted = [(self._salt(one.place), one.texts) for one in held]
         tokens = await asyncio.to_thread(lambda: [document_tokens(key, salt, texts) for salt, texts in salted])
         for one, found in zip(held, tokens, strict=True):
-            self._add_entry(self._entry(one.passage, source, found))
+            self._add_entry(make_entry(self._kind, one.passage, source, found))
         self.indexed += len(held)
-
-    def _entry(self, passage: Record, source: EnvelopeId | None, tokens: list[bytes]) -> Record:
-        names = ("time_us", "until_us", "kind", "origin_epoch", "origin_sequence", "ordinal")
-        return {
-            **{name: passage[name] for name in names},
-            "stream": self._kind.label,
-            "source_epoch": source.epoch_id if source else passage["origin_epoch"],
-            "source_sequence": source.sequence if source else passage["origin_sequence"],
-            "tokens": b"".join(tokens),
-        }
 
     def _salt(self, place: tuple[bytes, int, int]) -> bytes:
         salt = self._salts.pop(place, b"") or os.urandom(SALT_BYTES)

@@ -11,9 +11,9 @@ from agent.clock import Clock
 from agent.gap import Mark
 from agent.keyring import Audience
 from agent.spool import Spool
-from schemas.blind_index import ROOT_ID_BYTES, SECRET_BYTES, Ratchet, Root, build_root, day_of
-from schemas.kinds import ContentType, StreamKind
-from schemas.seal import Epoch
+from schemas.blind_index import ROOT_ID_BYTES, SECRET_BYTES, Ratchet, Root, day_of
+from schemas.index_records import seal_root
+from schemas.kinds import StreamKind
 
 
 class Roots:
@@ -48,15 +48,7 @@ class Roots:
         self._ratchet = None
 
     def _send(self, ratchet: Ratchet, audience: Audience) -> None:
-        """Seal the day's secret in an epoch of its own: who re-wraps epoch headers re-wraps it too."""
         now_us = self._clock.now_us()
-        epoch = Epoch.begin(
-            agent_id=self._agent_id,
-            kind=StreamKind.INDEX,
-            recipients=audience.recipients,
-            created_ms=now_us // 1000,
-            end_to_end=True,
-        )
-        root = build_root(Root(self._kind, self._root_id, ratchet.day, ratchet.secret))
-        envelope = epoch.seal(root, capture_ms=now_us // 1000, content_type=ContentType.INDEX_ROOT, final=True)
-        self._spool.append(envelope, Mark(StreamKind.INDEX, epoch.epoch_id, 0, now_us, now_us))
+        root = Root(self._kind, self._root_id, ratchet.day, ratchet.secret)
+        epoch_id, envelope = seal_root(root, self._agent_id, audience.recipients, now_us // 1000)
+        self._spool.append(envelope, Mark(StreamKind.INDEX, epoch_id, 0, now_us, now_us))
