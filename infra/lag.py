@@ -80,12 +80,12 @@ async def _standing(client: AIOKafkaAdminClient, group: str) -> dict[TopicPartit
     for response in await client.describe_consumer_groups([group]):
         for _error, _group, _state, _type, _protocol, members, *_ in response.groups:
             for member in members:
-                standing |= dict.fromkeys(_assigned(member[4]))
+                standing |= dict.fromkeys(assigned_partitions(member[4]))
     committed = await client.list_consumer_group_offsets(group)
     return standing | {place: at.offset for place, at in committed.items() if at.offset >= 0}
 
 
-def _assigned(assignment: bytes) -> list[TopicPartition]:
+def assigned_partitions(assignment: bytes) -> list[TopicPartition]:
     """The partitions that a member of a group was given."""
     if not assignment:
         return []

@@ -12,13 +12,14 @@ import faust
 
 from infra.kafka import METADATA_MAX_AGE_MS
 from infra.settings import Settings, load_settings
+from schemas.errors import LocalError
 from schemas.topics import MAX_RECORD_BYTES
 from streams import activity, gaps
-from streams.assembly import Assembly
-from streams.incoming import Incoming
+from streams.assembly import FAUST_GROUP, Assembly
 
-GROUP = "streams"
-TASKS = ("mine", "nodes", "watch_mine", "watch_faust", "measure", "keys")
+TASKS = (
+    "mine", "nodes", "watch_mine", "watch_faust", "held_mine", "held_faust", "held_nodes", "rewind", "measure", "keys",
+)  # fmt: skip
 
 WORKER_VARIABLE = "SEALSTREAM_WORKER"
 """Environment variable with the worker's number, for workers that faust's own command starts."""
@@ -49,7 +50,7 @@ def create_app(settings: Settings, worker: int = 1) -> StreamsApp:
     """The application of one worker."""
     name = f"streams-{worker}"
     app = StreamsApp(
-        settings.kafka.topic_prefix + GROUP,
+        settings.kafka.topic_prefix + FAUST_GROUP,
         broker=[f"kafka://{address.strip()}" for address in settings.kafka.bootstrap.split(",")],
         broker_client_id=f"{settings.node.id}/{name}",
         datadir=settings.data.store("faust") / name,
@@ -84,10 +85,15 @@ def _add_processor(app: StreamsApp, stage: str, topic: str) -> None:
 
     async def process(stream: Any) -> None:
         await app.assembly.started.wait()
-        body = app.assembly.bodies[stage]
-        async for event in stream.noack().events():
-            await body.settle(_incoming(event.message, app.assembly.prefix))
-            event.ack()
+        intake = app.assembly.intakes[stage]
+        try:
+            async for event in stream.noack().events():
+                await intake.take(event)
+        except LocalError as error:
+            await app.crash(error)
+            raise
+        finally:
+            await intake.finish()
 
     app.agent(source, name=stage, concurrency=1)(process)
 
@@ -99,19 +105,6 @@ def _add_task(app: StreamsApp, name: str) -> None:
 
     run.__name__ = run.__qualname__ = name
     app.task(run)
-
-
-def _incoming(message: Any, prefix: str) -> Incoming:
-    headers = message.headers.items() if hasattr(message.headers, "items") else message.headers or ()
-    return Incoming(
-        topic=message.topic.removeprefix(prefix),
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key or b"",
-        value=message.value or b"",
-        timestamp_ms=int(message.timestamp * 1000),
-        headers=dict(headers),
-    )
 
 
 def __getattr__(name: str) -> StreamsApp:

@@ -6,38 +6,45 @@ Decides nothing by itself, and is the only place where processors meet settings.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
 from infra.health import HealthServer
-from infra.kafka import consumer, producer
+from infra.holding import read_holding
+from infra.kafka import admin, consumer, producer, topic_name
 from infra.lifecycle import Reporter
 from infra.metrics import Kind, Metric, Metrics
 from infra.ocr.pool import OcrPool
 from infra.settings import Settings
+from infra.watchdog import Holding, keep_held, keep_watch
 from schemas.errors import UnavailableError
-from streams import nodes
+from schemas.topics import HEARTBEATS
+from streams import activity, gaps, nodes
 from streams.activity import ActivityProcessor
 from streams.body import Body
 from streams.delivery import BATCHED, Delivery, KeyPartitioner
 from streams.gaps import GapProcessor
+from streams.intake import Intake
 from streams.keyring import load_opener
 from streams.lane import Lane
 from streams.mine import MINED_TOPICS, Miner
 from streams.past import KafkaPast
 from streams.readings import FaustReading, LaneReading
+from streams.rewind import keep_within_log
 from streams.turnstile import Turnstile
 from streams.warmup import WarmUp
-from streams.watchdog import keep_watch
 
 log = structlog.get_logger(__name__)
 
 MINE_GROUP = "mine"
+FAUST_GROUP = "streams"
+FAUST_TOPICS = (activity.TOPIC, gaps.TOPIC)
 SESSION_MS = 10_000
 
 METRICS = (
@@ -60,6 +67,7 @@ class Assembly:
         self.started = asyncio.Event()
         self.metrics = Metrics(METRICS)
         self.bodies: dict[str, Body] = {}
+        self.intakes: dict[str, Intake] = {}
         self.tasks: dict[str, Callable[[], Awaitable[None]]] = {}
         self._stack = AsyncExitStack()
 
@@ -69,6 +77,7 @@ class Assembly:
         self.producer = await self._started(producer(settings, partitioner=KeyPartitioner(), **BATCHED))
         self.delivery = Delivery(self.producer, self.prefix)
         self._ends = await self._started(consumer(settings, None))
+        self._admin = await self._started(admin(settings), stop="close")
         self._reporter = await self._stack.enter_async_context(Reporter(settings, self.name, self.producer))
         pool = OcrPool(settings.streams.ocr_workers)
         self._stack.push_async_callback(pool.close)
@@ -88,13 +97,13 @@ class Assembly:
             await self._reporter.draining()
         await self._stack.aclose()
 
-    async def _started(self, client: Any) -> Any:
+    async def _started(self, client: Any, stop: str = "stop") -> Any:
         try:
             await client.start()
         except KafkaError as error:
-            await client.stop()
+            await getattr(client, stop)()
             raise UnavailableError(f"Kafka at {self.settings.kafka.bootstrap} does not answer: {error}") from error
-        self._stack.push_async_callback(client.stop)
+        self._stack.push_async_callback(getattr(client, stop))
         return client
 
     def _add_bodies(self, pool: OcrPool) -> None:
@@ -105,6 +114,7 @@ class Assembly:
             GapProcessor(self.opener, self._reporter.node_id),
         ):
             self.bodies[processor.stage] = Body(processor, self.delivery)
+        self.intakes = {stage: Intake(body, self.prefix) for stage, body in self.bodies.items() if stage != "mine"}
 
     async def _add_mine(self, app: Any) -> None:
         client = await self._started(
@@ -117,11 +127,17 @@ class Assembly:
         )
         self.lane = Lane("mine", MINED_TOPICS, client, self.bodies["mine"], prefix=self.prefix)
         lane_reading = LaneReading(self.lane, self.delivery, lambda: self._ends, self.prefix)
-        others = {stage: body for stage, body in self.bodies.items() if stage != "mine"}
-        faust_reading = FaustReading(app, others, self.delivery, lambda: self._ends, self.prefix)
+        others = {stage: self.bodies[stage] for stage in self.intakes}
+        faust_reading = FaustReading(
+            app, others, self.intakes, delivery=self.delivery, ends=lambda: self._ends, prefix=self.prefix
+        )
         self.tasks["mine"] = self.lane.run
         self.tasks["watch_mine"] = lambda: keep_watch(lane_reading)
         self.tasks["watch_faust"] = lambda: keep_watch(faust_reading)
+        self.tasks["held_mine"] = self._keep_held(MINE_GROUP, MINED_TOPICS, client.assignment)
+        faust_holds = lambda: app.consumer.assignment()  # noqa: E731, PLW0108 - Faust has no consumer yet
+        self.tasks["held_faust"] = self._keep_held(FAUST_GROUP, FAUST_TOPICS, faust_holds)
+        self.tasks["rewind"] = lambda: keep_within_log(app, lambda: self._ends)
         self.tasks["measure"] = self._measure
         self.tasks["keys"] = self.opener.follow
 
@@ -137,6 +153,19 @@ class Assembly:
             prefix=self.prefix,
         )
         self.tasks["nodes"] = watcher.run
+        self.tasks["held_nodes"] = self._keep_held(nodes.GROUP, (HEARTBEATS.name,), heartbeats.assignment)
+
+    def _keep_held(
+        self, group: str, topics: Sequence[str], ours: Callable[[], Collection[TopicPartition]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Watches that every partition of the topics belongs to a member of the group."""
+        names = [topic_name(self.settings, topic) for topic in topics]
+
+        async def read() -> Holding[TopicPartition]:
+            held_by = {TopicPartition(at.topic, at.partition) for at in ours()}
+            return await read_holding(self._admin, topic_name(self.settings, group), names, held_by)
+
+        return lambda: keep_held(group, read)
 
     async def _check_kafka(self) -> str:
         try:

@@ -108,6 +108,15 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         """The next offset of each partition in hand."""
         return {self._place(at): share.next_offset for at, share in self._shares.items()}
 
+    @property
+    def standings(self) -> dict[Partition, tuple[int, bool]]:
+        """The next offset of each partition that was given to it, and whether it works on the record there.
+
+        One that is still being prepared stands before its beginning, and that is work.
+        """
+        preparing = {self._place(at): (-1, True) for at in self._preparing}
+        return preparing | {self._place(at): (share.next_offset, share.busy) for at, share in self._shares.items()}
+
     async def run(self) -> None:
         """Read until cancelled; raises what a worker must crash of."""
         self._consumer.subscribe(self._topics, listener=self)

@@ -11,11 +11,12 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from infra.watchdog import Standing
 from streams.body import Body
 from streams.delivery import Delivery
 from streams.incoming import Partition
+from streams.intake import Intake
 from streams.lane import Lane
-from streams.watchdog import Standing
 
 
 class LaneReading:
@@ -35,7 +36,7 @@ class LaneReading:
 
     async def standings(self) -> Mapping[Partition, Standing]:
         """As `Watched` says."""
-        return await _against_ends(self._lane.offsets, self._ends(), self._prefix)
+        return await _against_ends(self._lane.standings, self._ends(), self._prefix)
 
 
 class FaustReading:
@@ -44,10 +45,18 @@ class FaustReading:
     name = "faust"
 
     def __init__(
-        self, app: Any, bodies: Mapping[str, Body], delivery: Delivery, ends: Callable[[], Any], prefix: str
+        self,
+        app: Any,
+        bodies: Mapping[str, Body],
+        intakes: Mapping[str, Intake],
+        *,
+        delivery: Delivery,
+        ends: Callable[[], Any],
+        prefix: str,
     ) -> None:
         self._app = app
         self._bodies = bodies
+        self._intakes = intakes
         self._delivery = delivery
         self._ends = ends
         self._prefix = prefix
@@ -58,20 +67,31 @@ class FaustReading:
         return self._delivery.waiting or any(body.waiting for body in self._bodies.values())
 
     async def standings(self) -> Mapping[Partition, Standing]:
-        """As `Watched` says."""
+        """As `Watched` says; raises `LocalError` when a record failed for good."""
+        for intake in self._intakes.values():
+            intake.check()
         consumer = self._app.consumer
-        offsets = {
-            Partition(at.topic.removeprefix(self._prefix), at.partition): consumer._committed_offset.get(at) or 0  # noqa: SLF001 - Faust tells it nowhere else
-            for at in consumer.assignment()
-        }
-        return await _against_ends(offsets, self._ends(), self._prefix)
+        standings: dict[Partition, tuple[int, bool]] = {}
+        for at in consumer.assignment():
+            place = Partition(at.topic.removeprefix(self._prefix), at.partition)
+            busy = any(intake.busy(place) for intake in self._intakes.values())
+            standings[place] = consumer._committed_offset.get(at) or 0, busy  # noqa: SLF001 - Faust tells it nowhere else
+        return await _against_ends(standings, self._ends(), self._prefix)
 
 
-async def _against_ends(offsets: Mapping[Partition, int], consumer: Any, prefix: str) -> dict[Partition, Standing]:
-    if not offsets:
+async def _against_ends(
+    standings: Mapping[Partition, tuple[int, bool]], consumer: Any, prefix: str
+) -> dict[Partition, Standing]:
+    """With the ends of the log; what its retention has taken away does not wait."""
+    if not standings:
         return {}
     if consumer is None:
         raise KafkaError("not connected")
-    places = {place: TopicPartition(prefix + place.topic, place.number) for place in offsets}
+    places = {place: TopicPartition(prefix + place.topic, place.number) for place in standings}
     ends = await consumer.end_offsets(list(places.values()))
-    return {place: Standing(offset, ends[places[place]]) for place, offset in offsets.items()}
+    oldest = await consumer.beginning_offsets(list(places.values()))
+    return {
+        place: Standing(offset if ends[at] > oldest[at] else ends[at], ends[at], busy)
+        for place, (offset, busy) in standings.items()
+        for at in (places[place],)
+    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 from streams.incoming import Incoming
 from streams.offsets import OffsetTracker
@@ -18,10 +18,18 @@ MAX_RESULT_BYTES = 8 * 1024 * 1024
 
 
 class Share:
-    """The records of one partition that were read and are not settled."""
+    """The records of one partition that were read and are not settled. `settled` is called when one more is."""
 
-    def __init__(self, next_offset: int, work: Work, max_result_bytes: int = MAX_RESULT_BYTES) -> None:
+    def __init__(
+        self,
+        next_offset: int,
+        work: Work,
+        max_result_bytes: int = MAX_RESULT_BYTES,
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
         self._work = work
+        self._settled = settled
+        self._processing: set[int] = set()
         self._offsets = OffsetTracker(next_offset)
         self._rows: dict[bytes, Row] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -37,6 +45,11 @@ class Share:
     def held_records(self) -> int:
         """How many records are under way."""
         return len(self._offsets)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the first record that is not settled is being processed, rather than waiting or on its way."""
+        return self._offsets.next_offset in self._processing
 
     @property
     def next_offset(self) -> int:
@@ -63,7 +76,10 @@ class Share:
     async def _process(self, key: bytes, row: Row) -> None:
         while row.waiting:
             await self._room.wait()
-            made = await self._work.process(row.waiting.popleft())
+            record = row.waiting.popleft()
+            self._processing.add(record.offset)
+            made = await self._work.process(record)
+            self._processing.discard(record.offset)
             if not made.results and not row.delivering:
                 await self._work.deliver([made])
                 self._settle(made)
@@ -93,6 +109,7 @@ class Share:
     def _settle(self, made: Made) -> None:
         self.held_bytes -= len(made.record.value)
         self._offsets.settle(made.record.offset)
+        self._settled()
 
     def _weigh(self, result_bytes: int) -> None:
         self._result_bytes += result_bytes
