@@ -21,6 +21,7 @@ def describe_status(status: dict[str, Any]) -> str:
         f"policy   version {policy['version']}: {', '.join(policy['streams']) or 'records nothing'}"
         + (f"; end to end: {', '.join(policy['end_to_end'])}" if policy["end_to_end"] else "")
         + (f"; refused a newer one: {policy['problem']}" if policy["problem"] else ""),
+        f"keys     {_key_set(status['key_set'])}",
         f"paused   {_paused(status)}",
     ]
     for name, source in status["sources"].items():
@@ -33,6 +34,14 @@ def describe_status(status: dict[str, Any]) -> str:
         lines.append(f"source   terminal: {status['guests']} sessions")
     lines += [f"sealing  {stream}: {problem}" for stream, problem in status["unsealable"].items()]
     return "\n".join(lines)
+
+
+def _key_set(key_set: dict[str, Any]) -> str:
+    sealed = "; ".join(f"{stream} to {', '.join(names)}" for stream, names in key_set["streams"].items())
+    signed = f"set {key_set['version']} as an officer signed it: {sealed or 'nothing'}" if key_set["version"] else ""
+    refused = f"; REFUSED what the server told: {key_set['problem']}" if key_set["problem"] else ""
+    no_set = "no key set yet" if key_set["signers"] else "no signer is pinned; end to end by the KEK's file alone"
+    return (signed or no_set) + refused
 
 
 def _paused(status: dict[str, Any]) -> str:

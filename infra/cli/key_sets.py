@@ -190,11 +190,17 @@ def distribute(  # noqa: PLR0917  # typer calls it by names
         list[Path] | None,
         typer.Option(help="Signers (public PEM) that agents trust from now on, instead of those now."),
     ] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option(help="A KEK whose public half is to be another than the one signed before.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be signed.")] = False,
     as_json: AsJson = False,
     reason: Why = "",
 ) -> None:
     """Sign which KEKs each agent seals to, as assigned now, and hand it out: agents follow within seconds.
+
+    Compare the key ids with your own: what you sign, agents believe. A KEK that is not the one that you signed before
+    under its name is refused.
 
     Streams that the policy seals end to end at this moment are bound: the server cannot unseal them by another policy.
     Agents refuse what was changed, what is older than what they have, and signers whom they have not pinned.
@@ -202,7 +208,7 @@ def distribute(  # noqa: PLR0917  # typer calls it by names
     Examples: `sealstream keys distribute --dry-run`, `sealstream keys distribute --signer /media/stick/ann.pem`,
     `sealstream keys distribute --trust bob.pub.pem --trust ann.pub.pem` (the next set may be signed by bob too)
     """
-    from infra.keys.signer import default_signer, load_signer
+    from infra.keys.signer import default_signer, keep_signed, load_signer, signed_before
 
     settings = load()
     situation, version, sets = run(_plan(settings, trust or []))
@@ -215,6 +221,15 @@ def distribute(  # noqa: PLR0917  # typer calls it by names
     key = load_signer(path, ask_passphrase(passphrase_file, what=f"Passphrase of {path.name}"))
     from schemas.keyset import sign_key_set
 
+    key_ids = {entry.name: key_id for one in sets for key_id, entry in one.keys.items()}
+    before = signed_before(path)
+    for name in sorted(key_ids.keys() & before.keys() - set(accept or [])):
+        if key_ids[name] != before[name]:
+            raise ConfigError(
+                f"{name}.pub.pem is not the KEK {name!r} that you signed before ({before[name].hex()}): nothing was "
+                f"signed. Somebody exchanged it, unless it was you: then `--accept {name}`"
+            )
+    keep_signed(path, key_ids)
     run(_distribute(settings, version, [sign_key_set(one, key) for one in sets], reason))
     if not as_json:
         print(f"version {version} is signed and distributed: {len(sets)} sets for {len(situation.agents)} known agents")
@@ -259,6 +274,7 @@ def _show(situation: Situation, sets: Sequence[KeySet], as_json: bool) -> None:
             "agents": list(one.agents),
             "streams": {label: one.names(label) for label in one.streams},
             "bound": sorted(one.bound),
+            "key_ids": {key.name: key_id.hex() for key_id, key in one.keys.items()},
             "break_glass": sorted(key.name for key in one.keys.values() if key.break_glass),
         }
         for one in sets
@@ -275,6 +291,8 @@ def _show(situation: Situation, sets: Sequence[KeySet], as_json: bool) -> None:
             print(f"    {label:11} {', '.join(marked)}: {bound}")
         if not one["streams"]:
             print("    nothing is assigned")
+    for name, key_id in sorted({pair for one in described for pair in one["key_ids"].items()}):
+        print(f"{name:15} {key_id}")
 
 
 def agent_id(text: str) -> str:

@@ -21,7 +21,7 @@ from infra.keys.signer import pinned_signers
 from infra.keys.table import connected
 from infra.settings import Settings, read_secret
 from schemas.errors import ConfigError, MalformedError, UnavailableError
-from schemas.keyset import KeySet, SignedKeySet, parse_payload
+from schemas.keyset import KeySet, SignedKeySet
 
 WEAK_ROUNDS = 100_000
 _DEK_INFO = b"DEK-Info:"
@@ -59,7 +59,7 @@ async def inspect(settings: Settings) -> list[Finding]:
             findings.append(Finding(path.name, "lies among the keys and is registered nowhere", problem=True))
     findings += _look_at_signers(folder)
     if situation is not None:
-        findings += _compare(situation, signed)
+        findings += _compare(situation, signed, folder)
     return findings
 
 
@@ -140,16 +140,17 @@ def _look_at_signers(folder: Path) -> Iterator[Finding]:
         yield Finding(f"signer {name}", fingerprint.hex())
 
 
-def _compare(situation: Situation, signed: Sequence[object]) -> Iterator[Finding]:
-    """Whether what is assigned is what was signed."""
+def _compare(situation: Situation, signed: Sequence[object], folder: Path) -> Iterator[Finding]:
+    """Whether what is assigned is what was signed, by a signer whom agents pin."""
     try:
         wanted = build_sets(situation, 0, 0)
     except ConfigError as error:
         yield Finding("assignments", str(error), problem=True)
         return
     try:
-        given = [parse_payload(SignedKeySet.from_json(one).payload) for one in signed]
-    except MalformedError as error:
+        signers = set(pinned_signers(folder).values())
+        given = [SignedKeySet.from_json(one).open(signers) for one in signed]
+    except (MalformedError, ConfigError) as error:
         yield Finding("key set", f"{error}: agents refuse it", problem=True)
         return
     if not situation.assignments and not given:
@@ -169,10 +170,9 @@ def _differing(wanted: Sequence[KeySet], given: Sequence[KeySet]) -> set[str]:
 
 def _by_agent(sets: Sequence[KeySet]) -> dict[str, str]:
     """Who each agent's streams are sealed to, as text that compares."""
-    return {
-        agent: json.dumps(
-            {label: sorted(one.hex() for one in row.recipients) for label, row in key_set.streams.items()}
-        )
-        for key_set in sets
-        for agent in key_set.agents or ("",)
-    }
+    return {agent: _sealing(key_set) for key_set in sets for agent in key_set.agents or ("",)}
+
+
+def _sealing(key_set: KeySet) -> str:
+    rows = sorted(key_set.streams.items())
+    return json.dumps({label: [sorted(one.hex() for one in row.recipients), row.blind_index] for label, row in rows})

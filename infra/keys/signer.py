@@ -5,12 +5,15 @@ No server process reads the private half; the folder of the public halves says w
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from infra.files import write_whole
 from infra.keys.files import PRIVATE_SUFFIX, PUBLIC_SUFFIX, KekFiles, place_pair, protect_key
 from schemas.errors import ConfigError, KekMissingError, WrongPassphraseError
 from schemas.keyset import signer_fingerprint, signer_from_pem
@@ -56,6 +59,30 @@ def load_signer(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{path} is not a signing key (Ed25519): `sealstream keys signer make` makes one")
     return key
+
+
+def signed_before(path: Path) -> dict[str, bytes]:
+    """Key ids by name, as this signing key signed them last: kept beside it, where the server cannot change them."""
+    record = _record(path)
+    try:
+        return {name: bytes.fromhex(key_id) for name, key_id in json.loads(record.read_bytes()).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{record} is not usable ({error}): move it away, and compare the key ids yourself") from None
+
+
+def keep_signed(path: Path, key_ids: Mapping[str, bytes]) -> None:
+    """Remember what was signed with the key at `path`, beside what was before; raises `ConfigError`."""
+    record = {name: key_id.hex() for name, key_id in sorted({**signed_before(path), **key_ids}.items())}
+    try:
+        write_whole(_record(path), json.dumps(record, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise ConfigError(f"what was signed cannot be kept beside {path}: {error.strerror}") from None
+
+
+def _record(path: Path) -> Path:
+    return path.with_suffix(".signed.json")
 
 
 def default_signer(folder: Path) -> Path:
