@@ -62,6 +62,8 @@ class Scope:
             kinds = tuple(dict.fromkeys(StreamKind.from_label(label) for label in streams or ()))
         except ValueError as error:
             raise MalformedError(str(error), "bad_scope") from None
+        if StreamKind.INDEX in kinds:
+            raise MalformedError("the index has nothing to see: `sealstream search --unlock` uses it", "bad_scope")
         return cls(ids, kinds, times[0] or 0, times[1] or 0)
 
     def __str__(self) -> str:

@@ -15,20 +15,27 @@ def register(app: typer.Typer) -> None:
 def demo(
     ports: Annotated[str, typer.Option(help="`usual` ports, or `auto`: free ones where those are taken.")] = "auto",
     stop: Annotated[bool, typer.Option("--stop", help="Stop the stack at the end.")] = False,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="The other demo: what no server can read, an officer sees.")
+    ] = False,
 ) -> None:
     """Start the stack, enrol an agent, record a real desktop, shell and mailbox, and find what was seen.
 
-    Example: sealstream demo --data /tmp/sealstream-demo
+    With `--end-to-end`: seal it to an officer's key, search and see it with the officer's passphrase, and look for
+    it in every file and memory of the servers.
+
+    Examples: sealstream demo --data /tmp/sealstream-demo, sealstream demo --end-to-end --stop
     """
     import asyncio
 
     from infra.datadir import DataDir
+    from infra.demo.end_to_end import EndToEndDemo
     from infra.demo.run import run_demo
     from infra.demo.shell import Shell
 
     data = DataDir.find().root
     try:
-        asyncio.run(run_demo(data, ports=ports))
+        asyncio.run(EndToEndDemo(data).run(ports=ports) if end_to_end else run_demo(data, ports=ports))
     finally:
         if stop:
             asyncio.run(Shell(data).stream("down"))

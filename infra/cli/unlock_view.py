@@ -17,7 +17,7 @@ from infra.cli.plain import plain_json, plain_line
 from schemas.errors import ConfigError
 from schemas.identity import EnvelopeId, agent_bytes
 from schemas.kinds import ContentType, StreamKind
-from schemas.records import Record, decode_segment
+from schemas.records import Record, decode_segment, decode_text
 
 if TYPE_CHECKING:
     from infra.text.terminal import Passage
@@ -62,7 +62,7 @@ class TextView:
     def _lines(self, about: dict[str, Any], segment: bytearray) -> list[str]:
         events = events_of(about, segment)
         if about["content_type"] != ContentType.SEGMENT:
-            return [_text_of(about, event) for event in events]
+            return [line for event in events for line in _passage_lines(about, event)]
         match about["stream"]:
             case "keystrokes":
                 self._terminals.take(about, events)
@@ -98,7 +98,7 @@ class FileView:
         """Write its files."""
         events = events_of(about, segment)
         if about["content_type"] != ContentType.SEGMENT:
-            text = "\n".join(_text_of(about, event) for event in events)
+            text = "\n".join(line for event in events for line in _passage_lines(about, event))
             self._write(f"{_stamp(about['capture_ms'] * 1000)}-{about['stream']}-text.txt", text)
         elif about["stream"] == "screen":
             for event in events:
@@ -175,7 +175,9 @@ class Terminals:
 
 
 def events_of(about: dict[str, Any], segment: bytearray) -> list[Record]:
-    """The events of a released segment."""
+    """The events of a released segment, or the passages of text that was read on the endpoint."""
+    if about["content_type"] == ContentType.TEXT:
+        return decode_text(bytes(segment))
     return decode_segment(StreamKind.from_label(about["stream"]), bytes(segment))
 
 
@@ -208,5 +210,7 @@ def _window(event: Record) -> str:
     return "  ".join(part for part in (plain_line(event["application"]), plain_line(event["title"]), size) if part)
 
 
-def _text_of(about: dict[str, Any], event: Record) -> str:
-    return f"{moment(about['capture_ms'] * 1000)}  {about['stream']}  {plain_json(event, default=_bytes_as_text)}"
+def _passage_lines(about: dict[str, Any], passage: Record) -> list[str]:
+    """Text that was read on the endpoint."""
+    head = (moment(passage["time_us"]), f"{about['stream']} text", passage["application"], passage["title"])
+    return [plain_line("  ".join(head)), *(f"    {plain_line(line)}" for line in passage["text"].splitlines())]

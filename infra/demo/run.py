@@ -5,16 +5,15 @@ Never leaves an agent or a desktop running; the stack stays, for whoever wants t
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from infra.datadir import usual_place
 from infra.demo.desktop import Desktop
+from infra.demo.endpoint import enrol_endpoint, recording
 from infra.demo.mail import deliver, make_maildir, write_message
 from infra.demo.session import record_session
 from infra.demo.shell import Shell, until
@@ -35,11 +34,12 @@ async def run_demo(data: Path, *, ports: str = "usual") -> None:
     if await shell.stream("up", "--ports", ports):
         raise LocalError("the stack did not start; what it said stands above")
     shell.say("2. An endpoint: enrol an agent with a one-time token")
-    agent, maildir = await _enrol(shell, data)
+    agent, maildir = data / "demo" / "agent", make_maildir(data / "demo" / "Maildir")
+    await enrol_endpoint(shell, agent, f"[sources]\nmaildirs = {json.dumps([str(maildir)])}\n")
     shell.say("3. Real input, recorded: a screen with a terminal, a browser and an editor; a shell; a mailbox")
     shell.environment["SEALSTREAM_AGENT_DIR"] = str(agent)
     recorded_at = time.time()
-    async with Desktop() as desktop, _recording(shell, agent, desktop.display):
+    async with Desktop() as desktop, recording(shell, agent, desktop.display):
         await _work(shell, story, desktop, maildir)
         shell.say(f"4. What was recorded is found, wherever it was seen: “{story.project}”")
         for stream in STREAMS[:3]:
@@ -47,42 +47,6 @@ async def run_demo(data: Path, *, ports: str = "usual") -> None:
         await shell.show("agent", "status")
     await _look_round(shell, story)
     _say_where_next(shell, data, time.monotonic() - started)
-
-
-async def _enrol(shell: Shell, data: Path) -> tuple[Path, Path]:
-    """The agent's directory and the Maildir that it watches; enrolled unless an earlier run did it."""
-    agent, maildir = data / "demo" / "agent", data / "demo" / "Maildir"
-    agent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    make_maildir(maildir)
-    (agent / "agent.toml").write_text(f"[sources]\nmaildirs = {json.dumps([str(maildir)])}\n", "utf-8")
-    code, told = await shell.run("agent", "notice", "--dir", str(agent))
-    if code:
-        token = await shell.ask("agent", "token")
-        await shell.show("agent", "enrol", token, "--dir", str(agent), hide=(token,))
-        code, told = await shell.run("agent", "notice", "--dir", str(agent))
-    print("  The person at the endpoint is told:\n" + "".join(f"  | {line}\n" for line in told.splitlines()))
-    return agent, maildir
-
-
-@contextlib.asynccontextmanager
-async def _recording(shell: Shell, agent: Path, display: str) -> AsyncIterator[None]:
-    """An agent that runs meanwhile."""
-    log = agent / "agent.log"
-    process = await shell.start("agent", "run", log=log, display=display)
-
-    async def connected() -> bool:
-        if process.returncode is not None:
-            raise LocalError(f"the agent ended: see {log}")
-        code, answer = await shell.run("agent", "status", "--json")
-        return code == 0 and bool(json.loads(answer)["uplink"]["state"] == "connected")
-
-    try:
-        await until("the agent to connect", connected, 30)
-        yield
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 async def _work(shell: Shell, story: Story, desktop: Desktop, maildir: Path) -> None:

@@ -38,6 +38,11 @@ _NOUNS = (
 )
 
 
+def invent_word() -> str:
+    """A word of eight letters that nobody wrote before, easy to read on a screen."""
+    return "".join(secrets.choice("bdfgkmnprtvz") + secrets.choice("aeiou") for _ in range(4))
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """One run's words. `project` is a phrase that stands in every stream."""
