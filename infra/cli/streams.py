@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from infra.cli import unlocked_mining
+
 
 def register(app: typer.Typer) -> None:
     """Add `streams` with its commands."""
@@ -13,6 +15,7 @@ def register(app: typer.Typer) -> None:
     streams.callback(invoke_without_command=True)(start_default)
     streams.command("start")(start)
     streams.command("run")(run)
+    streams.command("unlock", help=unlocked_mining.HELP)(unlocked_mining.unlock)
     app.add_typer(streams, name="streams")
 
 
