@@ -50,8 +50,7 @@ def begin(
     settings = load()
     run(_register_if_new(settings, old, new))
     run(move(settings, lambda rows: rotation.begin(rows, old, new), "rotate_kek_begin", old, reason))
-    print(f"{new} stands beside {old}: new epochs are sealed to both within seconds")
-    _tell_officers(settings, old)
+    print(f"{new} stands beside {old}: {_when(settings, old)} everything new is sealed to both")
     print(f"next: `sealstream keys rotate finish {old}`, or `sealstream keys rotate back {old}`")
 
 
@@ -64,8 +63,7 @@ def finish(old: Name, reason: Why = "") -> None:
 
     settings = load()
     run(move(settings, lambda rows: rotation.finish(rows, old), "rotate_kek_finish", old, reason))
-    print(f"{old} only opens from now on")
-    _tell_officers(settings, old)
+    print(f"{old} only opens: {_when(settings, old)} nothing new is sealed to it")
     print(f"next: `sealstream keys rewrap {old}`, then `sealstream keys retire {old}`; the way back is still open")
 
 
@@ -78,8 +76,8 @@ def back(old: Name, reason: Why = "") -> None:
 
     settings = load()
     run(move(settings, lambda rows: rotation.back(rows, old), "rotate_kek_back", old, reason))
-    print(f"{old} is sealed to again; what was sealed to the other meanwhile still opens")
-    _tell_officers(settings, old)
+    print(f"{old} takes its place back: {_when(settings, old)} everything new is sealed to it")
+    print("what was sealed to the other meanwhile still opens")
 
 
 def retire(
@@ -120,8 +118,8 @@ def revoke(
     if not yes:
         typer.confirm(f"Revoke {name}? {left} archived epochs open with no other KEK in use", abort=True)
     run(move(settings, lambda rows: rotation.revoke(rows, name), "revoke_kek", name, reason))
-    print(f"{name} is revoked; {left} archived epochs open with no other KEK in use")
-    _tell_officers(settings, name)
+    print(f"{name} is revoked: {_when(settings, name)} nothing new is sealed to it, and nothing opens with it here")
+    print(f"{left} archived epochs open with no other KEK in use")
 
 
 def rewrap(
@@ -239,9 +237,10 @@ async def _only_openable_by(settings: Settings, name: str) -> int:
     return count_epochs(Layout(settings.archive.dir), wanted, others - {wanted})
 
 
-def _tell_officers(settings: Settings, name: str) -> None:
+def _when(settings: Settings, name: str) -> str:
+    """When agents follow: of what they seal end to end, an officer has the word."""
     from infra.keys.registry import Purpose, find
     from infra.keys.table import registered
 
-    if find(registered(settings), name).purpose is Purpose.END_TO_END:
-        print("end-to-end streams follow once an officer has signed it: `sealstream keys distribute`")
+    signed = find(registered(settings), name).purpose is Purpose.END_TO_END
+    return "once an officer has signed it (`sealstream keys distribute`)" if signed else "within seconds"

@@ -6,14 +6,19 @@ code runs here), and takes no PIN from a URI.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+from weakref import WeakValueDictionary
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 
 from infra.keys.files import check_name, place_public
 from infra.keys.registry import PKCS11_SCHEME
@@ -21,6 +26,7 @@ from schemas.errors import ConfigError, KekMissingError, OpenError, UnavailableE
 from schemas.keys import DEK_BYTES, Recipient
 
 _HASH_BYTES = 32
+_PROOF_ROUNDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +56,43 @@ class TokenUri:
         return found
 
 
+class Login:
+    """A session with a token, shared by all keys of it in this process, and over when the last of them is gone.
+
+    A token asks for its PIN once a process; whether a second one gives the right PIN is for us to see.
+    """
+
+    def __init__(self, session: Any, pin: bytes) -> None:
+        self.session = session
+        self.lock = threading.Lock()
+        self._salt = os.urandom(_HASH_BYTES)
+        self._proof = self._prove(pin)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the token may be gone, and the interpreter may be ending
+            self.session.close()
+
+    def check(self, pin: bytes, token: str) -> None:
+        """Raises `WrongPassphraseError` unless it is the PIN of this login."""
+        if not hmac.compare_digest(self._proof, self._prove(pin)):
+            raise WrongPassphraseError(f"the PIN is not that of the token {token!r}")
+
+    def _prove(self, pin: bytes) -> bytes:
+        return hashlib.pbkdf2_hmac("sha256", pin, self._salt, _PROOF_ROUNDS)
+
+
+_LOGINS: WeakValueDictionary[tuple[str, str], Login] = WeakValueDictionary()
+_LOGGING_IN = threading.Lock()
+
+
 class TokenKey:
     """A KEK in a token, as an `Unwrapper`. The session lasts as long as this does."""
 
-    def __init__(self, key: Any, recipient: Recipient) -> None:
+    def __init__(self, key: Any, login: Login, recipient: Recipient) -> None:
         self._key = key
+        self._login = login
         self._recipient = recipient
         self._oaep = True
-        self._lock = threading.Lock()
 
     @property
     def key_id(self) -> bytes:
@@ -69,7 +104,7 @@ class TokenKey:
         from pkcs11 import exceptions
 
         refused = (exceptions.EncryptedDataInvalid, exceptions.EncryptedDataLenRange, exceptions.DataInvalid)
-        with self._lock:
+        with self._login.lock:
             try:
                 dek = self._decrypt(wrapped)
             except refused:
@@ -95,22 +130,20 @@ class TokenKey:
 
 def open_token_key(uri: str, pin: bytes | bytearray | None, recipient: Recipient, modules: Sequence[Path]) -> TokenKey:
     """The key of that URI; raises `WrongPassphraseError`, `KekMissingError`, `UnavailableError` or `ConfigError`."""
-    from pkcs11 import ObjectClass
-
     if not pin:
         raise WrongPassphraseError("the token needs its PIN")
-    key = _find(TokenUri.parse(uri), pin, modules, ObjectClass.PRIVATE_KEY)
-    return TokenKey(key, recipient)
+    key, login = _find(TokenUri.parse(uri), bytes(pin), modules, "PRIVATE_KEY")
+    return TokenKey(key, login, recipient)
 
 
 def export_public(uri: str, pin: bytes, folder: Path, name: str, modules: Sequence[Path]) -> Path:
     """Write the public half of a token's key as NAME.pub.pem; raises as `open_token_key`."""
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
-    from pkcs11 import Attribute, ObjectClass
-
     path, _ = check_name((folder, folder), name)
-    key = _find(TokenUri.parse(uri), pin, modules, ObjectClass.PUBLIC_KEY)
-    modulus, exponent = key[Attribute.MODULUS], key[Attribute.PUBLIC_EXPONENT]
+    key, login = _find(TokenUri.parse(uri), pin, modules, "PUBLIC_KEY")
+    from pkcs11 import Attribute
+
+    with login.lock:
+        modulus, exponent = key[Attribute.MODULUS], key[Attribute.PUBLIC_EXPONENT]
     numbers = RSAPublicNumbers(int.from_bytes(exponent, "big"), int.from_bytes(modulus, "big"))
     place_public(path, Recipient(numbers.public_key()).to_pem())
     return path
@@ -137,17 +170,18 @@ def decode_oaep(encoded: bytes, size: int) -> bytes:
     return rest[at + 1 :]
 
 
-def _find(uri: TokenUri, pin: bytes | bytearray, modules: Sequence[Path], kind: Any) -> Any:
-    import pkcs11
-    from pkcs11 import Attribute, exceptions
+def _find(uri: TokenUri, pin: bytes, modules: Sequence[Path], kind: str) -> tuple[Any, Login]:
+    """The one RSA key of that URI, and the login that it needs."""
+    module = str(_module(uri, modules))
+    from pkcs11 import Attribute, KeyType, ObjectClass, exceptions
 
     try:
-        library = pkcs11.lib(str(_module(uri, modules)))
-        session = library.get_token(token_label=uri.token).open(user_pin=bytes(pin).decode())
-        wanted = {Attribute.CLASS: kind, Attribute.KEY_TYPE: pkcs11.KeyType.RSA}
+        login = _log_in(module, uri.token, pin)
+        wanted = {Attribute.CLASS: ObjectClass[kind], Attribute.KEY_TYPE: KeyType.RSA}
         wanted |= {Attribute.LABEL: uri.label} if uri.label else {}
         wanted |= {Attribute.ID: uri.id} if uri.id else {}
-        found = list(session.get_objects(wanted))
+        with login.lock:
+            found = list(login.session.get_objects(wanted))
     except (exceptions.PinIncorrect, exceptions.PinLenRange, exceptions.PinInvalid, UnicodeDecodeError):
         raise WrongPassphraseError(f"the PIN is not that of the token {uri.token!r}") from None
     except exceptions.PinLocked:
@@ -158,7 +192,20 @@ def _find(uri: TokenUri, pin: bytes | bytearray, modules: Sequence[Path], kind: 
         raise UnavailableError(f"the token {uri.token!r} does not answer: {type(error).__name__}") from error
     if len(found) != 1:
         raise KekMissingError(f"the token {uri.token!r} has {len(found)} RSA keys named {uri.label or uri.id.hex()!r}")
-    return found[0]
+    return found[0], login
+
+
+def _log_in(module: str, token: str, pin: bytes) -> Login:
+    import pkcs11
+
+    with _LOGGING_IN:
+        login = _LOGINS.get((module, token))
+        if login is not None:
+            login.check(pin, token)
+            return login
+        session = pkcs11.lib(module).get_token(token_label=token).open(user_pin=pin.decode())
+        login = _LOGINS[module, token] = Login(session, pin)
+        return login
 
 
 def _module(uri: TokenUri, modules: Sequence[Path]) -> Path:
