@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.facts import Facts
+    from gateway.gate import Refusal
+    from gateway.peer import Peer
     from gateway.policy import Told
     from gateway.publisher import Publisher
     from infra.metrics import Metrics
@@ -73,7 +75,7 @@ class AgentPort:
         *,
         budget_bytes: int,
         limits: AgentLimits | None = None,
-        revoked: Callable[[str], bool] = lambda _agent_id: False,
+        refuses: Callable[[Peer], Refusal | None] = lambda _peer: None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits or AgentLimits()
@@ -87,7 +89,7 @@ class AgentPort:
         self.ack_seconds = metrics.histogram("gateway_ack_seconds")
         self._metrics = metrics
         self._told = told
-        self._revoked = revoked
+        self._refuses = refuses
         self._connections: set[AgentConnection] = set()
         self._by_agent: dict[str, AgentConnection] = {}
         self._acks_due: list[AgentConnection] = []
@@ -128,11 +130,11 @@ class AgentPort:
         for agent_id, connection in self._by_agent.items():
             connection.tell(told.frame(agent_id))
 
-    def drop_revoked(self) -> None:
-        """End the connections of agents that have been revoked."""
-        for agent_id, connection in list(self._by_agent.items()):
-            if self._revoked(agent_id):
-                connection.break_off(GoodbyeCode.REFUSED, "revoked")
+    def drop_refused(self) -> None:
+        """End the connections of agents that would not be let in any more."""
+        for connection in list(self._connections):
+            if connection.peer and (refusal := self._refuses(connection.peer)):
+                connection.break_off(GoodbyeCode.REFUSED, refusal.reason)
 
     async def drain(self, reason: str = "the gateway stops") -> None:
         """Send every agent away, acknowledge what is under way, and say goodbye."""
@@ -158,12 +160,19 @@ class AgentPort:
     # What connections call.
 
     def admit(self, connection: AgentConnection) -> None:
-        """Take a connection in by its certificate; raises `WireError` for one that may not connect."""
-        assert connection.peer
+        """Take a connection in by its certificate; raises `WireError` for one that may not connect.
+
+        One that shows a key which is not its own is closed on without a word.
+        """
+        peer = connection.peer
+        assert peer
         self._connections.add(connection)
-        if self._revoked(connection.peer.agent_id):
-            self.facts.audit("connect", connection.peer.agent_id, "refused", where="revoked")
-            raise WireError("revoked", GoodbyeCode.REFUSED)
+        if refusal := self._refuses(peer):
+            self.facts.audit("connect", peer.agent_id, "refused", where=refusal.reason, address=peer.address)
+            if not refusal.silent:
+                raise WireError(refusal.reason, GoodbyeCode.REFUSED)
+            self.count_turned_away(GoodbyeCode.REFUSED, connection, refusal.reason)
+            connection.abort(refusal.reason)
         if self.draining:
             raise WireError("the gateway stops", GoodbyeCode.DRAINING)
 

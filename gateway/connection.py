@@ -85,6 +85,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         except WireError as error:
             self.break_off(error.code, str(error))
             return
+        if self.goodbye:
+            return
         self._hello_timer = self._port.loop.call_later(self._port.limits.hello_timeout_s, self._miss_hello)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - one size for all

@@ -1,4 +1,4 @@
-"""Enrolment on the server's side: one-time tokens, the certificate of a new agent, and whose certificate is revoked.
+"""Enrolment on the server's side: one-time tokens, and the certificate of a new agent.
 
 Never keeps a token's secret, only its hash; never gives out more certificates than a token has uses.
 """
@@ -16,19 +16,22 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from infra.files import write_whole
 from infra.keys.signer import pinned_signers
 from infra.pki import ca_fingerprint, issue_agent
+from infra.pki.authority import load_ca
+from infra.pki.certificates import key_of_request
+from infra.pki.server_pins import trust_set
 from schemas.enrolment import EnrolmentToken
 from schemas.errors import ConfigError, MalformedError
+from schemas.trust import TrustSet, read_pin
 
 if TYPE_CHECKING:
     from infra.settings import Settings
 
 TOKENS_NAME = "tokens.json"
-REVOKED_NAME = "revoked.txt"
 SECRET_BYTES = 24
 MAX_TEXT = 256
 
@@ -51,6 +54,8 @@ class EnrolmentRequest:
     computer: str
     user: str
     software: str
+    backup_pin: str = ""
+    """The pin of the key that the agent will use after this one, if it has one."""
 
     @classmethod
     def parse(cls, body: bytes) -> EnrolmentRequest:
@@ -62,6 +67,8 @@ class EnrolmentRequest:
             raise MalformedError("the body is not a JSON object", "bad_request") from None
         if not all(isinstance(value, str) for value in fields.values()) or not (fields["secret"] and fields["csr"]):
             raise MalformedError("the body needs texts secret and csr, and computer, user, software", "bad_request")
+        if fields["backup_pin"]:
+            read_pin(fields["backup_pin"])
         return cls(**fields)
 
 
@@ -110,45 +117,6 @@ class TokenStore:
             raise ConfigError(f"{path} cannot be read ({error}); move it away: its tokens are void then") from None
 
 
-class Revocations:
-    """Agents whose certificates are no longer good, one id a line; read again when the file has changed."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / REVOKED_NAME
-        self._stamp: tuple[int, int] | None = None
-        self._agents: frozenset[str] = frozenset()
-        self.reload()
-
-    def __contains__(self, agent_id: object) -> bool:
-        return agent_id in self._agents
-
-    def reload(self) -> bool:
-        """Read again what has changed; whether it had."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            stamp, agents = None, frozenset[str]()
-        else:
-            stamp = (stat.st_mtime_ns, stat.st_size)
-            if stamp == self._stamp:
-                return False
-            lines = self._path.read_text("utf-8").splitlines()
-            agents = frozenset(line.strip().lower() for line in lines if line.strip() and not line.startswith("#"))
-        changed, self._stamp, self._agents = agents != self._agents, stamp, agents
-        return changed
-
-    def add(self, agent_id: str) -> None:
-        """Revoke an agent for good; raises `MalformedError` for what is no agent id."""
-        try:
-            agent = str(UUID(agent_id))
-        except ValueError:
-            raise MalformedError(f"{agent_id!r} is not an agent id", "bad_agent") from None
-        self.reload()
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(self._path, "".join(f"{line}\n" for line in sorted({*self._agents, agent})).encode())
-        self.reload()
-
-
 def make_token(settings: Settings, *, uses: int = 1, expires_s: float = 3600.0) -> str:
     """A new enrolment token as text, for whoever sets up the endpoint; raises `ConfigError`."""
     if uses < 1 or expires_s <= 0:
@@ -159,13 +127,21 @@ def make_token(settings: Settings, *, uses: int = 1, expires_s: float = 3600.0) 
     gateway = settings.gateway
     host = f"[{settings.node.advertise}]" if ":" in settings.node.advertise else settings.node.advertise
     signers = tuple(pinned_signers(settings.keys.dir).values())
-    return str(EnrolmentToken(f"{host}:{gateway.https_port}", fingerprint, secret, signers))
+    pins = trust_set(gateway.ca_file.parent).pins if gateway.pin_server else ()
+    return str(EnrolmentToken(f"{host}:{gateway.https_port}", fingerprint, secret, signers, pins))
 
 
-def issue_certificate(settings: Settings, csr: str) -> tuple[str, str]:
-    """The id of a new agent and its certificate (PEM); raises `MalformedError` for a request that is not usable."""
+def check_request(settings: Settings, csr: str) -> None:
+    """Raise `MalformedError` for a request that is not usable, `ConfigError` where nothing can be issued."""
+    key_of_request(csr.encode())
+    load_ca(settings.gateway.ca_file.parent)
+
+
+def issue_certificate(settings: Settings, wish: EnrolmentRequest) -> tuple[str, str]:
+    """The id of a new agent and its certificate (PEM), which the register has from then on."""
     agent = uuid4()
-    certificate = issue_agent(settings.gateway.ca_file.parent, agent.bytes, csr.encode())
+    directory = settings.gateway.ca_file.parent
+    certificate = issue_agent(directory, agent.bytes, wish.csr.encode(), backup_pin=wish.backup_pin)
     return str(agent), certificate.decode("ascii")
 
 
@@ -188,13 +164,14 @@ def hash_secret(secret: str) -> str:
 
 
 def enrolment_answer(
-    agent_id: str, certificate: str, ca: bytes, recipients: list[str], policy: dict[str, Any]
+    agent_id: str, certificate: str, trust: TrustSet, recipients: list[str], policy: dict[str, Any]
 ) -> dict[str, Any]:
     """The body of a successful answer, as `docs/enrolment.md` says."""
     return {
         "agent_id": agent_id,
         "certificate": certificate,
-        "ca": ca.decode("ascii"),
+        "ca": trust.ca,
+        "trust": trust.to_json(),
         "recipients": recipients,
         "policy": policy,
     }

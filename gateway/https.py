@@ -20,9 +20,18 @@ from starlette.routing import Route
 
 from gateway import registry
 from gateway.door import Door
-from gateway.enrol import EnrolmentRequest, TokenStore, enrolment_answer, enrolment_dir, issue_certificate, read_ca
+from gateway.enrol import (
+    EnrolmentRequest,
+    TokenStore,
+    check_request,
+    enrolment_answer,
+    enrolment_dir,
+    issue_certificate,
+    read_ca,
+)
 from gateway.peer import address_text
 from gateway.throttle import Throttle
+from gateway.trust import TrustApi
 from gateway.unlock.api import UnlockApi
 from gateway.visits import REQUEST_TIMEOUT_S, Visit, Visits
 from gateway.webserver import WebServer
@@ -86,6 +95,7 @@ class HttpsPort:
         self._tokens = TokenStore(enrolment_dir(settings))
         self._throttle = Throttle()
         self._unlocks = UnlockApi(settings)
+        self.trust = TrustApi(settings, facts, self._throttle)
         self._server: WebServer | None = None
         self.app = Starlette(
             routes=[
@@ -97,6 +107,7 @@ class HttpsPort:
                 Route("/metrics", self.show_metrics),
                 *registry.ROUTES,
                 *self._unlocks.routes,
+                *self.trust.routes,
             ]
         )
 
@@ -114,7 +125,8 @@ class HttpsPort:
         """`GET /api/v1/assign`: the server that an agent should use now (R4.2)."""
         if self._health.reasons:
             return JSONResponse({"error": "; ".join(self._health.reasons)}, 503, headers={"Retry-After": "5"})
-        return JSONResponse({"server": self.agent_address, "gateway": self._facts.reporter})
+        version = self.trust.told.version
+        return JSONResponse({"server": self.agent_address, "gateway": self._facts.reporter, "trust": version})
 
     async def show_ca(self, _request: Request) -> Response:
         """`GET /api/v1/ca`: the certificate by which agents know this server."""
@@ -151,12 +163,16 @@ class HttpsPort:
         return await self._issue(wish, recipients, address)
 
     async def _issue(self, wish: EnrolmentRequest, recipients: list[str], address: str) -> Response:
-        """Spend the token, issue, and hand out only when the audit entry is stored."""
+        """Spend the token, issue, and hand out only when the audit entry is stored.
+
+        What can be wrong with the request is looked at first: nobody without a token gets into the register.
+        """
         try:
-            agent_id, certificate = await asyncio.to_thread(issue_certificate, self._settings, wish.csr)
+            await asyncio.to_thread(check_request, self._settings, wish.csr)
             if not await asyncio.to_thread(self._tokens.spend, wish.secret):
                 self._throttle.fail(address, time.monotonic())
                 return self._refuse(403, "the token is unknown, used up or expired", address)
+            agent_id, certificate = await asyncio.to_thread(issue_certificate, self._settings, wish)
         except MalformedError as error:
             return self._refuse(400, str(error), address)
         except (OSError, ConfigError) as error:
@@ -167,8 +183,8 @@ class HttpsPort:
             return self._refuse(503, "the server cannot keep its audit now", address)
         self._metrics.counter("gateway_enrolments_total").labels("done").inc()
         log.info("agent_enrolled", agent=agent_id, **detail)
-        ca = read_ca(self._settings)
-        return JSONResponse(enrolment_answer(agent_id, certificate, ca, recipients, self._policy.told.policy))
+        trust = self.trust.told
+        return JSONResponse(enrolment_answer(agent_id, certificate, trust, recipients, self._policy.told.policy))
 
     def _refuse(self, status: int, why: str, address: str) -> Response:
         self._metrics.counter("gateway_enrolments_total").labels(str(status)).inc()

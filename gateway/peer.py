@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from schemas.errors import WireError
+from cryptography import x509
+
+from infra.pki.pins import pin_of_certificate
+from infra.pki.register import format_serial
+from schemas.errors import MalformedError, WireError
 from schemas.frames import GoodbyeCode
 
 if TYPE_CHECKING:
@@ -28,6 +32,12 @@ class Peer:
     address: str
     version: str
     suite: str
+    serial: str = ""
+    """Of its certificate: hex, capitals."""
+    pin: bytes = b""
+    """SHA-256 of its key."""
+    issuer: bytes = b""
+    """Key id of the CA that issued to it; empty where the certificate does not say."""
 
     @property
     def forward_secret(self) -> bool:
@@ -41,7 +51,23 @@ def identify_peer(transport: BaseTransport) -> Peer:
     suite, _since, _bits = transport.get_extra_info("cipher") or ("none", "none", 0)
     tls = transport.get_extra_info("ssl_object")
     version = (tls and tls.version()) or "none"  # what `cipher` tells is the version that brought the suite
-    return Peer(certified_agent(certificate), address_text(transport.get_extra_info("peername")), version, suite)
+    address = address_text(transport.get_extra_info("peername"))
+    shown = (tls and tls.getpeercert(binary_form=True)) or b""
+    return Peer(certified_agent(certificate), address, version, suite, *read_credential(shown))
+
+
+def read_credential(certificate: bytes) -> tuple[str, bytes, bytes]:
+    """Serial number, pin, and the issuer's key id of a certificate (DER)."""
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        serial, pin = format_serial(parsed.serial_number), pin_of_certificate(certificate)
+    except (ValueError, MalformedError):
+        raise WireError("the certificate cannot be read", GoodbyeCode.NOT_IDENTIFIED) from None
+    try:
+        issuer = parsed.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except (x509.ExtensionNotFound, ValueError):
+        issuer = None
+    return serial, pin, issuer or b""
 
 
 def certified_agent(certificate: Mapping[str, Any]) -> str:

@@ -16,8 +16,9 @@ from aiokafka.errors import KafkaError
 
 from gateway.agents import AgentLimits, AgentPort
 from gateway.allocator import tune_allocator
-from gateway.enrol import Revocations, enrolment_dir
+from gateway.enrol import enrolment_dir
 from gateway.facts import Facts
+from gateway.gate import Gate
 from gateway.health import Health
 from gateway.https import HttpsPort
 from gateway.kafka import KafkaPublisher
@@ -31,6 +32,7 @@ from infra.health import HealthServer
 from infra.keys.follow import follow_table
 from infra.lifecycle import Reporter
 from infra.metrics import Metrics
+from infra.pki.revocations import Revocations
 from infra.tls.listener import TlsListener
 from schemas.errors import ConfigError
 
@@ -69,7 +71,8 @@ class Gateway:
         self.reporter = Reporter(settings, ROLE, producer, address=address)
         self.facts = Facts(self.publisher, reporter=self.reporter.node_id, incarnation=self.reporter.incarnation)
         self.policy = PolicyFiles(gateway.policy_file, gateway.recipients_dir)
-        self.revocations = Revocations(enrolment_dir(settings))
+        revocations = Revocations(enrolment_dir(settings))
+        self.gate = Gate(gateway.ca_file.parent, revocations, pin_agents=gateway.pin_agents)
         self.agents = AgentPort(
             self.publisher,
             self.facts,
@@ -82,7 +85,7 @@ class Gateway:
                 handshake_timeout_s=gateway.handshake_timeout_s,
                 hello_timeout_s=gateway.handshake_timeout_s,
             ),
-            revoked=self.revocations.__contains__,
+            refuses=self.gate.refuses,
         )
         self.health = Health(self.publisher, self.agents.budget, settings.node.data_dir)
         self.approved = ApprovedNodes(settings, self._apply_approval)
@@ -174,8 +177,9 @@ class Gateway:
                 tls.reload()
             if self.policy.reload():
                 self.agents.tell_policy()
-            if self.revocations.reload():
-                self.agents.drop_revoked()
+            if self.gate.reload():
+                self.agents.drop_refused()
+            self.https.trust.reload()
 
     async def _stop(self, tasks: Mapping[str, asyncio.Task[Any]]) -> None:
         """Agents first, so that what is under way is acknowledged; the mirror last, so that it shows the rest."""

@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 
 from schemas.errors import MalformedError
+from schemas.trust import read_pin, write_pin
 
 PREFIX = "sealstream-1."
 ENROL_PATH = "/api/v1/enrol"
@@ -33,10 +34,15 @@ class EnrolmentToken:
     signers: tuple[bytes, ...] = ()
     """Fingerprints (SHA-256 of the SPKI) of those whose key sets the agent is to take."""
 
+    pins: tuple[bytes, ...] = ()
+    """Pins of the server's keys (`schemas.trust`): with them the first connection of all is to that server alone."""
+
     def __str__(self) -> str:
         body: dict[str, object] = {"server": self.server, "ca": self.fingerprint.hex(), "secret": self.secret}
         if self.signers:
             body["signers"] = [signer.hex() for signer in self.signers]
+        if self.pins:
+            body["pins"] = [write_pin(pin) for pin in self.pins]
         text = json.dumps(body, separators=(",", ":")).encode()
         return PREFIX + base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
@@ -53,9 +59,10 @@ class EnrolmentToken:
         try:
             body = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
             signers = tuple(bytes.fromhex(signer) for signer in body.get("signers", ()))
-            token = cls(body["server"], bytes.fromhex(body["ca"]), body["secret"], signers)
+            pins = tuple(read_pin(pin) for pin in body.get("pins", ()))
+            token = cls(body["server"], bytes.fromhex(body["ca"]), body["secret"], signers, pins)
             whole = all(isinstance(part, str) and part for part in (token.server, token.secret))
-        except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (binascii.Error, ValueError, KeyError, TypeError, AttributeError, RecursionError, MalformedError):
             raise MalformedError("the enrolment token is cut or mistyped: copy it whole", "bad_token") from None
         if not whole or any(len(one) != _FINGERPRINT_BYTES for one in (token.fingerprint, *token.signers)):
             raise MalformedError("the enrolment token is cut or mistyped: copy it whole", "bad_token")

@@ -39,7 +39,8 @@ def revoke(agent: Annotated[str, typer.Argument(help="The agent's id, a UUID.")]
 
     Example: `sealstream gateway revoke 6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1`
     """
-    from gateway.enrol import Revocations, enrolment_dir
+    from gateway.enrol import enrolment_dir
+    from infra.pki.revocations import Revocations
     from infra.settings import load_settings
 
     Revocations(enrolment_dir(load_settings())).add(agent)

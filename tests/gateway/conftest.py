@@ -13,6 +13,7 @@ import uvloop
 
 from gateway.agents import AgentLimits, AgentPort
 from gateway.facts import Facts
+from gateway.gate import Refusal
 from gateway.memory import MemoryPublisher
 from gateway.metrics import TABLE
 from gateway.policy import Told
@@ -107,7 +108,7 @@ async def open_stage(
         lambda: told[-1],
         budget_bytes=budget,
         limits=limits,
-        revoked=revoked.__contains__,
+        refuses=lambda peer: Refusal("revoked") if peer.agent_id in revoked else None,
     )
     server = Issued(pki / "gateway.pem", pki / "gateway.key")
     context = server_context(profile, server.cert, server.key, pki / "ca.pem", listener="agent")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.enrol import EnrolmentRequest, Revocations, TokenStore, make_token
+from gateway.enrol import EnrolmentRequest, TokenStore, make_token
 from infra.pki import ca_fingerprint
+from infra.pki.revocations import Revocations
 from infra.settings import GatewaySettings, NodeSettings, Settings
 from schemas.enrolment import EnrolmentToken
 from schemas.errors import ConfigError, MalformedError
