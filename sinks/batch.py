@@ -65,6 +65,10 @@ class Batch:
         """All of them."""
         return [record for records in self._partitions.values() for record in records]
 
+    def first_offsets(self) -> dict[TopicPartition, int]:
+        """The offset of the oldest record of each partition."""
+        return {partition: records[0].offset for partition, records in self._partitions.items()}
+
     def last_records(self) -> Iterator[tuple[TopicPartition, SinkRecord]]:
         """The newest record of each partition."""
         return ((partition, records[-1]) for partition, records in self._partitions.items())

@@ -101,6 +101,21 @@ class Loop:
         self.waits_for = ""
         """What it is waiting for, for health checks; empty when all is well."""
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """What it reads, without prefix."""
+        return self._sink.topics
+
+    @property
+    def writing(self) -> bool:
+        """Whether a batch is being written."""
+        return self._settling.locked()
+
+    @property
+    def held(self) -> dict[TopicPartition, int]:
+        """The first record of each partition that was polled and is not committed."""
+        return {**self._pending.first_offsets(), **self._flight.first_offsets()}
+
     def stop(self) -> None:
         """Write what was polled, commit, and return from `run`."""
         self._stopping.set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from schemas.topics import DEAD_LETTERS
 from sinks.dead_letters import KafkaDeadLetters
 from sinks.loop import Limits, Loop
 from sinks.meter import Meter
+from sinks.watch import watch_sink
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaProducer
@@ -52,6 +54,7 @@ LIMITS = {
 
 METADATA_MS = 5000
 _RETRY_S = 2.0
+_END_S = 10.0
 
 
 def calm_collector() -> None:
@@ -75,8 +78,11 @@ async def run_sink(settings: Settings, name: str) -> None:
         stack.push_async_callback(sending.stop)
         # Topics that were made a moment ago may not be known everywhere: look again soon, not after minutes.
         reader = consumer(settings, f"sink-{name}", metadata_max_age_ms=METADATA_MS)
-        await reader.start()
         stack.push_async_callback(reader.stop)
+        try:
+            await reader.start()
+        except KafkaError as error:
+            raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not answer: {error}") from error
         letters = KafkaDeadLetters(sending, topic_name(settings, DEAD_LETTERS.name), wall_clock_ms)
         loop = Loop(
             reader,
@@ -92,10 +98,15 @@ async def run_sink(settings: Settings, name: str) -> None:
 
         await stack.enter_async_context(HealthServer(settings.data, f"sink-{name}", {"store": store}, metrics))
         reporter = await stack.enter_async_context(Reporter(settings, f"sink-{name}", sending))
-        await _fill(loop, stop, reporter)
+        watching = asyncio.create_task(watch_sink(settings, f"sink-{name}", loop, reader), name="watch")
+        try:
+            await _fill(loop, stop, reporter, watching)
+        finally:
+            watching.cancel()
 
 
-async def _fill(loop: Loop, stop: asyncio.Event, reporter: Reporter) -> None:
+async def _fill(loop: Loop, stop: asyncio.Event, reporter: Reporter, watching: asyncio.Task[None]) -> None:
+    """Fill until `stop` is set; raises what the loop or its watch raises."""
     filling = asyncio.create_task(loop.run(), name="sink")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     opened = asyncio.create_task(loop.opened.wait(), name="opened")
@@ -103,12 +114,29 @@ async def _fill(loop: Loop, stop: asyncio.Event, reporter: Reporter) -> None:
     opened.cancel()
     if loop.opened.is_set():
         await reporter.ready()
-    await asyncio.wait({filling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({filling, stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
+    if watching.done():
+        fault = _fault_of(watching)
+        log.error("sink_stands_still", reason=str(fault))
+        filling.cancel()
+        await asyncio.wait({filling}, timeout=_END_S)
+        if not filling.done():  # a thread or a driver that hangs would hang the orderly end too
+            os._exit(1)
+        raise fault
     if not filling.done():
         await reporter.draining("asked to stop")
         loop.stop()
     await filling
+
+
+def _fault_of(watching: asyncio.Task[None]) -> BaseException:
+    """What a watch ended of: the first of a group's faults says it all."""
+    fault = watching.exception()
+    while isinstance(fault, BaseExceptionGroup):
+        fault = fault.exceptions[0]
+    assert fault is not None
+    return fault
 
 
 async def _start_producer(settings: Settings, stop: asyncio.Event) -> AIOKafkaProducer | None:

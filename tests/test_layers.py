@@ -25,7 +25,7 @@ MAY_IMPORT = {
 HOME_OF = {
     "faust": {"streams"},
     "mode": {"streams"},
-    "confluent_kafka": {"gateway"},
+    "confluent_kafka": {"gateway", "infra"},
     "asyncpg": {"infra", "sinks", "gateway"},
     "elasticsearch": {"infra", "sinks"},
     "aiokafka": {"infra", "gateway", "streams", "sinks"},

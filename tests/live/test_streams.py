@@ -283,7 +283,7 @@ async def test_a_poison_record_and_a_ranged_replay(settings, topics):
 
 
 async def test_a_log_that_lost_its_end_is_read_from_its_beginning(settings, topics):
-    """Offsets that were committed beyond the end, as after a power cut of a single broker: all there is is processed."""
+    """Offsets that were committed beyond the end, as after a power cut: all there is is processed."""
     desk = Desk(settings, "ada")
     windows = [item for _ in range(4) for item in desk.work() if item[0].kind is StreamKind.ACTIVITY]
     await push(settings, windows[:2])

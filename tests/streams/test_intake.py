@@ -88,7 +88,7 @@ async def test_a_failure_is_told(intake, producer, acked):
     assert not intake.busy(PLACE)
     producer.land()
     with pytest.raises(LocalError):
-        await until(lambda: intake.check())
+        await until(intake.check)
     with pytest.raises(LocalError):
         await intake.take(event(acked, 1))
     assert acked == []
