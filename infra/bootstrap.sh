@@ -73,6 +73,8 @@ collect_packages() {
         need mousepad mousepad
         need nc netcat-openbsd
         need kcat kcat
+        need softhsm2-util softhsm2
+        need pkcs11-tool opensc
         need sslscan sslscan
         need testssl testssl.sh
         need nginx nginx-light

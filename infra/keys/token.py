@@ -177,7 +177,7 @@ def _find(uri: TokenUri, pin: bytes, modules: Sequence[Path], kind: str) -> tupl
 
     try:
         login = _log_in(module, uri.token, pin)
-        wanted = {Attribute.CLASS: ObjectClass[kind], Attribute.KEY_TYPE: KeyType.RSA}
+        wanted: dict[Any, Any] = {Attribute.CLASS: ObjectClass[kind], Attribute.KEY_TYPE: KeyType.RSA}
         wanted |= {Attribute.LABEL: uri.label} if uri.label else {}
         wanted |= {Attribute.ID: uri.id} if uri.id else {}
         with login.lock:
