@@ -25,7 +25,7 @@ from agent.recovery import LEDGER, QUARANTINE, Recovered, prepare, read_heads, r
 from agent.settings import SpoolSettings
 from agent.shelf import Shelf
 from agent.spool import Backlog, Lent, Owed
-from agent.volume import DamagedError
+from agent.volume import DamagedError, Volume
 from infra.files import write_whole
 from schemas.errors import ConfigError
 
@@ -74,6 +74,9 @@ class DiskSpool:
         self._pending_bytes = 0
         self._appended = self._landed = 0
         self._failing = self._writing = self._damaged = self._closing = self._hurried = False
+        self._released = 0
+        self._condemned: Volume | None = None
+        self._ledger_failing = False
         self._ledger_stale = self._ledger_urgent = True
         self._ledger_at = self._committed_at = clock.monotonic()
         self._bell = Bell()
@@ -122,7 +125,9 @@ class DiskSpool:
 
     def release(self, next_number: int) -> None:
         """Forget every envelope below `next_number`: the server has them."""
-        self._shelf.release(next_number)
+        self._released = max(self._released, next_number)
+        if not self._ledger_urgent:  # else a gap is owed that is not durable yet: what it stands for goes after it
+            self._shelf.release(self._released)
         self._ledger_stale = True
         self._bell.ring()
 
@@ -197,6 +202,12 @@ class DiskSpool:
         self._ledger_stale = self._ledger_urgent = True
         self._bell.ring()
 
+    def _condemn(self, volume: Volume, gaps: list[Gap]) -> None:
+        """Owe what is lost with a volume, once, however often the ledger is tried."""
+        if self._condemned is not volume:
+            self._owe_all(gaps)
+            self._condemned = volume
+
     async def _keep(self) -> None:
         """Rounds of making durable, mending and dropping, until closed."""
         while True:
@@ -217,7 +228,7 @@ class DiskSpool:
             return bool(self._pending) or self._closing or self._damaged or self._ledger_urgent
 
         with contextlib.suppress(TimeoutError):
-            if self._failing or self._damaged:
+            if self._failing or self._damaged or self._ledger_failing:
                 await wait_at_most(self._clock, self._bell.until(lambda: self._closing), RETRY_S)
                 return
             await wait_at_most(self._clock, self._bell.until(work), LEDGER_S if self._ledger_stale else ROUND_S)
@@ -273,8 +284,9 @@ class DiskSpool:
             self._shelf.make_room(turn=self._shelf.reading is self._shelf.active)
             volume, limit = self._shelf.reading, self._shelf.limit(self._shelf.reading)
             found = await asyncio.to_thread(survey_volume, volume, limit, self._shelf.head.number)
-            self._owe_all(found.survey.finish(self._ledger.recording))
-            await self._keep_ledger()
+            self._condemn(volume, found.survey.finish(self._ledger.recording))
+            if not await self._keep_ledger():
+                return
             await asyncio.to_thread(found.mend)
         except OSError as error:
             log.warning("spool_mend_failed", reason=error.strerror)
@@ -302,15 +314,19 @@ class DiskSpool:
                 break
             heads = await asyncio.to_thread(read_heads, volume)
             if self._shelf.volumes[0] is volume:
-                self._owe_all(gaps_of(self._shelf.unreleased(heads), reason, detail))
-                await self._keep_ledger()
+                self._condemn(volume, gaps_of(self._shelf.unreleased(heads), reason, detail))
+                if not await self._keep_ledger():
+                    return
                 self._shelf.drop_oldest()
 
-    async def _keep_ledger(self) -> None:
-        """Write the ledger: at once and durable when a gap or an end stands in it, else now and then."""
+    async def _keep_ledger(self) -> bool:
+        """Write the ledger: at once and durable when a gap or an end stands in it, else now and then.
+
+        Whether every gap that is owed is durable: nothing that one stands for may be deleted before.
+        """
         urgent, now = self._ledger_urgent, self._clock.monotonic()
         if not urgent and not (self._ledger_stale and now - self._ledger_at >= LEDGER_S):
-            return
+            return True
         self._ledger.head = self._shelf.head.number
         self._ledger_stale = self._ledger_urgent = False
         self._ledger_at = now
@@ -320,6 +336,14 @@ class DiskSpool:
         except OSError as error:
             log.warning("spool_ledger_failed", reason=error.strerror)
             self._ledger_stale = True
+            self._ledger_urgent |= urgent
+            self._ledger_failing = True
+            return not urgent
+        self._ledger_failing = False
+        if urgent and not self._ledger_urgent:
+            self._shelf.release(self._released)
+            self._ledger_stale = True
+        return not self._ledger_urgent
 
 
 def _write(shelf: Shelf, batch: list[_Pending], now_ms: int) -> list[EntryHead]:

@@ -16,6 +16,7 @@ from agent.clock import ManualClock, SystemClock
 from agent.disk_spool import PENDING_BYTES, open_spool
 from agent.gap import Gap, GapReason, Mark
 from agent.memory_spool import MemorySpool
+from agent.recovery import LEDGER
 from agent.settings import SpoolSettings
 from agent.spool import Spool
 from schemas.kinds import StreamKind
@@ -31,6 +32,10 @@ def mark(sequence: int, kind: StreamKind = StreamKind.SCREEN) -> Mark:
 
 def envelope(sequence: int, size: int = 100) -> bytes:
     return (b"%d " % sequence).ljust(size, b"x")
+
+
+def oldest_volume(directory: Path) -> Path:
+    return min(directory.glob("*.journal"))
 
 
 async def append(spool: Spool, sequences: range, size: int = 100) -> None:
@@ -111,6 +116,42 @@ async def test_a_quarantined_envelope_is_kept_for_a_person_to_look_at(tmp_path: 
     await spool.close()
     (aside,) = (tmp_path / "quarantine").iterdir()
     assert aside.read_bytes() == envelope(0)
+
+
+async def test_what_was_refused_is_deleted_after_its_gap_is_durable(tmp_path: Path) -> None:
+    """A refusal and an acknowledgement in one read: killed at any moment, the gap or the envelope is on disk."""
+    spool = await open_spool(tmp_path, SpoolSettings(max_bytes=4_000_000, commit_ms=0), SystemClock())
+    await append(spool, range(1), size=70_000)
+    await append(spool, range(1, 2))
+    volume = oldest_volume(tmp_path)
+    (first,), (second,) = spool.take(1_000_000), spool.take(1_000_000)
+    spool.quarantine(first.number, "too large")
+    spool.release(second.number + 1)
+    assert volume.exists(), "the gap is in memory alone"
+    await wait_until(lambda: not volume.exists())
+    ledger = (tmp_path / LEDGER).read_text("utf-8")
+    assert "not_storable" in ledger
+    await spool.close()
+
+
+async def test_nothing_is_dropped_while_its_gap_cannot_be_written(tmp_path: Path) -> None:
+    """A ledger that cannot be written is tried again until it is durable; only then the oldest volumes go."""
+    settings = SpoolSettings(max_bytes=4_000_000, commit_ms=0)
+    spool = await open_spool(tmp_path, settings, SystemClock())
+    await append(spool, range(1))
+    await wait_until((tmp_path / LEDGER).exists)
+    (tmp_path / LEDGER).unlink()
+    (tmp_path / LEDGER).mkdir()
+    await append(spool, range(1, 70), size=100_000)
+    await wait_until(lambda: bool(spool.owed()))
+    assert spool.backlog().bytes > settings.max_bytes
+    assert spool.backlog().envelopes == 70
+    (tmp_path / LEDGER).rmdir()
+    await wait_until(lambda: spool.backlog().bytes <= settings.max_bytes)
+    assert "spool_full" in (tmp_path / LEDGER).read_text("utf-8")
+    gaps = [(owed.gap.first_sequence, owed.gap.last_sequence) for owed in spool.owed()]
+    assert len(set(gaps)) == len(gaps), "each loss is told once"
+    await spool.close()
 
 
 async def test_a_full_spool_drops_the_oldest_and_owes_exactly_what_went(tmp_path: Path) -> None:
