@@ -13,7 +13,7 @@ from typing import NoReturn
 import faust
 import structlog
 import uvloop
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from infra.kafka import admin
 from infra.logging import configure_logging
@@ -38,6 +38,23 @@ async def require_kafka(settings: Settings) -> None:
         await client.close()
 
 
+class _Worker(faust.Worker):  # type: ignore[misc]  # faust is not typed
+    """Faust's worker, which would tell a Kafka that goes away while it starts as a traceback or two."""
+
+    number = 1
+
+    async def start(self) -> None:
+        try:
+            await super().start()
+        except (UnavailableError, KafkaConnectionError) as error:
+            _end_without_kafka(self.number, error)
+
+
+def _end_without_kafka(number: int, error: Exception) -> NoReturn:
+    log.error("worker_not_started", worker=number, reason=str(error), exit_code=KAFKA_AWAY)
+    sys.exit(KAFKA_AWAY)
+
+
 def run_worker(settings: Settings, number: int = 1) -> NoReturn:
     """Run until a signal (exit code 0), a start without Kafka (`KAFKA_AWAY`) or a crash (another)."""
     configure_logging(f"streams-{number}")
@@ -45,10 +62,9 @@ def run_worker(settings: Settings, number: int = 1) -> NoReturn:
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(require_kafka(settings))
-    except UnavailableError as error:  # found out before Faust starts, which would tell it as a traceback
-        log.error("worker_not_started", worker=number, reason=str(error), exit_code=KAFKA_AWAY)  # noqa: TRY400
-        sys.exit(KAFKA_AWAY)
-    worker = faust.Worker(
+    except UnavailableError as error:  # found out before Faust starts, which takes its time
+        _end_without_kafka(number, error)
+    worker = _Worker(
         create_app(settings, number),
         loop=loop,
         loglevel=logging.WARNING,
@@ -56,6 +72,7 @@ def run_worker(settings: Settings, number: int = 1) -> NoReturn:
         override_logging=False,
         redirect_stdouts=False,
     )
+    worker.number = number
     worker.spinner = None  # it would write control characters into the log
     worker.execute_from_commandline()
     raise AssertionError("Faust's worker ends the process")
