@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from agent.settings import AgentSettings
 from agent.source import Source
 from agent.spool import Backlog, Spool
 from agent.supervision import Supervised
+from agent.trust import Trust
 from agent.uplink import Uplink
 from schemas.errors import ConfigError, MalformedError
 from schemas.frames import Hello, Welcome
@@ -55,7 +55,7 @@ class Parts:
     spool: Spool
     keyring: Keyring
     cache: PolicyCache
-    context: ssl.SSLContext
+    trust: Trust
     clock: Clock
     directory: Path | None = None
     user: str = ""
@@ -89,7 +89,7 @@ class Agent:
         self.uplink = Uplink(
             address=parts.settings.uplink.server or parts.identity.server,
             agent_id=parts.identity.agent_id,
-            context=parts.context,
+            trust=parts.trust,
             hello=self._hello,
             spool=parts.spool,
             settings=parts.settings.uplink,

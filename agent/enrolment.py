@@ -6,14 +6,13 @@ Never shows the token's secret to a server that does not prove to be the token's
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from agent.clock import Clock
 from agent.endpoint import SOFTWARE, computer_name, user_name
@@ -22,16 +21,16 @@ from agent.identity import AgentIdentity, save_identity
 from agent.kek import read_recipients
 from agent.key_sets import save_signers
 from agent.policy import Policy
+from agent.tls_key import BACKUP_KEY, RENEWED, Key, key_pem, make_key, write_request
+from agent.trust import check_pins, save_trust
+from infra.files import write_whole
+from infra.pki.pins import pin_of
 from schemas.enrolment import CA_PATH, ENROL_PATH, EnrolmentToken
 from schemas.errors import ConfigError, MalformedError, RemoteError, UnavailableError
 from schemas.identity import agent_bytes
+from schemas.trust import TrustSet, write_pin
 
 TIMEOUT_S = 20.0
-
-CURVE = ec.SECP384R1()
-"""The one curve of the datasheet profiles (R3.2): an agent on another could not show its certificate under them."""
-
-Key = ec.EllipticCurvePrivateKey
 
 
 class RefusedError(RemoteError):
@@ -44,30 +43,31 @@ async def enrol(token: EnrolmentToken, directory: Path, clock: Clock) -> tuple[A
     Raises `UnavailableError`, `RefusedError`, or `MalformedError` for a server that does not keep to the specification.
     """
     ca = await _fetch_ca(token, clock)
-    key = ec.generate_private_key(CURVE)
+    key, backup = make_key(), make_key()
     body = {
         "secret": token.secret,
-        "csr": _request_certificate(key),
+        "csr": write_request(key),
+        "backup_pin": write_pin(pin_of(backup.public_key())),
         "computer": computer_name(),
         "user": user_name(),
         "software": SOFTWARE,
     }
     context = ssl.create_default_context(cadata=_pem(ca))
-    answer = await request(token.server, "POST", ENROL_PATH, context, clock=clock, timeout=TIMEOUT_S, body=body)
+    options: dict[str, Any] = {"clock": clock, "timeout": TIMEOUT_S, "check": partial(check_pins, pins=token.pins)}
+    answer = await request(token.server, "POST", ENROL_PATH, context, body=body, **options)
     granted = _granted(token.server, answer)
     policy = _check(granted, key, ca)
+    trust = _trust(granted, token, ca)
     identity = AgentIdentity(granted["agent_id"], token.server, clock.now_us() // 1000)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     try:
+        _keep_trust(directory, trust, backup)
         save_signers(directory, token.signers)
         save_identity(
             directory,
             identity,
-            key=private,
+            key=key_pem(key),
             certificate=granted["certificate"],
-            ca=_pem(ca),
+            ca=trust.ca,
             recipients=granted["recipients"],
         )
     except OSError as error:
@@ -80,24 +80,37 @@ async def _fetch_ca(token: EnrolmentToken, clock: Clock) -> x509.Certificate:
     unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unverified.check_hostname = False
     unverified.verify_mode = ssl.CERT_NONE
-    answer = await request(token.server, "GET", CA_PATH, unverified, clock=clock, timeout=TIMEOUT_S)
+    check = partial(check_pins, pins=token.pins)
+    answer = await request(token.server, "GET", CA_PATH, unverified, clock=clock, timeout=TIMEOUT_S, check=check)
     if answer.status != 200:
         raise UnavailableError(f"{token.server} answers {answer.status} when asked for its CA: is it a gateway?")
     try:
-        ca = x509.load_pem_x509_certificate(answer.body)
+        told = x509.load_pem_x509_certificates(answer.body)
     except ValueError:
         raise MalformedError(f"{token.server} does not tell its CA as PEM", "bad_answer") from None
-    if ca.fingerprint(hashes.SHA256()) != token.fingerprint:
-        raise RefusedError(
-            f"{token.server} is not the server that made this token: its CA is another one; nothing was sent to it"
-        )
-    return ca
+    for ca in told:  # two, while one takes over from the other
+        if ca.fingerprint(hashes.SHA256()) == token.fingerprint:
+            return ca
+    raise RefusedError(
+        f"{token.server} is not the server that made this token: its CA is another one; nothing was sent to it"
+    )
 
 
-def _request_certificate(key: Key) -> str:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sealstream agent")])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    return csr.public_bytes(serialization.Encoding.PEM).decode()
+def _keep_trust(directory: Path, trust: TrustSet, backup: Key) -> None:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+    (directory / RENEWED).unlink(missing_ok=True)  # of the identity before
+    save_trust(directory, trust)
+    write_whole(directory / BACKUP_KEY, key_pem(backup))
+
+
+def _trust(granted: dict[str, Any], token: EnrolmentToken, ca: x509.Certificate) -> TrustSet:
+    """What to know the server by from now on; raises `MalformedError` where that leaves out what the token names."""
+    told = granted.get("trust")
+    trust = TrustSet.from_json(told) if told is not None else TrustSet(0, _pem(ca))
+    cas = x509.load_pem_x509_certificates(trust.ca.encode())
+    if ca not in cas or (token.pins and not trust.pins):
+        raise MalformedError("the server's answer leaves out what the token knows it by", "bad_answer")
+    return trust
 
 
 def _granted(server: str, answer: Answer) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from agent.agent import Agent, Parts
 from agent.cache import PolicyCache
 from agent.clock import Clock
 from agent.enrolment import enrol
-from agent.identity import enrolled, load_identity, load_recipients, tls_context
+from agent.identity import enrolled, load_identity, load_recipients
 from agent.installation import kek_file
 from agent.keyring import Keyring
 from agent.memory_spool import MemorySpool
 from agent.settings import AgentSettings
 from agent.source import Source
+from agent.trust import Trust
 from schemas.enrolment import EnrolmentToken
 from schemas.errors import ConfigError
 
@@ -75,7 +76,7 @@ def make_member(directory: Path, settings: AgentSettings, sources: list[Source],
         MemorySpool(),
         Keyring(load_recipients(directory), kek_file(settings)),
         PolicyCache(directory, identity.agent_id),
-        tls_context(directory, settings.uplink.tls_profile),
+        Trust(directory, settings.uplink.tls_profile, pinning=settings.uplink.pin_server),
         clock,
         user=f"user-{directory.name}",
         computer=f"simulated-{directory.name}",

@@ -11,12 +11,24 @@ import http.client
 import io
 import json
 import ssl
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, cast
 
 from agent.clock import Clock, wait_at_most
 from schemas.errors import ConfigError, MalformedError, UnavailableError
 
 MAX_ANSWER_BYTES = 256 * 1024
+
+
+class Connected(Protocol):
+    """What is looked at after a handshake: an asyncio transport or stream writer."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """As asyncio has it."""
+
+
+Check = Callable[[Connected], None]
+"""Looks at the other end right after the handshake, before a byte is sent, and raises to end it there."""
 
 
 class Answer(NamedTuple):
@@ -75,8 +87,12 @@ async def request(
     clock: Clock,
     timeout: float,
     body: dict[str, Any] | None = None,
+    check: Check = lambda _connected: None,
 ) -> Answer:
-    """Ask once; raises `UnavailableError` when the server does not answer, `MalformedError` when not in HTTP."""
+    """Ask once, if `check` raises nothing when it looks at the connection.
+
+    Raises `UnavailableError` when the server does not answer, `MalformedError` when not in HTTP.
+    """
     host, port = split_address(address)
     payload = json.dumps(body).encode() if body is not None else b""
     lines = [
@@ -88,7 +104,7 @@ async def request(
     ]
     message = "\r\n".join([*lines, "", ""]).encode() + payload
     try:
-        return parse_answer(await wait_at_most(clock, _exchange(host, port, context, message), timeout))
+        return parse_answer(await wait_at_most(clock, _exchange(host, port, context, message, check), timeout))
     except TimeoutError:
         raise UnavailableError(f"{address} does not answer within {timeout:g} s") from None
     except ssl.SSLCertVerificationError as error:
@@ -97,8 +113,13 @@ async def request(
         raise UnavailableError(f"{address} cannot be reached: {error.strerror or error}") from None
 
 
-async def _exchange(host: str, port: int, context: ssl.SSLContext, message: bytes) -> bytes:
+async def _exchange(host: str, port: int, context: ssl.SSLContext, message: bytes, check: Check) -> bytes:
     reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+    try:
+        check(writer)
+    except BaseException:
+        writer.transport.abort()  # not even a goodbye goes out
+        raise
     try:
         writer.write(message)
         await writer.drain()

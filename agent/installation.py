@@ -13,13 +13,14 @@ from agent.clock import Clock
 from agent.control import ask
 from agent.disk_spool import open_spool
 from agent.endpoint import computer_name, user_name
-from agent.identity import load_identity, load_recipients, tls_context
+from agent.identity import load_identity, load_recipients
 from agent.kek import kek_path
 from agent.key_sets import KeySets
 from agent.keyring import Keyring
 from agent.notice import write_notice
 from agent.pause import load_pause
 from agent.settings import AgentSettings, load_settings
+from agent.trust import Trust
 from schemas.errors import UnavailableError
 
 SPOOL = "spool"
@@ -36,10 +37,10 @@ async def open_installation(directory: Path, clock: Clock) -> Parts:
     identity = load_identity(directory)
     key_sets = KeySets.load(identity.agent_id, directory)
     keyring = Keyring(load_recipients(directory), kek_file(settings), key_sets)
-    context = tls_context(directory, settings.uplink.tls_profile)
+    trust = Trust(directory, settings.uplink.tls_profile, pinning=settings.uplink.pin_server)
     spool = await open_spool(directory / SPOOL, settings.spool, clock)
     cache = PolicyCache(directory, identity.agent_id)
-    return Parts(identity, settings, spool, keyring, cache, context, clock, directory)
+    return Parts(identity, settings, spool, keyring, cache, trust, clock, directory)
 
 
 async def read_notice(directory: Path) -> str:

@@ -16,9 +16,10 @@ import structlog
 
 from agent.bell import Bell
 from agent.clock import Clock, wait_at_most
+from agent.https import Check
 from agent.settings import UplinkSettings
 from agent.spool import Spool
-from schemas.errors import WireError
+from schemas.errors import RemoteError, WireError
 from schemas.frames import Ack, Drain, Frame, Goodbye, GoodbyeCode, Hello, Nack, Ping, Policy, Pong, Welcome
 from schemas.topics import MAX_ENVELOPE_BYTES
 from schemas.wire import Connection, Role, State
@@ -51,11 +52,12 @@ class LinkCounts:
 
 @dataclass(frozen=True, slots=True)
 class LinkEvents:
-    """Who is told what the gateway says. Neither may wait."""
+    """Who is told what the gateway says. Neither may wait. `check` looks at the other end first, and raises."""
 
     welcome: Callable[[Welcome], None]
     policy: Callable[[Policy], None]
     counts: LinkCounts = field(default_factory=LinkCounts)
+    check: Check = lambda _connected: None
 
 
 class Link(asyncio.Protocol):
@@ -74,18 +76,29 @@ class Link(asyncio.Protocol):
         self._drain: Drain | None = None
         self._ended: Ended | None = None
         self._writable = True
+        self._trusted = False
         self._heard = clock.monotonic()
         self._bell = Bell()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The TLS handshake is done."""
+        """The TLS handshake is done: look at the server's key before a byte is sent."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
         self._transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+        try:
+            self._events.check(self._transport)
+        except RemoteError as error:
+            self._ended = Ended(str(error), GoodbyeCode.REFUSED)
+            self._transport.abort()
+            self._bell.ring()
+            return
+        self._trusted = True
         self._send(self._hello)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the gateway; its mistakes end this connection alone."""
         self._heard = self._clock.monotonic()
+        if not self._trusted:
+            return
         try:
             for frame in self._wire.receive(data):
                 self._take(frame)

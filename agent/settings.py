@@ -55,6 +55,8 @@ class UplinkSettings:
 
     server: str = _setting("", "host:port of the HTTPS listener; empty: the one that the agent enrolled at")
     tls_profile: str = _setting("modern", "modern, datasheet or datasheet_ecdhe")
+    pin_server: str = _setting("told", "pins of the server's keys: told (kept to when known), always, never")
+    trust_check_s: float = _setting(600.0, "how often the server's pins and CAs are asked for", minimum=0.1)
     connect_timeout_s: float = _setting(10.0, "longest wait for a connection and its welcome", minimum=0.1)
     ping_s: float = _setting(20.0, "a quiet connection is tried this often", minimum=0.1)
     silence_s: float = _setting(60.0, "a connection that is silent for so long is given up", minimum=0.2)
@@ -104,6 +106,7 @@ GROUPS: dict[str, type[Any]] = {
 
 CHOICES: dict[str, frozenset[str]] = {
     "uplink.tls_profile": frozenset({"modern", "datasheet", "datasheet_ecdhe"}),
+    "uplink.pin_server": frozenset({"told", "always", "never"}),
     "sources.run": frozenset({"screen", "activity", "email"}),
 }
 """Settings whose values are words of a list."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -19,6 +18,7 @@ from agent.https import request, split_address
 from agent.link import Ended, Link, LinkCounts, LinkEvents
 from agent.settings import UplinkSettings
 from agent.spool import Spool
+from agent.trust import Trust
 from schemas.enrolment import ASSIGN_PATH
 from schemas.errors import MalformedError, SealstreamError, UnavailableError
 from schemas.frames import GoodbyeCode, Hello, Policy, Welcome
@@ -55,7 +55,7 @@ class Uplink:
         *,
         address: str,
         agent_id: str,
-        context: ssl.SSLContext,
+        trust: Trust,
         hello: Callable[[], Hello],
         spool: Spool,
         settings: UplinkSettings,
@@ -67,13 +67,13 @@ class Uplink:
         self.status = UplinkStatus(since_us=clock.now_us())
         self._address = address
         self._agent_id = agent_id
-        self._context = context
+        self._trust = trust
         self._hello = hello
         self._spool = spool
         self._settings = settings
         self._clock = clock
         self._on_welcome = welcome
-        self._events = LinkEvents(self._welcomed, policy, self.status.counts)
+        self._events = LinkEvents(self._welcomed, policy, self.status.counts, trust.check)
         self._chance = chance or random.Random()  # noqa: S311  # spreads attempts, keeps no secret
         self._next_server = ""
         self._proven = ""
@@ -81,6 +81,18 @@ class Uplink:
 
     async def run(self) -> None:
         """Connect and push until cancelled."""
+        keeping = asyncio.create_task(self._keep_trust(), name="trust")
+        try:
+            await self._keep_connected()
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    async def _keep_trust(self) -> None:
+        every_s, timeout_s = self._settings.trust_check_s, self._settings.connect_timeout_s
+        await self._trust.keep(self._address, self._agent_id, self._clock, every_s=every_s, timeout_s=timeout_s)
+
+    async def _keep_connected(self) -> None:
         failures = 0
         while True:
             started = self._clock.monotonic()
@@ -113,7 +125,15 @@ class Uplink:
         path = f"{ASSIGN_PATH}?agent={quote(self._agent_id)}"
         timeout = self._settings.connect_timeout_s
         try:
-            answer = await request(self._address, "GET", path, self._context, clock=self._clock, timeout=timeout)
+            answer = await request(
+                self._address,
+                "GET",
+                path,
+                self._trust.context,
+                clock=self._clock,
+                timeout=timeout,
+                check=self._trust.check,
+            )
         except UnavailableError as error:
             if not self._proven:
                 raise
@@ -134,7 +154,7 @@ class Uplink:
         def make_link() -> Link:
             return Link(self._hello(), self._spool, self._settings, self._clock, self._events)
 
-        connecting = loop.create_connection(make_link, host, port, ssl=self._context, server_hostname=host)
+        connecting = loop.create_connection(make_link, host, port, ssl=self._trust.context, server_hostname=host)
         try:
             _, link = await wait_at_most(self._clock, connecting, self._settings.connect_timeout_s)
         except TimeoutError:

@@ -17,11 +17,12 @@ from agent.clock import SystemClock
 from agent.disk_spool import DiskSpool, open_spool
 from agent.endpoint import make_hello
 from agent.enrolment import enrol
-from agent.identity import AgentIdentity, load_recipients, tls_context
+from agent.identity import AgentIdentity, load_recipients
 from agent.keyring import Keyring
 from agent.policy import Policy
 from agent.recorder import Recorder
 from agent.settings import RecorderSettings, SpoolSettings, UplinkSettings
+from agent.trust import Trust
 from agent.uplink import Uplink
 from gateway.agents import AgentPort
 from gateway.enrol import make_token
@@ -217,7 +218,7 @@ class Endpoint:
         uplink = Uplink(
             address=identity.server,
             agent_id=identity.agent_id,
-            context=tls_context(directory, "modern"),
+            trust=Trust(directory, "modern"),
             hello=lambda: make_hello(identity.agent_id, policy.streams, 1, user="ana", computer="desk-7"),
             spool=spool,
             settings=QUICK_UPLINK,

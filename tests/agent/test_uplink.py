@@ -15,9 +15,9 @@ from agent.clock import SystemClock
 from agent.endpoint import make_hello
 from agent.enrolment import enrol
 from agent.gap import GapReason, Mark
-from agent.identity import tls_context
 from agent.memory_spool import MemorySpool
 from agent.settings import UplinkSettings
+from agent.trust import Trust
 from agent.uplink import Uplink
 from schemas.frames import GoodbyeCode, Policy, Welcome
 from schemas.keys import Identity
@@ -52,7 +52,7 @@ class Stage:
         self.uplink = Uplink(
             address=gateway.address,
             agent_id=agent_id,
-            context=tls_context(directory, "modern"),
+            trust=Trust(directory, "modern"),
             hello=lambda: make_hello(agent_id, ["screen"], 1, user="ana", computer="desk-7"),
             spool=self.spool,
             settings=settings,
