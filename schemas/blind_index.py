@@ -6,6 +6,7 @@ Never keeps a key that is over: a ratchet that was advanced has no way back to t
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import re
 import unicodedata
@@ -45,6 +46,7 @@ _STOPPED = (
 
 STOP_WORDS = frozenset(_STOPPED.split())
 
+_VARIANT = tuple(bytes([variant]) for variant in range(VARIANTS))
 _ROOT = Struct(">B16sI32s")
 _DAY_MS = 86_400_000
 _KINDS = {int(kind): kind for kind in StreamKind}
@@ -170,14 +172,26 @@ def _unicode_words() -> re.Pattern[str]:
     return re.compile(f"[{''.join(runs)}]+")
 
 
-def token(key: bytes, field: str, word: str, variant: int) -> bytes:
-    """The token of a word in a field, one of `VARIANTS`."""
-    return hmac.digest(key, _term(field, word) + bytes([variant]), "sha256")[:TOKEN_BYTES]
+class _Keyed:
+    """HMAC-SHA256 under one key, prepared: a third of the cost of `hmac.digest` for messages as short as words."""
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def digest(self, message: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def query_tokens(key: bytes, word: str, fields: Iterable[str] = FIELDS) -> list[bytes]:
     """Every token that a document of that key's day may have for `word`."""
-    return [token(key, field, word, variant) for field in fields for variant in range(VARIANTS)]
+    keyed = _Keyed(key)
+    terms = [_term(field, word) + bytes([variant]) for field in fields for variant in range(VARIANTS)]
+    return [keyed.digest(term)[:TOKEN_BYTES] for term in terms]
 
 
 def document_tokens(key: bytes, salt: bytes, texts: Iterable[tuple[str, str]]) -> list[bytes]:
@@ -186,18 +200,14 @@ def document_tokens(key: bytes, salt: bytes, texts: Iterable[tuple[str, str]]) -
     `texts` are fields with their text. `salt` is random for each document, and chooses variants and dummies: a
     document that grows keeps it, so that what it had already stays as it was.
     """
+    keyed, salted = _Keyed(key), _Keyed(salt)
     terms = {_term(field, word) for field, text in texts for word in words_of(text)}
-    found = {_salted(key, salt, term) for term in terms}
+    found = {keyed.digest(term + _VARIANT[salted.digest(term)[0] % VARIANTS])[:TOKEN_BYTES] for term in terms}
     dummies = 0
     while not found or len(found) % BUCKET:
-        found.add(hmac.digest(salt, b"dummy" + dummies.to_bytes(4, "big"), "sha256")[:TOKEN_BYTES])
+        found.add(salted.digest(b"dummy" + dummies.to_bytes(4, "big"))[:TOKEN_BYTES])
         dummies += 1
     return sorted(found)
-
-
-def _salted(key: bytes, salt: bytes, term: bytes) -> bytes:
-    variant = hmac.digest(salt, term, "sha256")[0] % VARIANTS
-    return hmac.digest(key, term + bytes([variant]), "sha256")[:TOKEN_BYTES]
 
 
 def _term(field: str, word: str) -> bytes:
