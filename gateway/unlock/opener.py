@@ -106,7 +106,7 @@ class OpenerProcess:
                     continue
                 plaintext = _shown(screens, whole, in_scope=in_scope)
             except OpenError:
-                self._counts["not_opened"] += in_scope
+                self._counts["sealed_to_other_keks"] += in_scope
                 continue
             except MalformedError:
                 self._counts["damaged"] += in_scope

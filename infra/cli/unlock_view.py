@@ -61,6 +61,8 @@ class TextView:
 
     def _lines(self, about: dict[str, Any], segment: bytearray) -> list[str]:
         events = events_of(about, segment)
+        if _tells_again(about):
+            return []
         if about["content_type"] != ContentType.SEGMENT:
             return [line for event in events for line in _passage_lines(about, event)]
         match about["stream"]:
@@ -97,6 +99,8 @@ class FileView:
     def show(self, about: dict[str, Any], segment: bytearray) -> None:
         """Write its files."""
         events = events_of(about, segment)
+        if _tells_again(about):
+            return
         if about["content_type"] != ContentType.SEGMENT:
             text = "\n".join(line for event in events for line in _passage_lines(about, event))
             self._write(f"{_stamp(about['capture_ms'] * 1000)}-{about['stream']}-text.txt", text)
@@ -179,6 +183,11 @@ def events_of(about: dict[str, Any], segment: bytearray) -> list[Record]:
     if about["content_type"] == ContentType.TEXT:
         return decode_text(bytes(segment))
     return decode_segment(StreamKind.from_label(about["stream"]), bytes(segment))
+
+
+def _tells_again(about: dict[str, Any]) -> bool:
+    """Whether it is the text of what is shown anyway: mails and terminals."""
+    return bool(about["content_type"] == ContentType.TEXT and about["stream"] != "screen")
 
 
 def mail_lines(event: Record, *, plain: bool = True) -> list[str]:

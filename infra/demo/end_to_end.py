@@ -43,7 +43,7 @@ class EndToEndDemo:
         self._data, self._place = data, data / "demo-e2e"
         self._agent, self._maildir = self._place / "agent", self._place / "Maildir"
         self.officer = Officer(self._place / "officer")
-        self.control, self.word = invent_word(), invent_word()
+        self.word, self.asked = invent_word(), invent_word()
         self._began = time.time()
         self.agent_id = ""
 
@@ -66,6 +66,14 @@ class EndToEndDemo:
             raise LocalError("the audit is not sound")
         shell.say(f"Done in {time.time() - self._began:.0f} s. The stack is still running; `sealstream down` stops it.")
 
+    @property
+    def control(self) -> str:
+        """The word of the comparison, which the first run recorded."""
+        kept = self._place / "control-word"
+        if not kept.exists():
+            kept.write_text(invent_word(), "utf-8")
+        return kept.read_text("utf-8")
+
     def age(self) -> str:
         """Since when, for commands."""
         return f"{int(time.time() - self._began) + 5}s"
@@ -77,18 +85,19 @@ class EndToEndDemo:
         await self.officer.prepare(shell)
         shell.say("3. An endpoint is enrolled: its token names the signer, and the agent trusts no other")
         maildirs = json.dumps([str(make_maildir(self._maildir))])
-        await enrol_endpoint(shell, self._agent, f"[sources]\nmaildirs = {maildirs}\nocr = true\n")
+        await enrol_endpoint(shell, self._agent, f"[recorder]\nocr = true\n[sources]\nmaildirs = {maildirs}\n")
         self.agent_id = json.loads((self._agent / "identity.json").read_text("utf-8"))["agent_id"]
         shell.environment["SEALSTREAM_AGENT_DIR"] = str(self._agent)
 
     async def record(self, desktop: Desktop) -> None:
         """First what the server may read, for comparison; then, without a restart, what it may not."""
         shell = self.shell
+        control = self.control
         if not (await agent_status(shell))["key_set"]["version"]:
-            shell.say(f"4. For comparison: a message that the server may read, about “{self.control}”")
-            self._deliver(self.control)
-            await until("that message to be found", self._found(self.control), WAIT_S)
-            await shell.show("search", self.control, "--since", self.age())
+            shell.say(f"4. For comparison: a message that the server may read, about “{control}”")
+            self._deliver(control, control)
+            await until("that message to be found", self._found(control), WAIT_S)
+            await shell.show("search", control, "--since", self.age())
         shell.say("   The officer signs that this agent seals to the officer's KEK, whatever the server's policy says")
         await self.officer.take_charge(shell, self.agent_id)
         await until("the agent to follow", self._follows, WAIT_S)
@@ -96,7 +105,7 @@ class EndToEndDemo:
         story = Story(self.word, 4711)
         await desktop.type_in_terminal(story.commands[0])
         await desktop.edit_text(story.note)
-        self._deliver(self.word)
+        self._deliver(self.word, self.asked)
         await record_session(shell, story.session[:2])
         await until("all streams to be sealed", self._sealed, WAIT_S)
 
@@ -105,7 +114,10 @@ class EndToEndDemo:
         shell = self.shell
         await until("the archive and the readers to be level", self._level, WAIT_S)
         shell.say("6. Search: nothing without unlocking, and by the blind index with it")
-        if await shell.show("search", self.word, "--since", self.age()) != 1:
+        print(
+            "  (A plain search tells the server its words: it asks for another word of the same message.)", flush=True
+        )
+        if await shell.show("search", self.asked, "--since", self.age()) != 1:
             raise LocalError("the server could read what is sealed end to end")
         await until("the index to be searched", self._found(self.word, *self._unlocking()), WAIT_S)
         await shell.show("search", self.word, "--since", self.age(), *self._unlocking(), most=24)
@@ -146,7 +158,7 @@ class EndToEndDemo:
                 return
         raise LocalError(f"no unlocked picture shows {self.word!r}")
 
-    async def inspect(self) -> None:
+    async def inspect(self) -> Search:
         """The canary search, with its positive controls."""
         shell = self.shell
         shell.say("   Canary search: every file, store and memory of every server process (a minute)")
@@ -159,6 +171,7 @@ class EndToEndDemo:
         for line in search.unread:
             print(f"  NOT LOOKED AT: {line}", flush=True)
         self._judge(search)
+        return search
 
     def _needles(self) -> list[Needle]:
         from infra.keys import load_identity
@@ -187,11 +200,11 @@ class EndToEndDemo:
         print(f"  sealed text, passphrase, private KEK, DEKs: found in {len(secrets)} places", flush=True)
         if secrets:
             raise LocalError("something that is sealed end to end lies open on the server")
-        if not search.of("control key"):
-            raise LocalError("the search is blind: it did not find the key that the miner must have")
+        if not (search.of("control key") and search.of(CONTROL)):
+            raise LocalError("the search is blind: it did not find what the servers must have")
 
-    def _deliver(self, word: str) -> None:
-        text = f"Dear Ann,\n\nplease have a look at {word} today.\n\nHelen\n"
+    def _deliver(self, word: str, other: str) -> None:
+        text = f"Dear Ann,\n\nplease have a look at {word} today, and at {other} tomorrow.\n\nHelen\n"
         deliver(self._maildir, write_message("helen@example.com", "ann@example.com", f"About {word}", text))
 
     def _unlocking(self) -> tuple[str, ...]:
