@@ -29,19 +29,28 @@ URI = "pkcs11:token=officers;object=kek"
 pytestmark = pytest.mark.skipif(not MODULE.exists(), reason="`apt-get install softhsm2 opensc`")
 
 
-@pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A token with an RSA key that cannot be taken out, made by the tools that people make such with."""
-    root = tmp_path_factory.mktemp("token")
+def make_token(root: Path) -> str:
+    """A token with an RSA key that cannot be taken out, made by the tools that people make such with; its settings."""
     (root / "tokens").mkdir()
-    (root / "softhsm2.conf").write_text(f"directories.tokendir = {root / 'tokens'}\nlog.level = ERROR\n")
-    before = os.environ.get("SOFTHSM2_CONF")
-    os.environ["SOFTHSM2_CONF"] = str(root / "softhsm2.conf")
+    config = root / "softhsm2.conf"
+    config.write_text(f"directories.tokendir = {root / 'tokens'}\nlog.level = ERROR\n")
+    environment = {**os.environ, "SOFTHSM2_CONF": str(config)}
     pins = ["--so-pin", "12345678", "--pin", PIN.decode()]
-    subprocess.run(["softhsm2-util", "--init-token", "--free", "--label", "officers", *pins], check=True)
+    subprocess.run(
+        ["softhsm2-util", "--init-token", "--free", "--label", "officers", *pins], env=environment, check=True
+    )
     login = ["pkcs11-tool", "--module", str(MODULE), "--token-label", "officers", "--login", "--pin", PIN.decode()]
     make = ["--keypairgen", "--key-type", "rsa:2048", "--label", "kek", "--id", "01", "--usage-decrypt"]
-    subprocess.run([*login, *make], check=True)
+    subprocess.run([*login, *make], env=environment, check=True)
+    return str(config)
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A token of this module's own."""
+    root = tmp_path_factory.mktemp("token")
+    before = os.environ.get("SOFTHSM2_CONF")
+    os.environ["SOFTHSM2_CONF"] = make_token(root)
     yield root
     if before is None:
         del os.environ["SOFTHSM2_CONF"]
