@@ -106,9 +106,10 @@ class Finder:
     def names_in(self, data: bytes) -> set[str]:
         """The names of the needles that `data` holds."""
         found: set[str] = set()
-        padded = np.frombuffer(data + bytes(4), np.uint8)
+        with_end = data + bytes(4)
+        padded = np.frombuffer(with_end, np.uint8)
         for shift in (0, 1):
-            pairs = np.frombuffer(data, "<u2", max(0, len(data) - shift) // 2, shift)
+            pairs = np.frombuffer(with_end, "<u2", (len(data) + 1 - shift) // 2, shift)
             places = np.flatnonzero(self._first[pairs]) * 2 + shift
             behind = padded[places + 2] | padded[places + 3].astype(np.uint16) << 8
             for place in places[self._second[behind]].tolist():
