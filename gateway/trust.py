@@ -21,6 +21,7 @@ from infra.files import write_whole
 from infra.pki.authority import CA_CERT
 from infra.pki.certificates import agent_of, issue_agent, key_of_request, verify_agent
 from infra.pki.pins import pin_of, pin_of_certificate
+from infra.pki.progress import HEARD_NAME, read_heard
 from infra.pki.register import Entry, Register, format_serial
 from infra.pki.revocations import Revocations
 from infra.pki.server_pins import BACKUP_SUFFIX, PINS_NAME, load_pins, prepare_pins, publish, trust_set
@@ -42,9 +43,6 @@ log = structlog.get_logger()
 MAX_BODY_BYTES = 32 * 1024
 RENEW_AT_MOST_EVERY_S = 60.0
 AUDIT_TIMEOUT_S = 5.0
-HEARD_NAME = "trust-heard.json"
-"""In the enrolment directory: which version each agent says that it has."""
-
 _MAX_AGENTS = 100_000
 
 
@@ -188,15 +186,6 @@ def prepare_server(directory: Path, key: Path, *, enforced: bool) -> None:
 def entries_of(directory: Path, agent: str) -> list[Entry]:
     """The certificates that an agent got, oldest first."""
     return [entry for entry in Register(directory).read() if entry.name == agent]
-
-
-def read_heard(path: Path) -> dict[str, int]:
-    """Which version each agent says that it has; what cannot be read counts as not heard."""
-    try:
-        body = json.loads(path.read_bytes())
-        return {str(agent): int(version) for agent, version in body.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
 
 
 def _stat(path: Path) -> tuple[int, int] | None:

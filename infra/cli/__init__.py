@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.audit": ("audit",),
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
+    "infra.cli.pki": ("pki",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 

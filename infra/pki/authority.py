@@ -64,6 +64,12 @@ def is_rotating(directory: Path) -> bool:
     return len(load_bundle(directory)) > 1
 
 
+def signs_newer(directory: Path) -> bool:
+    """Whether, of two CAs, the one that was made later signs; raises `ConfigError` where there is but one."""
+    signing, other = _both(directory)
+    return _number_of(signing) > _number_of(other)
+
+
 def begin_rotation(directory: Path) -> x509.Certificate:
     """Make the next CA and trust it beside the one that signs; raises `ConfigError` while another rotation goes on."""
     signing = load_bundle(directory)

@@ -6,18 +6,25 @@ Never of a certificate: a certificate is renewed over the same key, and the pin 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from infra.pki.forms import PublicKey
 from schemas.errors import MalformedError
+from schemas.trust import write_pin
 
 
 def pin_of(public: PublicKey) -> bytes:
     """The pin of a public key."""
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     return hashlib.sha256(public.public_bytes(serialization.Encoding.DER, form)).digest()
+
+
+def pin_of_file(certificate: Path) -> str:
+    """The pin, as text, of the key in a certificate's file (PEM)."""
+    return write_pin(pin_of(x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()))  # type: ignore[arg-type]
 
 
 def pin_of_certificate(der: bytes) -> bytes:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from infra import keys, pki
 from infra.datadir import DataDir
+from infra.pki.server_pins import prepare_pins
 from infra.settings import Settings, load_settings, read_secret
 from infra.stack.elasticsearch import ADMIN_PASSWORD, CERTIFICATE
 from infra.stack.ports import USUAL, PortRule, binding_fault, choose_port, choose_ports
@@ -136,6 +137,7 @@ def _make_certificates(settings: Settings) -> None:
     pki.make_ca(settings.data.pki)
     pki.issue(settings.data.pki, CERTIFICATE, server=True, hosts=here)
     pki.issue(settings.data.pki, "gateway", server=True, hosts=list(dict.fromkeys([*here, settings.node.advertise])))
+    prepare_pins(settings.data.pki, "gateway", enforced=settings.gateway.pin_server)
 
 
 def _make_kek(settings: Settings, tell: Callable[[str], None]) -> None:
