@@ -128,7 +128,11 @@ def event_line(offset: int, event: Record) -> bytes:
 
 
 def _time(time_ms: int) -> str:
-    return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+    """ISO 8601; empty for a time that no calendar has, which must not keep the others from being told."""
+    try:
+        return dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -9,14 +9,18 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from schemas.errors import ConfigError, OpenError
+from schemas.work_factor import check_work_factor
 
 MIN_KEK_BITS = 2048
 """The datasheet's KEK (R6.2); anything shorter is refused."""
+
+MAX_KEK_BITS = 8192
+"""A DEK that is wrapped under more than that fits no envelope."""
 
 KEK_BITS = 3072
 """What the product makes."""
@@ -45,8 +49,11 @@ class Recipient:
     key_id: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.public_key.key_size < MIN_KEK_BITS:
-            raise ConfigError(f"a KEK must have at least {MIN_KEK_BITS} bits, this one has {self.public_key.key_size}")
+        bits = self.public_key.key_size
+        if bits < MIN_KEK_BITS:
+            raise ConfigError(f"a KEK must have at least {MIN_KEK_BITS} bits, this one has {bits}")
+        if bits > MAX_KEK_BITS:
+            raise ConfigError(f"a KEK has at most {MAX_KEK_BITS} bits, this one has {bits}")
         spki = self.public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         object.__setattr__(self, "key_id", hashlib.sha256(spki).digest())
 
@@ -93,12 +100,13 @@ class Identity:
     @classmethod
     def from_pem(cls, pem: bytes, passphrase: bytes | bytearray | None = None) -> Identity:
         """The identity in a PEM private key (R6.5); raises `ConfigError`."""
+        check_work_factor(pem)
         try:
             key = serialization.load_pem_private_key(pem, passphrase)  # type: ignore[arg-type]  # takes a bytearray too
         except TypeError:
             need = "is not protected by a passphrase" if passphrase else "needs a passphrase"
             raise ConfigError(f"this private key {need}") from None
-        except (ValueError, UnsupportedAlgorithm):
+        except (ValueError, UnsupportedAlgorithm, InternalError):
             raise ConfigError("not a private key in PEM, or the passphrase is wrong") from None
         if not isinstance(key, rsa.RSAPrivateKey):
             raise ConfigError("a KEK must be an RSA key")

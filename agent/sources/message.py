@@ -13,6 +13,7 @@ import hashlib
 import re
 from email.message import Message
 from email.parser import BytesHeaderParser, BytesParser
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from agent.sources.markup import read_html
@@ -29,12 +30,16 @@ MAX_TEXT = 1_000_000
 """Characters of a message's text that are kept."""
 
 MAX_PARTS = 1000
+MAX_MARKS = 20_000
+"""Lines that may begin a part; each costs a kilobyte of memory, whatever is in it."""
+
 MAX_DEPTH = 50
 _MAX_HEADER = 4096
 _MAX_NAME = 255
 _MAX_RECIPIENTS = 1000
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FOLDS = re.compile(r"[\r\n]+[ \t]*")
+_MARK = re.compile(rb"(?m)^--")
 _MULTIPART = re.compile(rb"(?im)^content-type:[ \t]*(?:\r?\n[ \t]+)?multipart/")
 _LONG_KIND = re.compile(rb"(?im)^content-(?:type|disposition):(?:[^\n]|\n[ \t]){8192}")
 _BAD = (
@@ -80,7 +85,13 @@ def read_message(data: bytes, *, size: int, folder: str, time_us: int) -> Record
 
 
 def _parse(data: bytes) -> Message:
-    """Many parts within parts, and endless parameters, take quadratic time: of such a message only its headers."""
+    """Many parts within parts, and endless parameters, take quadratic time: of such a message only its headers.
+
+    Of one with very many parts, the beginning.
+    """
+    beyond = next(islice(_MARK.finditer(data), MAX_MARKS, None), None)
+    if beyond is not None:
+        data = data[: beyond.start()]
     if len(_MULTIPART.findall(data)) <= MAX_DEPTH and _LONG_KIND.search(data) is None:
         try:
             return BytesParser().parsebytes(data)

@@ -1,0 +1,11 @@
+"""All targets of the fuzz, by name.
+
+Never lists a parser twice: one that reads what others wrote and is missing here is not tested for hostility.
+"""
+
+from __future__ import annotations
+
+from tests.fuzz import files, peers, sealed
+from tests.fuzz.target import Target
+
+TARGETS: dict[str, Target] = {target.name: target for target in (*sealed.TARGETS, *peers.TARGETS, *files.TARGETS)}
