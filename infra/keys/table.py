@@ -35,7 +35,11 @@ Answer = TypeVar("Answer")
 async def connected(settings: Settings) -> AsyncIterator[Connection]:
     """A connection for a few questions; raises `UnavailableError`."""
     try:
-        connection = await asyncpg.connect(postgresql_dsn(settings), timeout=TIMEOUT_S, command_timeout=TIMEOUT_S)
+        dsn = postgresql_dsn(settings)
+    except ConfigError as error:
+        raise UnavailableError(f"PostgreSQL cannot be asked: {error}") from error
+    try:
+        connection = await asyncpg.connect(dsn, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise UnavailableError(f"PostgreSQL does not answer: {type(error).__name__}") from error
     try:

@@ -118,6 +118,12 @@ def test_the_server_opens_its_own_and_never_tries_the_officers(settings: Setting
     assert [one.key_id for one in opened] == [ROWS[0].recipient(settings.keys.dir).key_id]
 
 
+def test_without_a_way_to_ask_the_table_the_copy_counts(settings: Settings, tmp_path: Path) -> None:
+    """A miner's node need not have the password of PostgreSQL."""
+    (tmp_path / "secrets" / "postgresql.password").unlink()
+    assert len(open_identities(settings, OFFICERS, ["officers"])) == 1
+
+
 def test_files_that_nobody_registered_are_the_servers(settings: Settings) -> None:
     """What was sealed to them before there was a table still opens."""
     assert len(open_server_identities(settings, ROWS[1:])) == 1
