@@ -7,11 +7,17 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.policy import Policy
 from gateway.policy import DEFAULT_POLICY, PolicyFiles, read_policy, read_recipients
+from infra.keys.registry import Purpose, Registered, State, save_copy
+from infra.keys.signed_sets import SETS_NAME, save_sets
 from schemas.errors import ConfigError
 from schemas.keys import Identity
+from schemas.keyset import KeySet, sign_key_set
+
+AGENT = "6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1"
 
 
 @pytest.fixture
@@ -85,3 +91,39 @@ def test_a_private_key_is_no_recipient(tmp_path: Path, identity: Identity) -> No
     (tmp_path / "x.pub.pem").write_bytes(identity.to_pem(b"secret"))
     with pytest.raises(ConfigError, match=r"x\.pub\.pem"):
         read_recipients(tmp_path)
+
+
+def test_registered_keks_of_the_server_are_told_and_no_others(files: tuple[Path, Path], identity: Identity) -> None:
+    """Not those of officers, not those that only open, not what merely lies there; a missing file is left out."""
+    policy_file, keys = files
+    policy = PolicyFiles(policy_file, keys)
+    for name in ("next", "officers", "old", "stray"):
+        (keys / f"{name}.pub.pem").write_bytes(Identity.generate(2048).recipient.to_pem())
+    save_copy(
+        keys,
+        [
+            Registered("server.pub.pem", purpose=Purpose.SERVER),
+            Registered("officers.pub.pem"),
+            Registered("old.pub.pem", purpose=Purpose.SERVER, state=State.OPENING),
+            Registered("next.pub.pem", purpose=Purpose.SERVER),
+            Registered("elsewhere.pub.pem", purpose=Purpose.SERVER),
+        ],
+    )
+    assert policy.reload()
+    assert policy.told.recipients == [(keys / f"{name}.pub.pem").read_text() for name in ("server", "next")]
+    assert policy.told.recipients[0] == identity.recipient.to_pem().decode()
+
+
+def test_each_agent_is_told_its_own_key_set(files: tuple[Path, Path], identity: Identity) -> None:
+    """As the officer signed it; those whom no set names get the one for all; junk in the table is left out."""
+    policy = PolicyFiles(*files)
+    assert policy.told.frame(AGENT).key_set == {}
+    signer = Ed25519PrivateKey.generate()
+    sets = [sign_key_set(KeySet(1, 0, {}, {}, agents), signer).to_json() for agents in ((), (AGENT,))]
+    save_sets(files[1], [*sets, {"payload": "junk"}, {**sets[0], "payload": "{}"}])
+    assert policy.reload()
+    assert policy.told.frame(AGENT).key_set == sets[1]
+    assert policy.told.key_set_for("another") == sets[0]
+    _touch(files[1] / SETS_NAME, "junk")
+    assert not policy.reload()
+    assert policy.told.frame(AGENT).key_set == sets[1]
