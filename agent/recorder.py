@@ -146,11 +146,15 @@ class Recorder:
         self._spool.settle([one.id for one in owed])
 
     async def flush(self) -> None:
-        """Seal what is open, read what is to be indexed, and wait until all is durable."""
-        self._close_segments()
-        await self._index.drain()
+        """Seal what is open, and wait until it is durable."""
         self._close_segments()
         await self._spool.flush()
+
+    async def finish_index(self) -> None:
+        """Read and tell all that was recorded so far and is to be indexed, and wait until that is durable."""
+        self._close_segments()
+        await self._index.drain()
+        await self.flush()
 
     async def close(self) -> None:
         """Seal all that is open, gaps last."""

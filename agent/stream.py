@@ -34,8 +34,8 @@ PADDED = frozenset({StreamKind.KEYSTROKES, StreamKind.EMAIL})
 HOLE_TOLD_S = 60.0
 """A hole that stays open is told this often."""
 
-Sealed = Callable[[EnvelopeId, list[Record], Audience, int], None]
-"""Told of each segment that was sealed: where it stands, its events, who may open it, and how many bytes it has."""
+Sealed = Callable[[EnvelopeId, list[Record], Audience], None]
+"""Told of each segment that was sealed: where it stands, its events, and who may open it."""
 
 UNENCODABLE = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, struct.error)
 """What fastavro raises for an event that is not of its schema."""
@@ -151,8 +151,8 @@ class Stream:
         self._tell_hole()
         if final:
             self._link, self._epoch = epoch.link, None
-        if good and self._tell_sealed and self._sealed_to and self._sealed_to.end_to_end:
-            self._tell_sealed(source, good, self._sealed_to, sum(map(event_bytes, good)))
+        if good and self._tell_sealed and self._sealed_to:
+            self._tell_sealed(source, good, self._sealed_to)
 
     def _put(
         self, segment: bytes, content_type: ContentType, from_us: int, until_us: int, *, final: bool

@@ -17,6 +17,7 @@ from agent.index.roots import Roots
 from agent.keyring import Audience
 from agent.policy import SEALABLE_END_TO_END
 from agent.spool import Spool
+from agent.stream import event_bytes
 from infra.text.reading import EmailReader, Reader, ScreenText, TerminalText
 from schemas.errors import SealstreamError
 from schemas.identity import EnvelopeId
@@ -67,14 +68,16 @@ class Index:
         self._stream = stream
         self._indexers: dict[StreamKind, Indexer] = {}
 
-    def take(self, kind: StreamKind, source: EnvelopeId, events: list[Record], audience: Audience, size: int) -> None:
-        """A segment of about `size` bytes was sealed."""
-        if not audience.end_to_end or not self._wanted(kind):
-            return
+    def take(self, kind: StreamKind, source: EnvelopeId, events: list[Record], audience: Audience) -> None:
+        """A segment was sealed."""
         indexer = self._indexers.get(kind)
+        if not audience.end_to_end or not self._wanted(kind):
+            if indexer is not None:
+                indexer.reset()  # what is taken again later does not follow on this
+            return
         if indexer is None:
             indexer = self._indexers[kind] = self._make(kind)
-        indexer.take(source, events, audience, size)
+        indexer.take(source, events, audience, sum(map(event_bytes, events)))
 
     def indexed(self) -> dict[str, int]:
         """Texts indexed so far, by stream."""

@@ -89,6 +89,10 @@ class Indexer:
             self._pass_over(self._work.popleft(), "it came faster than it could be read")
         self._bell.ring()
 
+    def reset(self) -> None:
+        """Segments were sealed that are not to be indexed: what comes next is read without them."""
+        self._reader.reset()
+
     async def drain(self) -> None:
         """Wait until all that was taken is told; raises what ended the indexer, if anything did."""
         self._hurried = True

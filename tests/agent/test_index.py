@@ -129,7 +129,7 @@ async def test_a_message_is_found_by_its_words(stage: Stage) -> None:
     """Subject, body, people and attachments; the entry names the message in its segment, and no other message."""
     await stage.mail(stage.message("Lunch", "at noon, before the audit?"))
     await stage.mail(stage.message("Überweisung", "the invoice is overdue"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     for word in ("überweisung", "overdue", "ann", "bob", "plan"):
         assert [entry["ordinal"] for entry in stage.found(word)][-1:] == [1], word
     assert stage.found("dinner") == []
@@ -143,7 +143,7 @@ async def test_a_message_is_found_by_its_words(stage: Stage) -> None:
 async def test_the_server_opens_entries_and_never_a_root(stage: Stage) -> None:
     """What it can open holds no word of the message, and the tokens alone do not say which words they are of."""
     await stage.mail(stage.message("Lunch", "canary"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     assert len(stage.entries()) == 1
     assert stage.roots(stage.server) == []
     for one in stage.spool.take(1 << 30):
@@ -157,7 +157,7 @@ async def test_a_terminal_is_found_by_what_a_person_read(stage: Stage) -> None:
     await stage.keys(stage.output(b"$ git com"))
     await stage.clock.advance(1)
     await stage.keys(stage.output(b"mitt\b \r\nnothing to do\r\n"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     (entry,) = stage.found("nothing")
     assert stage.found("commit")
     assert stage.found("com") == stage.found("mitt") == []
@@ -172,9 +172,9 @@ async def test_a_terminal_is_found_by_what_a_person_read(stage: Stage) -> None:
 async def test_a_text_that_grows_keeps_its_name_and_tokens(stage: Stage) -> None:
     """Later entries have the identity of the first, and the tokens of the words that were there."""
     await stage.keys(stage.output(b"alpha\r\n"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     await stage.keys(stage.output(b"beta\r\n"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     first, second = stage.entries()
     names = ("origin_epoch", "origin_sequence", "ordinal")
     assert [first[name] for name in names] == [second[name] for name in names]
@@ -185,10 +185,10 @@ async def test_a_text_that_grows_keeps_its_name_and_tokens(stage: Stage) -> None
 async def test_each_day_has_a_key_that_does_not_lead_back(stage: Stage) -> None:
     """The next day's root is sent under the same id, and follows from the day before; not the other way."""
     await stage.mail(stage.message("one", "alpha"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     await stage.clock.advance(86_400)
     await stage.mail(stage.message("two", "alpha"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     first, second = stage.roots()
     assert (second.root_id, second.day) == (first.root_id, first.day + 1)
     ratchet = Ratchet(first.secret, first.day)
@@ -201,7 +201,7 @@ async def test_streams_have_roots_of_their_own(stage: Stage) -> None:
     """A word typed and mailed has nothing in common in the index."""
     await stage.mail(stage.message("one", "alpha"))
     await stage.keys(stage.output(b"alpha\r\n"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     assert {root.stream for root in stage.roots()} == {StreamKind.EMAIL, StreamKind.KEYSTROKES}
     assert {entry["stream"] for entry in stage.found("alpha")} == {"email", "keystrokes"}
 
@@ -209,12 +209,12 @@ async def test_streams_have_roots_of_their_own(stage: Stage) -> None:
 async def test_new_recipients_get_a_new_root(stage: Stage, tmp_path: Path) -> None:
     """Who held the key before cannot follow the index, and who has it now cannot look back."""
     await stage.mail(stage.message("one", "alpha"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     successor = Identity.generate(2048)
     stage.kek_file.write_bytes(successor.recipient.to_pem())
     stage.recorder.end_epochs()
     await stage.mail(stage.message("two", "alpha"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     (old,), (new,) = stage.roots(), stage.roots(successor)
     assert old.root_id != new.root_id
 
@@ -222,7 +222,7 @@ async def test_new_recipients_get_a_new_root(stage: Stage, tmp_path: Path) -> No
 async def test_a_root_is_wrapped_again_like_any_epoch(stage: Stage) -> None:
     """Re-wrapping the header of its epoch for another KEK opens the root with that."""
     await stage.mail(stage.message("one", "alpha"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     (sealed,) = [
         one.envelope
         for one in stage.spool.take(1 << 30)
@@ -240,11 +240,11 @@ async def test_the_policy_switches_the_index_off(server: Identity, organisation:
     """A stream that is not listed yields no entry, no root and no text."""
     stage = Stage(server, organisation, tmp_path / "kek.pem", blind_index=frozenset({"email"}))
     await stage.keys(stage.output(b"alpha\r\n"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     assert stage.entries() == stage.roots() == []
     assert stage.opened(organisation, StreamKind.KEYSTROKES, ContentType.TEXT) == []
     await stage.mail(stage.message("one", "alpha"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     assert len(stage.entries()) == 1
 
 
@@ -252,8 +252,23 @@ async def test_what_the_server_mines_is_not_indexed(stage: Stage) -> None:
     """When a stream is no longer end to end, its words go into no entry."""
     stage.recorder.apply(Policy(version=2, streams=INDEXED))
     await stage.mail(stage.message("one", "alpha"))
-    await stage.recorder.flush()
+    await stage.recorder.finish_index()
     assert stage.entries() == stage.roots() == []
+
+
+async def test_what_was_not_indexed_in_between_is_not_read_into_what_follows(stage: Stage) -> None:
+    """A stream that the policy takes out of the index for a while is read afresh afterwards."""
+    await stage.keys(stage.output(b"alpha"))
+    await stage.recorder.finish_index()
+    stage.recorder.apply(Policy(version=2, streams=INDEXED, end_to_end=INDEXED, blind_index=frozenset()))
+    await stage.keys(stage.output(b"beta"))
+    await stage.recorder.finish_index()
+    stage.recorder.apply(Policy(version=3, streams=INDEXED, end_to_end=INDEXED))
+    await stage.keys(stage.output(b"gamma\r\n"))
+    await stage.recorder.finish_index()
+    assert len(stage.found("alpha")) == 1
+    assert len(stage.found("gamma")) == 1
+    assert stage.found("beta") == stage.found("betagamma") == []
 
 
 async def test_an_agent_that_ends_has_told_all_it_read(stage: Stage) -> None:
@@ -273,7 +288,7 @@ async def test_what_cannot_be_read_is_a_gap_of_the_index(stage: Stage) -> None:
         for text in ("first " * 50, "second " * 50):
             await stage.keys(stage.output(text.encode()))
             stage.recorder._close_segments()
-        await stage.recorder.flush()
+        await stage.recorder.finish_index()
     finally:
         indexer.QUEUED_BYTES = patience
     (owed,) = stage.spool.owed()

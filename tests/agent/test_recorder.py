@@ -85,6 +85,8 @@ class Stage:
             "columns": 80,
             "rows": 24,
             "exit_code": None,
+            "title": "",
+            "alternate": False,
         }
 
     def envelopes(self) -> list[bytes]:
