@@ -252,9 +252,13 @@ class Agent:
             log.warning("recipients_not_written", reason=error.strerror)
 
     def _effective(self, policy: Policy) -> Policy:
-        bound = self._parts.keyring.key_sets.bound
-        paused = policy.paused or self._pause is not None
-        return replace(policy, paused=paused, end_to_end=policy.end_to_end | bound)
+        """The policy as it is in force: a person's pause, and what officers signed, count too."""
+        key_sets = self._parts.keyring.key_sets
+        return replace(
+            policy,
+            paused=policy.paused or self._pause is not None,
+            end_to_end=policy.end_to_end | key_sets.bound,
+        )
 
     def _set_pause(self, pause: Pause | None) -> None:
         """Begin or end a person's pause: the gap is told when it begins, and whole when it ends."""
