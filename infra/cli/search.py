@@ -119,12 +119,17 @@ def _streams(labels: list[str]) -> list[str]:
 
 
 async def _ask(settings: Settings, question: Question) -> Answer:
+    from sinks.elasticsearch.blind import count_end_to_end
     from sinks.elasticsearch.client import connect
     from sinks.elasticsearch.search import search as ask
 
     client = connect(settings.elasticsearch, timeout_s=30.0)
+    prefix = settings.elasticsearch.index_prefix
     try:
-        return await ask(client, settings.elasticsearch.index_prefix, question)
+        answer = await ask(client, prefix, question)
+        if not answer.hits and (sealed := await count_end_to_end(client, prefix, question)):
+            print(f"{sealed} texts are sealed end to end and were not searched: --unlock does", file=sys.stderr)
+        return answer
     finally:
         await client.close()
 

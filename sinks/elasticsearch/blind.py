@@ -70,6 +70,12 @@ async def find_spans(client: AsyncElasticsearch, prefix: str, question: Question
     ]
 
 
+async def count_end_to_end(client: AsyncElasticsearch, prefix: str, question: Question) -> int:
+    """How many end-to-end texts are in the question's scope, whatever they say."""
+    answer = await _ask(client, prefix, {"size": 0, "track_total_hits": True, "query": _query(question, [])})
+    return int(answer["hits"]["total"]["value"])
+
+
 async def find_candidates(
     client: AsyncElasticsearch, prefix: str, question: Question, words: Sequence[Sequence[str]], limit: int
 ) -> list[Candidate]:
