@@ -10,7 +10,15 @@ import pytest
 
 from tests.console.key_files import KeyFiles
 from tests.console.node import install_packages
-from tests.console.sealed import make_frames, make_journey, make_refused_frames, make_segments
+from tests.console.sealed import (
+    make_agent_key,
+    make_frames,
+    make_journey,
+    make_large_frame,
+    make_refused_frames,
+    make_segments,
+)
+from tests.console.texts import make_texts
 
 
 @pytest.fixture(scope="session")
@@ -23,11 +31,14 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "material.json"
     content = {
         "envelopes": json.loads((vectors / "envelope.json").read_text("utf-8")),
+        "agentKey": make_agent_key(),
         "blindIndex": json.loads((vectors / "blind_index.json").read_text("utf-8")),
         "keys": keys.make_all(),
         "journey": make_journey(keys.identity),
         "segments": make_segments(),
         "frames": make_frames(),
+        "largeFrame": make_large_frame(),
+        "texts": make_texts(),
         "refusedFrames": make_refused_frames(),
     }
     path.write_text(json.dumps(content), "utf-8")

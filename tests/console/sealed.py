@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from PIL import Image, ImageDraw, ImageFilter
 
 from schemas.canvas import Canvas
@@ -25,6 +26,7 @@ from schemas.opening import PartJoiner
 from schemas.records import SEGMENT_SCHEMAS, decode_segment, encode_segment, encode_text, latest_id, schema_source
 from schemas.seal import Epoch, split_segment
 from schemas.tiles import COPY_SOURCE, FrameEncoder, bgra_of
+from tests.schemas.vector_maker import Counter
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -171,6 +173,12 @@ def _refused_segments() -> list[dict[str, Any]]:
     return refused
 
 
+def make_agent_key() -> str:
+    """The public key of the agent that signed in the vectors."""
+    key = Ed25519PrivateKey.from_private_bytes(Counter("agent")(32)).public_key()
+    return key.public_bytes_raw().hex()
+
+
 def make_journey(identity: Identity) -> dict[str, Any]:
     """What an agent sends in two epochs of one stream, and the segments that a reader gets of it."""
     chance = random.Random(6)
@@ -213,6 +221,13 @@ def make_frames() -> list[dict[str, Any]]:
     codecs = {tile["codec"] for one in told for tile in one["frame"]["tiles"]}
     assert codecs == {"raw", "copy", "webp", "jpeg"}, codecs
     return told
+
+
+def make_large_frame() -> Any:
+    """A whole 1080p screen of text."""
+    page = _page(0).resize((1920, 1080))
+    frame = FrameEncoder().encode(bgra_of(page), 1920, 1080, time_us=0)
+    return to_json(frame)
 
 
 def _page(scrolled: int) -> Image.Image:

@@ -21,6 +21,11 @@ describe("words", () => {
   for (const { name, text, words } of vectors.words) {
     it(name, () => expect([...new Set(wordsOf(text))].sort()).toEqual([...new Set(words)].sort()));
   }
+
+  it("are those that Python finds in any text", () => {
+    expect(material.texts.length).toBeGreaterThan(100);
+    for (const { text, words } of material.texts) expect(wordsOf(text), JSON.stringify(text)).toEqual(words);
+  });
 });
 
 describe("keys", () => {

@@ -2,11 +2,12 @@
 
 import { material } from "#material";
 import { describe, expect, it } from "vitest";
-import { compare, fromHex, toHex, type Bytes } from "../src/unlock/bytes";
+import { compare, concat, fromHex, toHex, type Bytes } from "../src/unlock/bytes";
 import { Chain, PartJoiner } from "../src/unlock/chain";
+import { readEnvelopes } from "../src/unlock/delivery";
 import { firstHash, nextHash, nextLink, parseEpochHeader, peek } from "../src/unlock/envelope";
 import { MalformedError, OpenError } from "../src/unlock/errors";
-import { Opener, type Unwrapper } from "../src/unlock/opening";
+import { importAgentKey, Opener, verifySignature, type Unwrapper } from "../src/unlock/opening";
 import { failureOf, type EnvelopeVector } from "./material";
 
 const vectors = material.envelopes;
@@ -117,6 +118,54 @@ describe("vectors", () => {
     const epoch = parseEpochHeader(fromHex(opening[0]!.envelope));
     expect(new Opener(unwrappers(opening[0]!)).canOpen(epoch)).toBe(true);
     expect(new Opener([]).canOpen(epoch)).toBe(false);
+  });
+});
+
+describe("signature", () => {
+  const signed = opening.find((vector) => vector.name === "signed by the agent")!;
+
+  it("is verified by the agent's key alone", async () => {
+    const { epoch } = peek(fromHex(signed.envelope));
+    const key = await importAgentKey(fromHex(material.agentKey));
+    await verifySignature(epoch, key);
+    const changed = { ...epoch, signature: epoch.signature.map((byte, at) => (at ? byte : byte ^ 1)) };
+    expect(await failureOf(verifySignature(changed, key))).toBeInstanceOf(OpenError);
+    const unsigned = peek(fromHex(opening[0]!.envelope)).epoch;
+    expect(await failureOf(verifySignature(unsigned, key))).toBeInstanceOf(OpenError);
+  });
+});
+
+describe("delivery", () => {
+  const envelopes = opening.map((vector) => fromHex(vector.envelope));
+  const delivered = concat(...envelopes.flatMap((one) => [[0, 0, one.length >> 8, one.length & 255], one]));
+  const inPieces = (data: Bytes, size: number) =>
+    new ReadableStream<Uint8Array>({
+      start(controller) {
+        for (let at = 0; at < data.length; at += size) controller.enqueue(data.subarray(at, at + size));
+        controller.close();
+      },
+    });
+  const readAll = async (stream: ReadableStream<Uint8Array>) => {
+    const read: string[] = [];
+    for await (const envelope of readEnvelopes(stream)) read.push(toHex(envelope));
+    return read;
+  };
+
+  it("is read in whatever pieces it comes", async () => {
+    for (const size of [1, 3, 1000, delivered.length]) {
+      expect(await readAll(inPieces(delivered, size))).toEqual(envelopes.map(toHex));
+    }
+    expect(await readAll(inPieces(new Uint8Array(), 1))).toEqual([]);
+  });
+
+  it("is refused when it is cut or claims too much", async () => {
+    const last = delivered.length - envelopes.at(-1)!.length;
+    for (const size of [delivered.length - 1, last, last - 1]) {
+      const error = await failureOf(readAll(inPieces(delivered.slice(0, size), 100)));
+      expect((error as MalformedError).reason).toBe("truncated");
+    }
+    const error = await failureOf(readAll(inPieces(Uint8Array.of(255, 255, 255, 255), 4)));
+    expect((error as MalformedError).reason).toBe("too_large");
   });
 });
 

@@ -31,6 +31,7 @@ export interface KeyCase {
 
 export interface Material {
   envelopes: EnvelopeVector[];
+  agentKey: string;
   blindIndex: {
     stop_words: string[];
     words: { name: string; text: string; words: string[] }[];
@@ -43,6 +44,8 @@ export interface Material {
   journey: { envelopes: string[]; segments: unknown[] };
   segments: { name: string; kind: string; data: string; events?: unknown; reason?: string }[];
   frames: { frame: unknown; rgb: string; photos: boolean }[];
+  largeFrame: unknown;
+  texts: { text: string; words: string[] }[];
   refusedFrames: { name: string; frame: unknown; reason: string }[];
 }
 

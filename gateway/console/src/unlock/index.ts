@@ -9,10 +9,11 @@ export {
 export { fromHex, toHex, utf8, wipe, type Bytes } from "./bytes";
 export { Canvas, checkFrame, type Area, type Frame, type ImageDecoder, type Tile } from "./canvas";
 export { Chain, PartJoiner } from "./chain";
+export { MAX_ENVELOPE_BYTES, readEnvelopes } from "./delivery";
 export { nextLink, parseEpochHeader, peek, type EpochHeader, type Peek, type RecordHeader } from "./envelope";
 export { KeyFileError, LockedError, MalformedError, OpenError, UnlockError, type KeyFileReason } from "./errors";
 export { Identity } from "./identity";
-export { Opener, type Opened, type Unwrapper } from "./opening";
+export { importAgentKey, Opener, verifySignature, type Opened, type Unwrapper } from "./opening";
 export { decodeRecord, decodeSegment, MAX_SEGMENT_BYTES } from "./segments";
 export { UnlockSession } from "./session";
 export { CONTENT_TYPES, STREAM_LABELS, type StreamLabel } from "./streams";

@@ -108,6 +108,18 @@ async function deriveVerified(dek: Bytes, epoch: EpochHeader): Promise<CryptoKey
   return key;
 }
 
+/** The agent's public key by which it signs its epochs: 32 bytes, Ed25519. */
+export async function importAgentKey(raw: Bytes): Promise<CryptoKey> {
+  return crypto.subtle.importKey("raw", raw, "Ed25519", false, ["verify"]);
+}
+
+/** Throws `OpenError` unless the epoch is signed, by the agent that has `key`. */
+export async function verifySignature(epoch: EpochHeader, key: CryptoKey): Promise<void> {
+  const told = concat(utf8("sealstream/1 signature"), epoch.core, epoch.commitment);
+  const authentic = epoch.signed && (await crypto.subtle.verify("Ed25519", key, epoch.signature, told));
+  if (!authentic) throw new OpenError();
+}
+
 /** What stands before the padding (ISO/IEC 7816-4); throws `OpenError`. */
 export function unpad(padded: Bytes): Bytes {
   let end = padded.length;
