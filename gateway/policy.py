@@ -165,19 +165,23 @@ def check_policy(policy: dict[str, Any], path: Path) -> None:
 def read_recipients(directory: Path) -> list[str]:
     """The KEKs of the server that agents seal to, as PEM, in the order of their registration; raises `ConfigError`.
 
-    One whose file is not on this node is left out, loudly: nothing is gained by recording nothing at all.
+    A row without a file on this node is left out, loudly: nothing is gained by recording nothing at all.
     """
     pems: list[str] = []
     for row in known_rows(directory):
         if row.purpose is not Purpose.SERVER or row.state is not State.ACTIVE:
             continue
-        file = row.public_path(directory)
+        try:
+            file = row.public_path(directory)
+        except ConfigError as error:
+            log.error("kek_unusable", reason=str(error))  # noqa: TRY400 - the message is all there is to say
+            continue
+        if not file.exists():
+            log.error("kek_not_here", kek=row.name, file=str(file))
+            continue
         try:
             pem = file.read_bytes()
             Recipient.from_pem(pem)
-        except FileNotFoundError:
-            log.error("kek_not_here", kek=row.name, file=str(file))  # noqa: TRY400 - the name is all there is to say
-            continue
         except (OSError, MalformedError, ConfigError) as error:
             raise ConfigError(f"the public key {file} cannot be used: {error}") from None
         pems.append(pem.decode("ascii"))

@@ -172,13 +172,13 @@ async def _registered(settings: Settings) -> tuple[list[Registered], dict[str, l
 
 
 def _describe(row: Registered, folder: Path, assigned: list[str]) -> dict[str, Any]:
-    key_id, bits, problem = "", 0, ""
+    key_id, bits, problem, here = "", 0, "", False
     try:
         recipient = row.recipient(folder)
         key_id, bits = recipient.key_id.hex(), recipient.public_key.key_size
+        here = bool(row.private) and not row.in_token and row.private_path(folder).exists()
     except ConfigError as error:
         problem = str(error)
-    here = row.private and not row.in_token and row.private_path(folder).exists()
     return {
         "name": row.name,
         "key_id": key_id,

@@ -6,7 +6,7 @@ Never ends because PostgreSQL is away, and never forgets what was known before i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from infra.keys.registry import COPY_NAME, Registered, save_copy
-from infra.keys.signed_sets import SETS_NAME, fetch_sets, save_sets
+from infra.keys.signed_sets import SETS_NAME, edition_of_sets, fetch_sets, save_sets
 from infra.keys.table import connected, fetch_rows
 from infra.settings import Settings
 from schemas.errors import UnavailableError
@@ -34,8 +34,12 @@ async def follow_table(settings: Settings) -> None:
         try:
             with _foreseen():
                 async with connected(settings) as connection:
+                    edition: tuple[int, int] | None = None
                     while True:
-                        _keep(settings.keys.dir, await fetch_rows(connection), await fetch_sets(connection))
+                        _keep_rows(settings.keys.dir, await fetch_rows(connection))
+                        if edition != (now := await edition_of_sets(connection)):
+                            _keep_sets(settings.keys.dir, await fetch_sets(connection))
+                            edition = now
                         if away:
                             log.info("keys_followed_again")
                             away = ""
@@ -45,17 +49,6 @@ async def follow_table(settings: Settings) -> None:
                 log.warning("keys_not_followed", reason=str(error))
                 away = str(error)
         await asyncio.sleep(INTERVAL_S)
-
-
-async def watch_folder(folder: Path, changed: Callable[[], None]) -> None:
-    """Call `changed` each time a key or the node's copy of the table is another, until cancelled."""
-    before = stamp(folder)
-    while True:
-        await asyncio.sleep(INTERVAL_S)
-        now = stamp(folder)
-        if now != before:
-            before = now
-            changed()
 
 
 def stamp(folder: Path) -> Stamp:
@@ -70,10 +63,20 @@ def stamp(folder: Path) -> Stamp:
     return tuple(seen)
 
 
-def _keep(folder: Path, rows: Sequence[Registered], sets: Sequence[Mapping[str, Any]]) -> None:
-    try:
+def _keep_rows(folder: Path, rows: Sequence[Registered]) -> None:
+    with _writing():
         save_copy(folder, rows)
+
+
+def _keep_sets(folder: Path, sets: Sequence[Mapping[str, Any]]) -> None:
+    with _writing():
         save_sets(folder, sets)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UnavailableError(f"the copies beside the keys cannot be written: {error.strerror}") from error
 

@@ -6,7 +6,6 @@ Asks for no passphrase, changes nothing, and says of every finding whether it is
 from __future__ import annotations
 
 import json
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 
 from infra.keys.access import open_identity
 from infra.keys.assignment import Situation, build_sets
+from infra.keys.files import pbkdf2_rounds
 from infra.keys.registry import USABLE, Purpose, Registered, State, known_rows
 from infra.keys.roster import fetch_situation
 from infra.keys.signed_sets import fetch_sets
@@ -25,7 +25,6 @@ from schemas.keyset import KeySet, SignedKeySet
 
 WEAK_ROUNDS = 100_000
 _DEK_INFO = b"DEK-Info:"
-_PBKDF2_OID = bytes.fromhex("2a864886f70d01050c")
 
 
 class Finding(NamedTuple):
@@ -76,7 +75,11 @@ def _look_at(settings: Settings, row: Registered) -> Iterator[Finding]:
     yield Finding(row.name, about)
     if row.in_token or not row.private:
         return
-    path = row.private_path(folder)
+    try:
+        path = row.private_path(folder)
+    except ConfigError as error:
+        yield Finding(row.name, str(error), problem=True)
+        return
     if not path.exists():
         if row.purpose is Purpose.SERVER and row.state in USABLE:
             yield Finding(row.name, f"{path.name} is not on this node: its miners cannot open with it", problem=True)
@@ -110,22 +113,6 @@ def _look_at_protection(row: Registered, path: Path) -> Iterator[Finding]:
             f"`openssl pkcs8 -topk8 -v2 aes-256-cbc -iter 600000 -in {path}`",
             problem=True,
         )
-
-
-def pbkdf2_rounds(pem: bytes) -> int | None:
-    """The work factor of a PKCS#8 file under PBES2 with PBKDF2; none for any other protection."""
-    from base64 import b64decode
-
-    body = re.search(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----(.+?)-----END", pem, re.DOTALL)
-    der = b64decode(body[1]) if body else b""
-    at = der.find(_PBKDF2_OID)
-    if at < 0:
-        return None
-    at += len(_PBKDF2_OID) + 2  # SEQUENCE of salt and rounds
-    if der[at : at + 1] != b"\x04":
-        return None
-    at += 2 + der[at + 1]
-    return int.from_bytes(der[at + 2 : at + 2 + der[at + 1]], "big") if der[at : at + 1] == b"\x02" else None
 
 
 def _look_at_signers(folder: Path) -> Iterator[Finding]:

@@ -30,6 +30,13 @@ async def fetch_sets(connection: Connection) -> list[dict[str, Any]]:
     return [json.loads(row["signed"]) for row in rows]
 
 
+async def edition_of_sets(connection: Connection) -> tuple[int, int]:
+    """Newest version and how many sets there are: another one when officers have signed."""
+    row = await connection.fetchrow("SELECT coalesce(max(version), 0) AS version, count(*) AS sets FROM key_set")
+    assert row is not None
+    return int(row["version"]), int(row["sets"])
+
+
 async def newest_version(connection: Connection) -> int:
     """The version of the newest sets, 0 when there are none."""
     return int(await connection.fetchval("SELECT coalesce(max(version), 0) FROM key_set"))

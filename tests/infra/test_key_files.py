@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
 
 from infra.cli import run
 from infra.keys import load_identities, load_identity, load_recipients, make_kek, read_passphrase
+from infra.keys.files import pbkdf2_rounds
 from schemas.errors import ConfigError
 from schemas.kinds import StreamKind
 from schemas.records import encode_segment
@@ -80,6 +82,22 @@ def test_errors_name_the_file(keys: Path, tmp_path: Path) -> None:
         load_recipients(tmp_path)
     with pytest.raises(ConfigError, match="passphrase file"):
         read_passphrase(tmp_path / "absent")
+
+
+def test_a_work_factor_without_measure_is_refused(keys: Path, tmp_path: Path) -> None:
+    """Before it is tried: a file must not hold a server up for minutes."""
+    lines = (keys / "server.pem").read_bytes().split(b"\n")
+    der = b64decode(b"".join(lines[1:-2]))
+    assert der.count((600_000).to_bytes(3, "big")) == 1
+    changed = b64encode(der.replace((600_000).to_bytes(3, "big"), b"\x7f\xff\xff", 1))  # as long, and 14 times as slow
+    (tmp_path / "slow.pem").write_bytes(
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+        + b"\n".join(changed[at : at + 64] for at in range(0, len(changed), 64))
+        + b"\n-----END ENCRYPTED PRIVATE KEY-----\n"
+    )
+    assert pbkdf2_rounds((tmp_path / "slow.pem").read_bytes()) == 0x7FFFFF
+    with pytest.raises(ConfigError, match=r"slow\.pem.*rounds of PBKDF2"):
+        load_identity(tmp_path / "slow.pem", PASSPHRASE)
 
 
 def test_keys_and_envelope_commands(
