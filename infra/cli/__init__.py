@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
     "infra.cli.pki": ("pki",),
+    "infra.cli.render": ("infra",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from infra.approved import Approval, ApprovedNodes
+from infra.render import pg_hba
 from infra.settings import Settings, postgresql_dsn, read_secret
 from infra.stack.account import Account, give
 from infra.stack.component import Component, NotReadyError
@@ -49,6 +51,7 @@ def postgresql_component(settings: Settings, account: Account | None) -> Compone
     async def prepare() -> None:
         if not (home / "cluster").exists():
             await _make_cluster(programs, home, user, read_secret(settings.postgresql.password_file), account)
+        (home / "cluster" / "pg_hba.conf").write_text(_access(settings), "utf-8")
 
     async def probe(_pid: int) -> str:
         try:
@@ -82,6 +85,12 @@ def postgresql_component(settings: Settings, account: Account | None) -> Compone
         finish=finish,
         stop_signal=STOP,
     )
+
+
+def _access(settings: Settings) -> str:
+    """Who may connect: the approved nodes, and always this machine, whose stack it is."""
+    here = Approval.parse(["127.0.0.1", "::1"], "this machine")
+    return pg_hba.render(settings, here | ApprovedNodes(settings).approval)
 
 
 async def _make_cluster(programs: Path, home: Path, user: str, password: str, account: Account | None) -> None:

@@ -1,0 +1,44 @@
+"""Redis's configuration: where it listens, and protection against who comes from elsewhere (R5.1).
+
+Never opened to other addresses by this file alone: Redis cannot decide by a client's address, so that nftables must.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from infra.render.header import comment
+from infra.render.nodes import redis_place
+
+if TYPE_CHECKING:
+    from infra.approved import Approval
+    from infra.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "-::1")
+
+
+def render(settings: Settings, approval: Approval) -> str:
+    """Lines for redis.conf, or a file that it includes."""
+    place = redis_place(settings)
+    alone = all(network.is_loopback for network in approval.networks)
+    host = place.host if not alone and not _is_loopback(place.host) else ""
+    notes = ["include it in redis.conf, and restart Redis"]
+    if host:
+        notes.append("Redis cannot tell clients apart by address: `sealstream infra render nftables` closes this port")
+    rows = {
+        "bind": " ".join([*LOOPBACK, *([host] if host else [])]),
+        "port": str(place.port),
+        # Without a password, Redis then answers nobody but this machine; with one, approved nodes too.
+        "protected-mode": "yes",
+        "enable-debug-command": "no",
+        "enable-module-command": "no",
+    }
+    return comment("Redis", *notes) + "".join(f"{name} {value}\n" for name, value in rows.items())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
