@@ -5,6 +5,7 @@ Never lets the server see a word or an opened text: both stay in this process, a
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from elasticsearch import AsyncElasticsearch
 
 from infra.text.email import email_passages
 from schemas.blind_index import FIELDS, TEXT, TITLE, Ratchet, Root, day_of, parse_root, query_tokens, token_text
-from schemas.errors import ConfigError, RemoteError
+from schemas.errors import ConfigError, MalformedError, RemoteError
 from schemas.identity import EnvelopeId, agent_bytes
 from schemas.kinds import ContentType, StreamKind
 from schemas.opening import Opened, Opener, PartJoiner
@@ -36,7 +37,9 @@ MOST_CANDIDATES = 2000
 """Opened and compared for one search."""
 
 MOST_REQUESTS = 50
+_AT_ONCE = 50
 _LOOK_BACK_DAYS = 7
+_EPOCH_DIGITS = 32
 
 _FIELDS = {"email": FIELDS, "keystrokes": (TEXT, TITLE), "screen": (TEXT, TITLE)}
 
@@ -48,6 +51,10 @@ WHERE stream = 'index' AND end_to_end AND agent_id = ANY($1::uuid[]) AND capture
 class _Key(NamedTuple):
     key: bytes
     fields: Sequence[str]
+
+
+Origin = tuple[str, int, int]
+"""Epoch (the hex digits that a document's id has of it), sequence and ordinal of where a text began."""
 
 
 class Text(NamedTuple):
@@ -98,8 +105,13 @@ class BlindSearch:
         began = datetime.now(UTC)
         keys = await self._find_keys(await find_spans(self._client, self._prefix, question))
         candidates = await self._find_candidates(question, wanted.words, keys)
-        hits = await self._compare(wanted, candidates)
-        at_least = len(candidates) >= MOST_CANDIDATES
+        hits: list[Hit] = []
+        compared = 0
+        while compared < len(candidates) and len(hits) < question.limit:
+            some = candidates[compared : compared + max(_AT_ONCE, question.limit)]
+            hits += await self._compare(wanted, some)
+            compared += len(some)
+        at_least = compared < len(candidates) or len(candidates) >= MOST_CANDIDATES
         took_ms = (datetime.now(UTC) - began) // timedelta(milliseconds=1)
         return Answer(tuple(hits[: question.limit]), len(hits), at_least, took_ms)
 
@@ -147,18 +159,16 @@ class BlindSearch:
         return ordered[:MOST_CANDIDATES]
 
     async def _compare(self, wanted: Wanted, candidates: Sequence[Candidate]) -> list[Hit]:
-        places = {
-            one.document_id: EnvelopeId(agent_bytes(one.agent_id), one.epoch_id, one.sequence) for one in candidates
-        }
-        sealed = await find_segments(self._connection, self._archive, places.values())
+        """Those of the candidates that say what was asked for; each segment is opened once."""
+        places = [EnvelopeId(agent_bytes(one.agent_id), one.epoch_id, one.sequence) for one in candidates]
+        sealed = await find_segments(self._connection, self._archive, places)
+        texts = {place: await asyncio.to_thread(self._read, parts) for place, parts in sealed.items()}
         hits: list[Hit] = []
-        for one in candidates:
-            parts = sealed.get(places[one.document_id])
-            if parts is None:
+        for one, place in zip(candidates, places, strict=True):
+            if place not in texts:
                 self.effort.missing += 1
                 continue
-            opened = self._open(parts)
-            text = read_document(one.document_id, opened) if opened else None
+            text = texts[place].get(_origin_of(one.document_id))
             if text is None:
                 self.effort.not_opened += 1
                 continue
@@ -168,6 +178,14 @@ class BlindSearch:
             else:
                 self.effort.false_hits += 1
         return hits
+
+    def _read(self, parts: Sequence[bytes]) -> dict[Origin, Text]:
+        """The texts of a segment, none when it does not open with these keys."""
+        opened = self._open(parts)
+        try:
+            return read_texts(opened) if opened else {}
+        except MalformedError:
+            return {}
 
     def _open(self, parts: Sequence[bytes]) -> Opened | None:
         joiner = PartJoiner()
@@ -180,21 +198,29 @@ class BlindSearch:
         return whole
 
 
-def read_document(document_id: str, opened: Opened) -> Text | None:
-    """The text of a document in the segment that its source names; nothing when it is not there."""
-    _, sequence, ordinal = document_id.rsplit("-", 2)
-    origin = document_id.rsplit("-", 3)[1]
+def read_texts(opened: Opened) -> dict[Origin, Text]:
+    """The texts of an end-to-end segment by where they began: messages, or what was read beside a stream."""
+    texts: dict[Origin, Text] = {}
     if opened.record.content_type == ContentType.TEXT:
-        for passage in reversed(decode_text(opened.plaintext)):
-            place = passage["origin_epoch"].hex(), passage["origin_sequence"], passage["ordinal"]
-            if place[0].startswith(origin) and place[1:] == (int(sequence), int(ordinal)):
-                return Text(passage["title"], passage["text"], (), passage["application"])
+        for passage in decode_text(opened.plaintext):
+            origin = _origin(passage["origin_epoch"], passage["origin_sequence"], passage["ordinal"])
+            texts[origin] = Text(passage["title"], passage["text"], (), passage["application"])
     elif opened.record.content_type == ContentType.SEGMENT and opened.record.kind is StreamKind.EMAIL:
         for message in email_passages(decode_segment(StreamKind.EMAIL, opened.plaintext)):
-            if message.ordinal == int(ordinal):
-                others = (message.sender, *message.recipients, *message.attachments)
-                return Text(message.title, message.text, others)
-    return None
+            origin = _origin(opened.id.epoch_id, opened.id.sequence, message.ordinal)
+            others = (message.sender, *message.recipients, *message.attachments)
+            texts[origin] = Text(message.title, message.text, others)
+    return texts
+
+
+def _origin(epoch_id: bytes, sequence: int, ordinal: int) -> Origin:
+    return epoch_id.hex()[:_EPOCH_DIGITS], sequence, ordinal
+
+
+def _origin_of(document_id: str) -> Origin:
+    """The way back from `schemas.identity.document_id`."""
+    _, epoch, sequence, ordinal = document_id.rsplit("-", 3)
+    return epoch, int(sequence), int(ordinal)
 
 
 def _keys_of(roots: Sequence[Root], days: range) -> Iterator[bytes]:
