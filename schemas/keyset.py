@@ -136,10 +136,7 @@ class SignedKeySet:
 
     def open(self, signers: Collection[bytes]) -> KeySet:
         """The set, once its signature by one of `signers` (fingerprints) is verified; raises `MalformedError`."""
-        try:
-            key = Ed25519PublicKey.from_public_bytes(self.signer)
-        except ValueError:
-            raise MalformedError("the signer of the key set is no key", "unsigned") from None
+        key = Ed25519PublicKey.from_public_bytes(self.signer)
         if signer_fingerprint(key) not in signers:
             raise MalformedError("the key set is signed by somebody whom this agent does not know", "wrong_signer")
         try:

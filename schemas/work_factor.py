@@ -44,6 +44,18 @@ def check_work_factor(pem: bytes) -> None:
                 raise ConfigError(f"the key asks for scrypt with N={cost}, r={block}, p={parallel}")
 
 
+def pbkdf2_rounds(pem: bytes) -> int | None:
+    """The work factor of the first key under PBES2 with PBKDF2; none when there is no such key."""
+    for body in _BLOCK.findall(pem):
+        try:
+            name, numbers = _derivation(binascii.a2b_base64(body))
+        except (ValueError, IndexError, StopIteration):
+            continue
+        if name == _PBKDF2:
+            return numbers[0]
+    return None
+
+
 def _derivation(der: bytes) -> tuple[bytes, list[int]]:
     """Name of the key-derivation function of a PBES2 key, and the numbers among its parameters, in their order."""
     algorithm = _inside(_inside(der))  # EncryptedPrivateKeyInfo, then its AlgorithmIdentifier

@@ -6,10 +6,8 @@ Never writes a private key without a passphrase, and never logs where a passphra
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import tempfile
-from base64 import b64decode
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -24,15 +22,10 @@ from schemas.keys import KEK_BITS, MIN_KEK_BITS, Identity, Recipient
 KDF_ROUNDS = 600_000
 """PBKDF2-HMAC-SHA256 rounds that guard a private key; WebCrypto and OpenSSL both read it."""
 
-MAX_KDF_ROUNDS = 5_000_000
-"""More are not tried: who can place a file could stop with it whoever opens it."""
-
 PUBLIC_SUFFIX = ".pub.pem"
 PRIVATE_SUFFIX = ".pem"
 
 MIN_PASSPHRASE = 12
-
-_PBKDF2_OID = bytes.fromhex("2a864886f70d01050c")
 
 Key = TypeVar("Key", Recipient, Identity)
 
@@ -142,30 +135,7 @@ def load_identities(directory: Path, passphrase: bytes, leave: Collection[str] =
 
 def load_identity(path: Path, passphrase: bytes | bytearray | None) -> Identity:
     """The private KEK in a file; raises `ConfigError` that names the file."""
-
-    def parse(pem: bytes) -> Identity:
-        if (pbkdf2_rounds(pem) or 0) > MAX_KDF_ROUNDS:
-            raise ConfigError(f"over {MAX_KDF_ROUNDS} rounds of PBKDF2: opening it would hold this process up for long")
-        return Identity.from_pem(pem, passphrase)
-
-    return _named(path, parse)
-
-
-def pbkdf2_rounds(pem: bytes) -> int | None:
-    """The work factor of a PKCS#8 file under PBES2 with PBKDF2; none for any other protection."""
-    body = re.search(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----(.+?)-----END", pem, re.DOTALL)
-    try:
-        der = b64decode(body[1]) if body else b""
-    except ValueError:
-        return None
-    at = der.find(_PBKDF2_OID)
-    if at < 0:
-        return None
-    at += len(_PBKDF2_OID) + 2  # SEQUENCE of salt and rounds
-    if der[at : at + 1] != b"\x04":
-        return None
-    at += 2 + der[at + 1]
-    return int.from_bytes(der[at + 2 : at + 2 + der[at + 1]], "big") if der[at : at + 1] == b"\x02" else None
+    return _named(path, lambda pem: Identity.from_pem(pem, passphrase))
 
 
 def read_passphrase(path: Path) -> bytes:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from infra.keys.access import open_identity
 from infra.keys.assignment import Situation, build_sets
-from infra.keys.files import pbkdf2_rounds
 from infra.keys.registry import USABLE, Purpose, Registered, State, known_rows
 from infra.keys.roster import fetch_situation
 from infra.keys.signed_sets import fetch_sets
@@ -22,6 +21,7 @@ from infra.keys.table import connected
 from infra.settings import Settings, read_secret
 from schemas.errors import ConfigError, MalformedError, UnavailableError
 from schemas.keyset import KeySet, SignedKeySet
+from schemas.work_factor import pbkdf2_rounds
 
 WEAK_ROUNDS = 100_000
 _DEK_INFO = b"DEK-Info:"

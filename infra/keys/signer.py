@@ -17,6 +17,7 @@ from infra.files import write_whole
 from infra.keys.files import PRIVATE_SUFFIX, PUBLIC_SUFFIX, KekFiles, place_pair, protect_key
 from schemas.errors import ConfigError, KekMissingError, WrongPassphraseError
 from schemas.keyset import signer_fingerprint, signer_from_pem
+from schemas.work_factor import check_work_factor
 
 FOLDER = "signers"
 """Within the folder of keys."""
@@ -48,6 +49,7 @@ def load_signer(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
         pem = path.read_bytes()
     except OSError as error:
         raise KekMissingError(f"the signing key {path} cannot be read: {error.strerror}") from None
+    check_work_factor(pem)
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
     except TypeError:

@@ -12,11 +12,11 @@ import pytest
 
 from infra.cli import run
 from infra.keys import load_identities, load_identity, load_recipients, make_kek, read_passphrase
-from infra.keys.files import pbkdf2_rounds
 from schemas.errors import ConfigError
 from schemas.kinds import StreamKind
 from schemas.records import encode_segment
 from schemas.seal import Epoch
+from schemas.work_factor import pbkdf2_rounds
 
 PASSPHRASE = b"correct horse battery"
 

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway.policy import PolicyFiles
 from infra.keys import make_kek
 from infra.keys.assignment import Assignment, Scope, build_sets
-from infra.keys.files import pbkdf2_rounds
 from infra.keys.follow import INTERVAL_S, follow_table
 from infra.keys.inspection import inspect
 from infra.keys.registry import Purpose, Registered, State, load_copy
@@ -30,6 +29,7 @@ from infra.settings import Settings, postgresql_dsn
 from schemas.errors import ConfigError
 from schemas.keys import Identity
 from schemas.keyset import sign_key_set
+from schemas.work_factor import pbkdf2_rounds
 from tests.agent.patience import wait_until
 
 pytestmark = pytest.mark.live

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from schemas.errors import ConfigError, LocalError, MalformedError
 from schemas.keys import Identity, Recipient
 from schemas.keyset import (
     MAX_AGENTS,
+    MAX_PAYLOAD_BYTES,
     KeySet,
     SetKey,
     SignedKeySet,
@@ -119,6 +121,35 @@ def test_junk_is_refused_as_such(text: str) -> None:
     """No other error comes out of the parser."""
     with pytest.raises(MalformedError):
         parse_payload(text)
+
+
+def test_what_only_looks_signed_is_refused(key_set: KeySet, recipient: Recipient) -> None:
+    """Cut fields, too much text, a signer that is no point of the curve, even one that somebody pinned."""
+    signed = sign_key_set(key_set, SIGNER)
+    for point in (bytes(32), b"\xff" * 32, b"\x02" + bytes(31)):
+        pin = signer_fingerprint(Ed25519PublicKey.from_public_bytes(point))
+        with pytest.raises(MalformedError) as refused:
+            replace(signed, signer=point).open({pin})
+        assert refused.value.reason == "bad_signature"
+    for change in ({"signer": "00"}, {"signature": "00"}):
+        with pytest.raises(MalformedError, match="without payload"):
+            SignedKeySet.from_json(signed.to_json() | change)
+    for parse in (parse_payload, lambda text: SignedKeySet.from_json(signed.to_json() | {"payload": text})):
+        with pytest.raises(MalformedError) as raised:
+            parse(" " * (MAX_PAYLOAD_BYTES + 1))
+        assert raised.value.reason == "too_large"
+    assert signed.agents == (AGENT,)
+    body = json.loads(key_set.to_payload())
+    body["keys"][0]["name"] = "n" * 257
+    with pytest.raises(MalformedError):
+        parse_payload(json.dumps(body))
+    with pytest.raises(MalformedError):
+        parse_payload(key_set.to_payload().replace('"end_to_end":true', '"end_to_end":1'))
+    with pytest.raises(LocalError, match="as it is"):
+        sign_key_set(replace(key_set, agents=(AGENT.upper(),)), SIGNER)
+    pem = SIGNER.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert signer_fingerprint(signer_from_pem(pem)) == PIN
+    assert recipient.key_id in key_set.keys
 
 
 def test_an_officer_cannot_sign_what_no_agent_would_take(key_set: KeySet) -> None:
