@@ -59,6 +59,11 @@ class UnlockSession:
         finally:
             await self._stack.aclose()
 
+    @property
+    def opener_pid(self) -> int:
+        """The process that opens, 0 before it was started."""
+        return self._opening.pid if self._opening else 0
+
     async def survey(self) -> Survey:
         """What is in scope; raises `RefusedError`."""
         async with self._told():

@@ -40,8 +40,8 @@ class EndToEndDemo:
 
     def __init__(self, data: Path) -> None:
         self.shell = Shell(data)
-        self._data, self._place = data, data / "demo-e2e"
-        self._agent, self._maildir = self._place / "agent", self._place / "Maildir"
+        self.data, self._place = data, data / "demo-e2e"
+        self.agent_directory, self._maildir = self._place / "agent", self._place / "Maildir"
         self.officer = Officer(self._place / "officer")
         self.word, self.asked = invent_word(), invent_word()
         self._began = time.time()
@@ -54,7 +54,7 @@ class EndToEndDemo:
         if await shell.stream("up", "--ports", ports):
             raise LocalError("the stack did not start; what it said stands above")
         await self.prepare()
-        async with Desktop((1280, 800)) as desktop, recording(shell, self._agent, desktop.display):
+        async with Desktop((1280, 800)) as desktop, recording(shell, self.agent_directory, desktop.display):
             await self.record(desktop)
         await self.search()
         with tempfile.TemporaryDirectory(prefix="sealstream-unlocked-") as directory:
@@ -85,9 +85,9 @@ class EndToEndDemo:
         await self.officer.prepare(shell)
         shell.say("3. An endpoint is enrolled: its token names the signer, and the agent trusts no other")
         maildirs = json.dumps([str(make_maildir(self._maildir))])
-        await enrol_endpoint(shell, self._agent, f"[recorder]\nocr = true\n[sources]\nmaildirs = {maildirs}\n")
-        self.agent_id = json.loads((self._agent / "identity.json").read_text("utf-8"))["agent_id"]
-        shell.environment["SEALSTREAM_AGENT_DIR"] = str(self._agent)
+        await enrol_endpoint(shell, self.agent_directory, f"[recorder]\nocr = true\n[sources]\nmaildirs = {maildirs}\n")
+        self.agent_id = json.loads((self.agent_directory / "identity.json").read_text("utf-8"))["agent_id"]
+        shell.environment["SEALSTREAM_AGENT_DIR"] = str(self.agent_directory)
 
     async def record(self, desktop: Desktop) -> None:
         """First what the server may read, for comparison; then, without a restart, what it may not."""
@@ -162,7 +162,7 @@ class EndToEndDemo:
         """The canary search, with its positive controls."""
         shell = self.shell
         shell.say("   Canary search: every file, store and memory of every server process (a minute)")
-        settings = load_settings(self._data / "sealstream.toml")
+        settings = load_settings(self.data / "sealstream.toml")
         status = json.loads((await shell.run("status", "--json"))[1])
         pids = [component["pid"] for component in status["components"] if component["pid"]]
         search = await inspect_stack(settings, pids, self._needles(), leave=[self._place])
@@ -176,7 +176,7 @@ class EndToEndDemo:
     def _needles(self) -> list[Needle]:
         from infra.keys import load_identity
 
-        settings = load_settings(self._data / "sealstream.toml")
+        settings = load_settings(self.data / "sealstream.toml")
         mine = load_identity(settings.keys.dir / f"{KEK}.pem", self.officer.passphrase.encode())
         passphrase = settings.keys.passphrase_file.read_bytes().strip() if settings.keys.passphrase_file else b""
         servers: Identity = load_identity(settings.keys.dir / "server.pem", passphrase)
