@@ -79,6 +79,8 @@ def make_value(schema: Any, chance: random.Random, named: dict[str, Any] | None 
             return {one["name"]: make_value(one["type"], chance, named) for one in schema["fields"]}
         case "array":
             return [make_value(schema["items"], chance, named) for _ in range(chance.choice((0, 1, 3)))]
+        case "map":
+            return {word: make_value(schema["values"], chance, named) for word in chance.sample(_WORDS, 2)}
         case _:
             return chance.choice(schema["symbols"])
 
