@@ -22,7 +22,6 @@ from agent.keyring import Audience
 from agent.spool import Spool
 from infra.text.reading import Found, Reader
 from schemas.blind_index import SALT_BYTES, document_tokens
-from schemas.errors import SealstreamError
 from schemas.identity import EnvelopeId
 from schemas.index_records import make_entry
 from schemas.kinds import StreamKind
@@ -37,6 +36,9 @@ HELD_S = 5.0
 """A text that may still grow is held so long, and told once."""
 
 HELD_CHARACTERS = 100_000
+HOLE_TOLD_S = 60.0
+"""What is left out for longer is told this often."""
+
 GROWING = 1024
 """Texts whose salt is remembered, for when they grow."""
 
@@ -77,6 +79,8 @@ class Indexer:
         self._held_since = 0.0
         self._audience: Audience | None = None
         self._salts: OrderedDict[tuple[bytes, int, int], bytes] = OrderedDict()
+        self._hole: Gap | None = None
+        self._hole_due = 0.0
         self._busy = self._hurried = False
         self._bell = Bell()
         self._task = asyncio.create_task(self._run(), name=f"index {kind.label}")
@@ -86,7 +90,9 @@ class Indexer:
         self._work.append(_Work(source, events, audience, size))
         self._queued += size
         while self._queued > QUEUED_BYTES and len(self._work) > 1:
-            self._pass_over(self._work.popleft(), "it came faster than it could be read")
+            late = self._work.popleft()
+            self._queued -= late.size
+            self._pass_over(late, "it came faster than it could be read")
         self._bell.ring()
 
     def reset(self) -> None:
@@ -105,7 +111,8 @@ class Indexer:
             self._task.result()
 
     async def close(self) -> None:
-        """Stop at once, and forget the keys."""
+        """Stop at once, tell of what was left out, and forget the keys."""
+        self._tell_hole()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._roots.erase()
@@ -149,10 +156,8 @@ class Indexer:
         self._queued -= work.size
         try:
             found = await self._reader.read(work.source, work.events)
-        except (SealstreamError, ImportError) as error:
-            log.warning("segment_not_read", stream=self._kind.label, error=type(error).__name__)
-            self._reader.reset()
-            self._owe(work, "it could not be read")
+        except Exception as error:  # noqa: BLE001  # a reader's fault costs that segment of the index alone
+            self._pass_over(work, f"it could not be read ({type(error).__name__})")
             return
         if self._audience is not None and self._audience != work.audience:
             await self._tell()  # what was sealed to others is not told to these
@@ -184,15 +189,19 @@ class Indexer:
         return salt
 
     def _pass_over(self, work: _Work, why: str) -> None:
-        self._queued -= work.size
+        """Leave a segment out of the index: the hole is told, and told again only when it lasts."""
         self._reader.reset()
-        self._owe(work, why)
-
-    def _owe(self, work: _Work, why: str) -> None:
         times = [event["time_us"] for event in work.events]
+        start = self._hole.from_us if self._hole else min(times)
+        label, reason = StreamKind.INDEX.label, GapReason.CAPTURE_FAILED
         detail = f"{self._kind.label}: {why}"
-        self._spool.owe(
-            Gap(
-                StreamKind.INDEX.label, GapReason.CAPTURE_FAILED, from_us=min(times), until_us=max(times), detail=detail
-            )
-        )
+        self._hole = Gap(label, reason, from_us=start, until_us=max(times), detail=detail)
+        if self._clock.monotonic() >= self._hole_due:
+            self._tell_hole()
+
+    def _tell_hole(self) -> None:
+        if self._hole is not None:
+            log.warning("segments_not_indexed", stream=self._kind.label, reason=self._hole.detail)
+            self._spool.owe(self._hole)
+            self._hole_due = self._clock.monotonic() + HOLE_TOLD_S
+        self._hole = None

@@ -295,3 +295,23 @@ async def test_what_cannot_be_read_is_a_gap_of_the_index(stage: Stage) -> None:
     assert (owed.gap.stream, owed.gap.detail) == ("index", "keystrokes: it came faster than it could be read")
     assert stage.found("first") == []
     assert len(stage.found("second")) == 1
+
+
+async def test_a_reader_that_always_fails_costs_the_index_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recording goes on, the agent ends in order, and one gap a minute tells what the index lacks."""
+    from infra.text.terminal import TerminalReader
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TerminalReader, "read", fail)
+    for number in range(5):
+        await stage.keys(stage.output(b"line %d\r\n" % number))
+        await stage.recorder.finish_index()
+    assert [owed.gap.detail for owed in stage.spool.owed()] == ["keystrokes: it could not be read (ZeroDivisionError)"]
+    assert len(stage.opened(stage.organisation, StreamKind.KEYSTROKES, ContentType.SEGMENT)) == 5
+    await stage.recorder.close()
+    assert stage.entries() == []
+    told = stage.opened(stage.server, StreamKind.GAP, ContentType.SEGMENT)
+    gaps = [gap for one in told for gap in decode_segment(StreamKind.GAP, one.plaintext)]
+    assert len(gaps) == 2, "the rest is told when the agent ends"
