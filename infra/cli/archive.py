@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.exits import Exit
+from infra.cli.reconcile import reconcile
 from infra.cli.times import parse_time_ms
 from schemas.errors import ConfigError, UnavailableError
 from schemas.identity import agent_bytes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sinks.archive.verify import Report
 
 app = typer.Typer(no_args_is_help=True, help="Check, index, read and erase what the disk store keeps.")
+app.command()(reconcile)
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 

@@ -143,7 +143,8 @@ class ArchiveFeed:
                 archived.capture_ms,
                 dict(archived.headers),
             )
-            shown = done or archived.capture_ms < since_ms
+            others = bool(run.request.epochs) and mark.epoch not in run.request.epochs
+            shown = done or others or archived.capture_ms < since_ms
             batch.append(Fed(record, wanted=run.request.wants(record) and not shown, shown=shown, mark=mark))
             index += 1
             if len(batch) >= _BATCH:

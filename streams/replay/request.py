@@ -17,7 +17,7 @@ from streams.incoming import Incoming
 PROCESSORS: Mapping[str, frozenset[str]] = {
     "mine": frozenset(
         envelope_topic(kind)
-        for kind in (StreamKind.SCREEN, StreamKind.KEYSTROKES, StreamKind.EMAIL, StreamKind.ACTIVITY)
+        for kind in (StreamKind.SCREEN, StreamKind.KEYSTROKES, StreamKind.EMAIL, StreamKind.ACTIVITY, StreamKind.INDEX)
     ),
     "activity": frozenset({envelope_topic(StreamKind.ACTIVITY)}),
 }
@@ -28,7 +28,8 @@ PROCESSORS: Mapping[str, frozenset[str]] = {
 class Request:
     """One topic's records from a time (inclusive, ms) to a time (exclusive), of all agents or of some.
 
-    `offsets` gives ranges by partition instead of times: first and end, -1 for the partition's own end.
+    `offsets` gives ranges by partition instead of times: first and end, -1 for the partition's own end. `epochs` (hex)
+    are those to process, of the archive; none means all.
     """
 
     topic: str
@@ -38,6 +39,7 @@ class Request:
     agents: frozenset[str] = frozenset()
     offsets: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     from_archive: bool = False
+    epochs: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Raise `ConfigError` for what cannot be done."""
@@ -64,10 +66,12 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""
-        return {**asdict(self), "agents": sorted(self.agents), "offsets": {str(k): v for k, v in self.offsets.items()}}
+        offsets = {str(number): span for number, span in self.offsets.items()}
+        return {**asdict(self), "agents": sorted(self.agents), "epochs": sorted(self.epochs), "offsets": offsets}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Request:
         """The mirror image of `to_json`."""
         offsets = {int(number): (first, end) for number, (first, end) in data["offsets"].items()}
-        return cls(**{**data, "agents": frozenset(data["agents"]), "offsets": offsets})
+        agents, epochs = frozenset(data["agents"]), frozenset(data.get("epochs", ()))
+        return cls(**{**data, "agents": agents, "epochs": epochs, "offsets": offsets})

@@ -30,6 +30,7 @@ from streams.replay.courtesy import Courtesy
 from streams.replay.engine import Engine
 from streams.replay.feed import ArchiveFeed, Feed, KafkaFeed
 from streams.replay.ledger import Ledger, Run
+from streams.replay.missing import MissingDelivery, ReadVersions
 from streams.replay.request import Request
 from streams.turnstile import Turnstile
 from streams.warmup import WarmUp
@@ -58,6 +59,7 @@ class Session:
         self._read_archive = read_archive
         self._prefix = settings.kafka.topic_prefix
         self._stack = AsyncExitStack()
+        self.comparing: MissingDelivery | None = None
 
     async def __aenter__(self) -> Self:
         if self._read_archive is not None:
@@ -95,11 +97,17 @@ class Session:
         *,
         records_per_s: float = 0.0,
         ocr_workers: int = 0,
+        read_versions: ReadVersions | None = None,
     ) -> Run:
-        """Run to the end, or until cancelled. `told` gets the run and whether it stands back for live traffic."""
+        """Run to the end, or until cancelled. `told` gets the run and whether it stands back for live traffic.
+
+        With `read_versions` only what a store lacks is delivered; `comparing` says afterwards what that was.
+        """
         os.nice(NICENESS)
         client = producer(self._settings, partitioner=KeyPartitioner(), **BATCHED)
         delivery = Delivery(await self._started(client), self._prefix)
+        if read_versions is not None:
+            delivery = self.comparing = MissingDelivery(delivery, read_versions)
         lag = await self._live_lag()
         courtesy = Courtesy(lag, records_per_s=records_per_s)
         processor = await self._processor(ocr_workers or self._settings.streams.ocr_workers)

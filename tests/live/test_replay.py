@@ -82,3 +82,41 @@ def test_replaying_again_changes_nothing(recording: Recording, before: Documents
     for stream in ("screen", "keystrokes"):
         replay(recording, stream)
     check_same(recording, before)
+
+
+def delete_documents(settings: Settings, names: set[str]) -> None:
+    """As if nobody had ever mined what they were made of."""
+    alias = f"{settings.elasticsearch.index_prefix}-documents"
+    with elasticsearch_of(settings) as client:
+        for hit in client.search(index=alias, query={"ids": {"values": sorted(names)}}, size=1000)["hits"]["hits"]:
+            version = hit["_source"]["version"]  # with its own version: else its tombstone keeps it away for a minute
+            client.delete(
+                index=hit["_index"], id=hit["_id"], version=version, version_type="external_gte", refresh=True
+            )
+
+
+def reconcile(recording: Recording, *options: str) -> dict[str, dict[str, Any]]:
+    """`sealstream archive reconcile` of the recording; what it says of each stream."""
+    agent = ("--agent", recording.agent.agent_id)
+    told = sealstream(
+        recording.agent.settings, "archive", "reconcile", *agent, "--until", "0s", *options, "--json", timeout_s=300
+    )
+    return {row["stream"]: row for row in json.loads(told)["streams"]}
+
+
+def test_what_was_never_mined_is_found_in_the_archive(recording: Recording, before: Documents) -> None:
+    """Documents of a whole epoch, one mail and one look at a screen come back; nothing else is delivered."""
+    settings = recording.agent.settings
+    by_stream = {stream: {n for n, d in before.items() if d["stream"] == stream} for stream in STREAMS}
+    gone = by_stream["keystrokes"] | {min(by_stream["email"])}
+    delete_documents(settings, gone)
+    assert reconcile(recording, "--dry-run")["email"]["suspected"] == 1
+    told = reconcile(recording)
+    assert told["keystrokes"]["missing"] == len(by_stream["keystrokes"])
+    assert told["email"]["missing"] == 1
+    assert "missing" not in told["screen"]
+    check_same(recording, before)
+    delete_documents(settings, {min(by_stream["screen"])})
+    screen = reconcile(recording, "--stream", "screen", "--thorough")["screen"]
+    assert (screen["missing"], screen["present"] >= len(by_stream["screen"]) - 1) == (1, True)
+    check_same(recording, before)

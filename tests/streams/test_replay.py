@@ -22,6 +22,7 @@ from streams.replay.courtesy import LOOK_S, QUIET_LAG, Courtesy
 from streams.replay.engine import Engine
 from streams.replay.feed import ArchiveFeed, KafkaFeed
 from streams.replay.ledger import Ledger
+from streams.replay.missing import MissingDelivery
 from streams.replay.reached import Mark, Reached
 from streams.replay.request import Request
 from streams.warmup import WarmUp
@@ -59,11 +60,16 @@ async def no_lag() -> tuple[int, int]:
     return 0, 0
 
 
-def engine(broker: MemoryBroker, ledger: Ledger, *, archive=None, told=lambda _: None, pool=None) -> Engine:
+def engine(
+    broker: MemoryBroker, ledger: Ledger, *, archive=None, told=lambda _: None, pool=None, comparing=None
+) -> Engine:
     past = KafkaPast(lambda: MemoryConsumer(broker))
     miner = Miner(Opener([server_identity()]), pool or CanvasPool(), WarmUp(NoPast() if archive else past))
     backoff = Backoff(sleep=no_sleep)
-    body = Body(miner, Delivery(MemoryProducer(broker), backoff=backoff), Patience(backoff=backoff))
+    delivery = Delivery(MemoryProducer(broker), backoff=backoff)
+    if comparing is not None:
+        delivery = MissingDelivery(delivery, comparing)
+    body = Body(miner, delivery, Patience(backoff=backoff))
     feed = ArchiveFeed(archive) if archive else KafkaFeed(MemoryConsumer(broker), past, range(2))
     return Engine(feed, body, ledger, Courtesy(no_lag), told=told, shown=miner)
 
@@ -179,6 +185,26 @@ async def test_from_the_archive_it_can_be_resumed(broker, ledger):
     done = await engine(broker, ledger, archive=archive_of(broker)).run(ledger.resume(run.id))
     assert (done.state, done.done) == ("done", 24)
     assert documents(broker) == before
+
+
+async def test_only_what_a_store_lacks_is_delivered(broker, ledger):
+    """Of the epochs asked for: documents that are missing, or of an older version; the others are left alone."""
+    before = documents(broker)
+    forget_documents(broker)
+    epochs = list(dict.fromkeys(peek(record.value).epoch.epoch_id.hex() for record in broker.records(SCREEN)))
+    chosen = {name for name, document in before.items() if document["epoch_id"] in epochs[1:]}
+    absent, older = sorted(chosen)[:2]
+    stored = {name: document["version"] for name, document in before.items() if name != absent}
+    stored[older] -= 1
+
+    async def read_versions(ids):
+        return {name: stored[name] for name in ids if name in stored}
+
+    replay = engine(broker, ledger, archive=archive_of(broker), comparing=read_versions)
+    run = await replay.run(ledger.begin(Request(SCREEN, from_archive=True, epochs=frozenset(epochs[1:]))))
+    assert run.done == sum(peek(record.value).epoch.epoch_id.hex() in epochs[1:] for record in broker.records(SCREEN))
+    assert documents(broker) == {name: before[name] for name in (absent, older)}
+    assert ledger.load(run.id).request == run.request
 
 
 async def test_a_clock_that_went_back_hides_no_record(ledger):
