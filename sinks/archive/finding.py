@@ -6,12 +6,12 @@ Never reads a whole file for one envelope, and never gives back what was erased.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from schemas.envelope import parse_record_header
+from schemas.envelope import parse_record_header, peek
 from schemas.errors import MalformedError
 from schemas.identity import EnvelopeId
 from sinks.archive.entry import Entry, decode_entry
@@ -31,7 +31,9 @@ ON agent_id = agent AND epoch_id = epoch AND last_sequence >= sequence AND first
 GROUP BY file, byte_offset, byte_length, agent_id, epoch_id, first_sequence ORDER BY epoch_id, first_sequence"""
 
 
-class _Run(NamedTuple):
+class Stretch(NamedTuple):
+    """Records of one epoch that stand together in an archive file."""
+
     file: str
     offset: int
     length: int
@@ -47,11 +49,12 @@ async def find_segments(
     ids = sorted(set(wanted))
     columns = [UUID(bytes=one.agent_id) for one in ids], [one.epoch_id for one in ids], [one.sequence for one in ids]
     rows = await connection.fetch(_RUNS, *columns, MOST_PARTS)
-    runs = [_Run(row["file"], row["byte_offset"], row["byte_length"]) for row in rows]
-    return await asyncio.to_thread(_collect, Layout(root), runs, ids)
+    runs = [Stretch(row["file"], row["byte_offset"], row["byte_length"]) for row in rows]
+    return await asyncio.to_thread(read_segments, Layout(root), runs, ids)
 
 
-def _collect(layout: Layout, runs: list[_Run], ids: list[EnvelopeId]) -> dict[EnvelopeId, list[bytes]]:
+def read_segments(layout: Layout, runs: Sequence[Stretch], ids: Sequence[EnvelopeId]) -> dict[EnvelopeId, list[bytes]]:
+    """What `find_segments` gives, where the index named `runs`, of each epoch in the order of its records."""
     headers = HeaderStore(layout)
     waiting = set(ids)
     found: dict[EnvelopeId, list[bytes]] = {}
@@ -78,12 +81,10 @@ def _collect(layout: Layout, runs: list[_Run], ids: list[EnvelopeId]) -> dict[En
 
 
 def _is_whole(parts: list[bytes]) -> bool:
-    from schemas.envelope import peek
-
     return bool(parts) and not peek(parts[-1]).record.more_parts
 
 
-def _entries(layout: Layout, runs: list[_Run]) -> Iterator[tuple[str, Entry]]:
+def _entries(layout: Layout, runs: Sequence[Stretch]) -> Iterator[tuple[str, Entry]]:
     """The entries of each run, with the day that they lie under."""
     for run in runs:
         path = layout.find(run.file)
