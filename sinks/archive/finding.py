@@ -6,7 +6,8 @@ Never reads a whole file for one envelope, and never gives back what was erased.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -60,13 +61,14 @@ def read_segments(layout: Layout, runs: Sequence[Stretch], ids: Sequence[Envelop
     found: dict[EnvelopeId, list[bytes]] = {}
     open_id: EnvelopeId | None = None
     following: EnvelopeId | None = None
-    for day, entry in _entries(layout, runs):
+    for day, entry, check in _entries(layout, runs):
         if entry.id in waiting:
             open_id = entry.id
             found[open_id] = []
         elif open_id is None or entry.id != following:
             open_id = None
             continue
+        check()
         envelope = join(headers, day, entry)
         if envelope is None:  # erased
             found.pop(open_id, None)
@@ -84,8 +86,8 @@ def _is_whole(parts: list[bytes]) -> bool:
     return bool(parts) and not peek(parts[-1]).record.more_parts
 
 
-def _entries(layout: Layout, runs: Sequence[Stretch]) -> Iterator[tuple[str, Entry]]:
-    """The entries of each run, with the day that they lie under."""
+def _entries(layout: Layout, runs: Sequence[Stretch]) -> Iterator[tuple[str, Entry, Callable[[], Entry]]]:
+    """The entries of each run, the day that they lie under, and what raises `MalformedError` for a damaged one."""
     for run in runs:
         path = layout.find(run.file)
         if path is None:
@@ -95,6 +97,6 @@ def _entries(layout: Layout, runs: Sequence[Stretch]) -> Iterator[tuple[str, Ent
             if end > len(data):
                 raise MalformedError(f"{path} is shorter than its index says: `sealstream archive reindex`", "cut")
             while at < end:
-                entry = decode_entry(data, at)
+                entry = decode_entry(data, at, check=False)
+                yield path.parent.name, entry, partial(decode_entry, data, at)
                 at = entry.end
-                yield path.parent.name, entry
