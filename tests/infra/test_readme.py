@@ -11,7 +11,7 @@ from infra.cli import COMMANDS
 
 ROOT = Path(__file__).parent.parent.parent
 SHOWN = sorted(set(re.findall(r"^sealstream ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)))
-TARGETS = sorted(set(re.findall(r"`?make ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"))))
+TARGETS = sorted(set(re.findall(r"`?make ([a-z0-9-]+)", (ROOT / "README.md").read_text("utf-8"))))
 
 
 @pytest.mark.parametrize("command", SHOWN)
