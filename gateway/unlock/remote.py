@@ -12,6 +12,7 @@ import http.client
 import json
 import ssl
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -40,9 +41,10 @@ class RemoteSession:
             context = ssl.create_default_context(cafile=str(ca) if ca else None)
         except OSError as error:
             raise ConfigError(f"the CA {ca} cannot be used: {error}") from None
-        self._connection = http.client.HTTPSConnection(
-            where.hostname, where.port or 443, context=context, timeout=_TIMEOUT_S
+        self._connect = partial(
+            http.client.HTTPSConnection, where.hostname, where.port or 443, context=context, timeout=_TIMEOUT_S
         )
+        self._connection: http.client.HTTPSConnection | None = None
         self._token = read_secret(token_file).strip()
         self._wish = {**scope.to_json(), "reason": reason, "keys": list(keys)}
         self.id = b""
@@ -55,7 +57,8 @@ class RemoteSession:
         if self.id:
             with contextlib.suppress(RefusedError, UnavailableError):
                 await asyncio.to_thread(self._ask, "DELETE", self._path(), None)
-        self._connection.close()
+        if self._connection:
+            self._connection.close()
 
     async def survey(self) -> Survey:
         """What is in scope; raises `RefusedError`."""
@@ -90,6 +93,10 @@ class RemoteSession:
         return dict(json.loads(self._request(method, path, body).read() or b"{}"))
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None) -> http.client.HTTPResponse:
+        """The answer, over a connection of its own: a server does not wait while a person looks for a passphrase."""
+        if self._connection:
+            self._connection.close()
+        self._connection = self._connect()
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
             self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
