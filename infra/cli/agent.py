@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     agent.command("pause")(pause)
     agent.command("resume")(resume)
     agent.command("notice")(notice)
+    agent.command("rotate-key")(rotate_key)
     add_trace(agent)
     app.add_typer(agent, name="agent")
 
@@ -147,6 +148,25 @@ def notice(directory: Directory = None) -> None:
     from agent.settings import agent_directory
 
     print(_run(read_notice(agent_directory(directory))), end="")
+
+
+def rotate_key(directory: Directory = None) -> None:
+    """Let this agent's backup key take over, with a new backup after it; the server certifies it without a token.
+
+    An agent that runs goes on as it is, and uses the new key from its next look at its files.
+
+    Example: `sealstream agent rotate-key`
+    """
+    from agent.clock import SystemClock
+    from agent.identity import load_identity
+    from agent.settings import agent_directory, load_settings
+    from agent.trust import Trust
+
+    place = agent_directory(directory)
+    uplink, identity = load_settings(place).uplink, load_identity(place)
+    trust = Trust(place, uplink.tls_profile, pinning=uplink.pin_server)
+    _run(trust.rotate_key(uplink.server or identity.server, SystemClock(), uplink.connect_timeout_s))
+    print(f"agent {identity.agent_id} has a new key, certified by {identity.server}")
 
 
 def _ask(directory: Path | None, command: str, **arguments: Any) -> Any:
