@@ -108,6 +108,7 @@ class Assembly:
 
     def _add_bodies(self, pool: OcrPool) -> None:
         past = KafkaPast(lambda: consumer(self.settings, None), self.prefix)
+        self._stack.push_async_callback(past.close)
         for processor in (
             Miner(self.opener, Turnstile(pool, self.settings.streams.ocr_workers), WarmUp(past)),
             ActivityProcessor(self.opener),

@@ -5,6 +5,7 @@ Never moves a group's offsets, and never waits for records that are not there.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
@@ -31,24 +32,40 @@ class Past(Protocol):
 
 
 class KafkaPast:
-    """Reads back with a consumer of its own, made by `make` for each reading."""
+    """Reads back with a consumer of its own, made by `make` for each reading, and one for all questions of time."""
 
     def __init__(self, make: Callable[[], Any], prefix: str = "") -> None:
         self._make = make
         self._prefix = prefix
+        self._asking: Any = None
+        self._turn = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Let go of what was connected."""
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            await asking.stop()
 
     async def offset_at(self, place: Partition, time_ms: int) -> int | None:
         """As `Past` says; raises `UnavailableError`."""
         at = TopicPartition(self._prefix + place.topic, place.number)
+        async with self._turn:
+            try:
+                asking = self._asking = self._asking or await self._connected()
+                found = (await asking.offsets_for_times({at: max(0, time_ms)}))[at]
+            except KafkaError as error:
+                await self.close()
+                raise UnavailableError(f"reading back {place.topic}/{place.number}: {type(error).__name__}") from error
+        return None if found is None else int(found.offset)
+
+    async def _connected(self) -> Any:
         consumer = self._make()
         try:
             await consumer.start()
-            found = (await consumer.offsets_for_times({at: max(0, time_ms)}))[at]
-        except KafkaError as error:
-            raise UnavailableError(f"reading back {place.topic}/{place.number}: {type(error).__name__}") from error
-        finally:
+        except BaseException:
             await consumer.stop()
-        return None if found is None else int(found.offset)
+            raise
+        return consumer
 
     async def read(self, place: Partition, start: int, end: int, key: bytes | None = None) -> AsyncIterator[Incoming]:
         """As `Past` says; raises `UnavailableError`."""

@@ -23,6 +23,9 @@ _TOKEN = re.compile(
     r"|\x1b(?P<escape>[0-OQ-WYZ`-jl-~])"
     r"|(?P<control>[\x00-\x1a\x1c-\x1f\x7f-\x9f])"
 )
+_PLAIN = re.compile(r"[ -~]*(?:\r\n[ -~]*)+|[ -~]+")
+"""Lines without a control sequence among them: most of what terminals show."""
+
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[PX^_k][^\x1b]*\x1b?|[ -/]*)\Z")
 _ALTERNATE = frozenset({47, 1047, 1049})
 _GRAPHICS = str.maketrans("jklmnqtuvwx", "┘┐┌└┼─├┤┴┬│")
@@ -74,6 +77,11 @@ class Emulator:
         text = self._pending + self._decoder.decode(data)
         at = 0
         while at < len(text):
+            plain = None if self._graphics or self._insert else _PLAIN.match(text, at)
+            if plain is not None:
+                at = plain.end()
+                self._print_lines(plain[0])
+                continue
             token = _TOKEN.match(text, at)
             if token is None:
                 if _UNFINISHED.match(text, at) and len(text) - at < MAX_PENDING:
@@ -108,6 +116,31 @@ class Emulator:
                 self.title = value[:1000]
         elif token[0] in {"\x1b(0", "\x1b(B"}:
             self._graphics = token[0] == "\x1b(0"
+
+    def _print_lines(self, text: str) -> None:
+        """As `_print` and `_control` would, for plain lines."""
+        page = self.page
+        first, *others = text.split("\r\n")
+        if first:
+            self._print(first)
+        if (
+            others
+            and page.y == page.bottom == page.rows - 1
+            and not page.top
+            and len(max(others, key=len)) <= page.columns
+        ):
+            page.append_lines(others)
+            self._last = next((line[-1] for line in reversed(others) if line), self._last)
+            return
+        for line in others:
+            page.x = 0
+            page.feed_line()
+            if len(line) > page.columns:
+                self._print(line)
+            elif line:
+                page.lines[page.y].write(0, list(line))
+                page.x = len(line)
+                self._last = line[-1]
 
     def _print(self, text: str) -> None:
         self._last = text[-1]

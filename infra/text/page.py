@@ -5,6 +5,7 @@ Never forgets a line in silence: what scrolls off or is wiped goes to `gone`, in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MAX_COLUMNS = 1000
@@ -93,6 +94,13 @@ class Page:
         if wrapped:
             self.lines[self.y].wrapped = True
 
+    def append_lines(self, texts: Sequence[str]) -> None:
+        """Feed and write one line after the other at the end of a page that scrolls whole; each fits its columns."""
+        lines = self.lines + [Line(list(text)) for text in texts]
+        self.gone.extend(lines[: len(texts)])
+        self.lines = lines[len(texts) :]
+        self.x = len(texts[-1])
+
     def reverse_feed(self) -> None:
         """Move up a row, scrolling at the region's start."""
         if self.y == self.top:
@@ -113,6 +121,10 @@ class Page:
 
     def delete_lines(self, row: int, count: int) -> None:
         """Take `count` rows out at `row`; rows below move up to the region's end."""
+        if count == 1 and row <= self.bottom:
+            self.gone.append(self.lines.pop(row))
+            self.lines.insert(self.bottom, Line())
+            return
         count = min(count, self.bottom - row + 1)
         end = self.bottom + 1
         self.gone.extend(self.lines[row : row + count])

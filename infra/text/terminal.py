@@ -22,6 +22,9 @@ QUIET_US = 30_000_000
 GROUP_US = 120_000_000
 MAX_SESSIONS = 256
 _CHUNK = 4096
+_JOINED_BYTES = 1024
+_JOINED_US = 1_000_000
+"""Pieces of output that follow each other are read as one, up to so much: programs write line by line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class _Session:
             case "output":
                 for at in range(0, len(event["data"]), _CHUNK):
                     self._take_output(event["data"][at : at + _CHUNK], time_us)
+                if self._group is not None:
+                    self._group.until_us = max(self._group.until_us, event.get("until_us", time_us))
             case "end":
                 self._close()
 
@@ -190,7 +195,7 @@ class TerminalReader:
         """The passages that the segment at `source` begins, changes or ends."""
         ordinals = iter(range(1_000_000))
         touched: dict[str, _Session] = {}
-        for event in events:
+        for event in _joined_output(events):
             name = event["session"]
             if name not in touched:
                 touched[name] = self._session(name)
@@ -206,6 +211,37 @@ class TerminalReader:
         if len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)
         return session
+
+
+def _joined_output(events: Sequence[Record]) -> Iterator[Record]:
+    """The events, with pieces of plain output that follow each other as one; it lasts until its `until_us`."""
+    held: Record | None = None
+    pieces: list[bytes] = []
+    size = 0
+    for event in events:
+        data = event["data"]
+        plain = event["kind"] == "output" and len(data) < _JOINED_BYTES and b"\x1b[?" not in data
+        if (
+            held is not None
+            and plain
+            and size + len(data) <= _JOINED_BYTES
+            and event["session"] == held["session"]
+            and 0 <= event["time_us"] - held["time_us"] <= _JOINED_US
+            and (event["columns"], event["rows"]) == (held["columns"], held["rows"])
+        ):
+            pieces.append(data)
+            size += len(data)
+            held["until_us"] = event["time_us"]
+            continue
+        if held is not None:
+            yield {**held, "data": b"".join(pieces)}
+            held = None
+        if plain:
+            held, pieces, size = {**event}, [data], len(data)
+        else:
+            yield event
+    if held is not None:
+        yield {**held, "data": b"".join(pieces)}
 
 
 def _joined(lines: Sequence[Line], *, keep_blank: bool = False) -> str:

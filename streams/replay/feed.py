@@ -80,7 +80,7 @@ class KafkaFeed:
         if request.offsets:
             begin, stop = request.offsets.get(place.number, (end, end))
             return max(first, begin), end if stop < 0 else min(end, stop)
-        begin_at = await self._past.offset_at(place, request.since_ms)
+        begin_at = await self._past.offset_at(place, request.since_ms) if request.since_ms else first
         stop_at = None if request.until_ms is None else await self._past.offset_at(place, request.until_ms)
         return end if begin_at is None else max(first, begin_at), end if stop_at is None else min(end, stop_at)
 

@@ -131,7 +131,9 @@ class Session:
         return Miner(opener, Turnstile(pool, ocr_workers), WarmUp(past, agents=self._request.agents))
 
     def _past(self) -> KafkaPast:
-        return KafkaPast(lambda: consumer(self._settings, None), self._prefix)
+        past = KafkaPast(lambda: consumer(self._settings, None), self._prefix)
+        self._stack.push_async_callback(past.close)
+        return past
 
     async def _live_lag(self) -> Callable[[], Any]:
         """Reads the lag of the group that mines live."""

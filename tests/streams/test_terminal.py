@@ -259,3 +259,36 @@ def test_a_resize_keeps_what_was_written():
         terminal("output", b"\r\n6"),
     ]
     assert read([events]) == {(0, 0): "1\n2\n3\n4\n5\n6"}
+
+
+PIECES = st.one_of(
+    st.text("ab 0", max_size=30),
+    st.sampled_from(["\r\n", "\r\n\r\n\r\n", "\n", "\r", "\t", "\x0e", "\x0f", "é漢", "\b"]),
+    st.sampled_from(["\x1b[4h", "\x1b[4l", "\x1b[?7l", "\x1b[?1049h", "\x1b[?1049l", "\x1b[2;4r", "\x1b[r", "\x1b[3b"]),
+    st.builds("\x1b[{}{}".format, st.integers(0, 9), st.sampled_from("ABCDGHJKLMPST@Xd")),
+)
+
+
+@given(st.lists(PIECES, max_size=25), st.integers(2, 12), st.integers(2, 6))
+def test_lines_are_the_same_whole_and_character_by_character(pieces, columns, rows):
+    """The quick way of plain lines leaves the page, the cursor and what scrolled off as the slow way does."""
+    whole, slow = Emulator(columns, rows), Emulator(columns, rows)
+    text = "".join(pieces)
+    whole.feed(text.encode())
+    for character in text:
+        slow.feed(character.encode())
+    pages = [whole.page, slow.page]
+    assert [line.cells for line in pages[0].lines] == [line.cells for line in pages[1].lines]
+    assert [line.wrapped for line in pages[0].lines] == [line.wrapped for line in pages[1].lines]
+    assert (pages[0].x, pages[0].y) == (pages[1].x, pages[1].y)
+    assert [line.cells for line in pages[0].gone] == [line.cells for line in pages[1].gone]
+
+
+def test_output_line_by_line_is_read_as_in_one_piece():
+    """However a program wrote it within a moment: the same text, begun and ended at the same times."""
+    lines = [b"line %d of a build\r\n" % number for number in range(40)]
+    apart = [terminal("output", line, at_ms=START_MS + number) for number, line in enumerate(lines)]
+    [one] = TerminalReader().read(EnvelopeId(bytes(16), EPOCH, 0), apart)
+    [other] = TerminalReader().read(EnvelopeId(bytes(16), EPOCH, 0), [terminal("output", b"".join(lines))])
+    assert one.text == other.text == b"".join(lines).decode().replace("\r\n", "\n").strip()
+    assert (one.time_us, one.until_us) == (START_MS * 1000, (START_MS + 39) * 1000)
