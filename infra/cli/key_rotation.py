@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.cli.exits import Exit
-from infra.cli.keys import PassphraseFile, Why, ask_passphrase, load, locked, private_beside, run
+from infra.cli.keys import PassphraseFile, Why, add_registered, ask_passphrase, load, locked, private_beside, run
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def begin(
     from infra.keys import rotation
 
     settings = load()
-    run(_register_if_new(settings, old, new))
+    run(_register_if_new(settings, old, new, reason))
     run(move(settings, lambda rows: rotation.begin(rows, old, new), "rotate_kek_begin", old, reason))
     print(f"{new} stands beside {old}: {_when(settings, old)} everything new is sealed to both")
     print(f"next: `sealstream keys rotate finish {old}`, or `sealstream keys rotate back {old}`")
@@ -205,19 +205,18 @@ async def move(settings: Settings, step: Move, action: str, name: str, reason: s
     await read_rows(settings)
 
 
-async def _register_if_new(settings: Settings, old: str, new: str) -> None:
+async def _register_if_new(settings: Settings, old: str, new: str, reason: str) -> None:
     from infra.keys.registry import Registered, find
-    from infra.keys.table import add_row, connected, fetch_rows
+    from infra.keys.table import connected, fetch_rows
 
     async with connected(settings) as connection:
         rows = await fetch_rows(connection)
-        if any(new == row.name for row in rows):
-            return
-        row = Registered(
-            f"{new}.pub.pem", private_beside(settings, new), locked(settings, new), find(rows, old).purpose
-        )
-        row.recipient(settings.keys.dir)  # raises before anything is told
-        await add_row(connection, row)
+    if any(new == row.name for row in rows):
+        return
+    purpose = find(rows, old).purpose
+    row = Registered(f"{new}.pub.pem", private_beside(settings, new), locked(settings, new), purpose)
+    row.recipient(settings.keys.dir)  # raises before anything is told
+    await add_registered(settings, row, reason)
 
 
 async def _only_openable_by(settings: Settings, name: str) -> int:

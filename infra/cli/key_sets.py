@@ -104,12 +104,12 @@ async def _assign(settings: Settings, wanted: Sequence[Assignment], remove: bool
                 raise ConfigError(f"{row.name!r} is a KEK of the server: end-to-end streams are not sealed to it")
             subject = f"{one.scope.value} {one.subject}".rstrip()
             detail = {"stream": one.stream, "scope": subject}
+            await write("unassign_kek" if remove else "assign_kek", f"kek {row.name}", purpose=reason, detail=detail)
             if remove:
                 changed += await drop_assignment(connection, one)
             else:
                 await put_assignment(connection, one)
                 changed += 1
-            await write("unassign_kek" if remove else "assign_kek", f"kek {row.name}", purpose=reason, detail=detail)
     return changed
 
 
@@ -118,6 +118,7 @@ def group(
     add: Annotated[list[str] | None, typer.Option(help="An agent's id or a computer's name.")] = None,
     remove: Annotated[list[str] | None, typer.Option(help="Likewise.")] = None,
     as_json: AsJson = False,
+    reason: Why = "",
 ) -> None:
     """Show groups of endpoints, or change the members of one.
 
@@ -125,7 +126,7 @@ def group(
     """
     if (add or remove) and not name:
         raise ConfigError("of which group? Name it first: `sealstream keys group finance --add pc-17`")
-    groups = run(_group(load(), name, add or [], remove or []))
+    groups = run(_group(load(), name, add or [], remove or [], reason))
     shown = {one: sorted(members) for one, members in groups.items() if not name or one == name}
     if as_json:
         print(json.dumps(shown))
@@ -135,12 +136,19 @@ def group(
         raise typer.Exit(Exit.NOTHING)
 
 
-async def _group(settings: Settings, name: str, add: list[str], remove: list[str]) -> dict[str, frozenset[str]]:
+async def _group(
+    settings: Settings, name: str, add: list[str], remove: list[str], reason: str
+) -> dict[str, frozenset[str]]:
+    from infra.audit import audit_trail
     from infra.keys.roster import change_group, fetch_groups
     from infra.keys.table import connected
 
     async with connected(settings) as connection:
-        await change_group(connection, name, add, remove)
+        if add or remove:
+            async with audit_trail(settings) as write:
+                detail = {"added": ", ".join(add), "removed": ", ".join(remove)}
+                await write("change_group", f"group {name}", purpose=reason, detail=detail)
+                await change_group(connection, name, add, remove)
         return await fetch_groups(connection)
 
 

@@ -98,7 +98,7 @@ def register_key(
         f"{name}.pub.pem", pkcs11 or private_beside(settings, name), bool(pkcs11) or locked(settings, name), purpose
     )
     recipient = row.recipient(settings.keys.dir)  # raises before anything is told
-    run(_register(settings, row, reason))
+    run(add_registered(settings, row, reason))
     print(f"{name} is registered for {purpose.value}: {recipient.key_id.hex()}")
     if not row.private:
         print("its private half is not on this node: nothing is unlocked here with it")
@@ -106,12 +106,13 @@ def register_key(
         print("NOT OPENED with the passphrase of the settings: miners cannot read what is sealed to it alone")
 
 
-async def _register(settings: Settings, row: Registered, reason: str) -> None:
+async def add_registered(settings: Settings, row: Registered, reason: str) -> None:
+    """Register a KEK, audited first."""
     from infra.audit import audit_trail
     from infra.keys.table import add_row, connected, read_rows
 
-    async with connected(settings) as connection, audit_trail(settings) as write:
-        await add_row(connection, row)
+    async with connected(settings) as connection, audit_trail(settings) as write, connection.transaction():
+        await add_row(connection, row)  # in force when the audit has it
         await write("register_kek", f"kek {row.name}", purpose=reason, detail={"purpose": row.purpose.value})
     await read_rows(settings)
 

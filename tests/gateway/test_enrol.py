@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from gateway.enrol import EnrolmentRequest, TokenStore, make_token
+from infra.keys.signer import make_signer
 from infra.pki import ca_fingerprint
 from infra.pki.revocations import Revocations
 from infra.settings import GatewaySettings, NodeSettings, Settings
-from schemas.enrolment import EnrolmentToken
+from schemas.enrolment import PREFIX, EnrolmentToken
 from schemas.errors import ConfigError, MalformedError
 
 
@@ -78,6 +81,20 @@ def test_make_token_says_where_and_whom(tmp_path: Path, pki: Path) -> None:
     assert token.server == "monitor.example.org:8443"
     assert token.fingerprint == ca_fingerprint((pki / "ca.pem").read_bytes())
     assert TokenStore(tmp_path / "enrol").spend(token.secret)
+    assert token.signers == ()
+    signer = make_signer(settings.keys.dir, "ann", b"an officer's passphrase", tmp_path / "stick")
+    token = EnrolmentToken.parse(make_token(settings, uses=1, expires_s=60))
+    assert token.signers == (signer.key_id,)
+
+
+@pytest.mark.parametrize("signers", [["00"], ["zz"], [1], 7])
+def test_a_token_with_strange_signers_is_refused(signers: object) -> None:
+    """Whole, or not at all."""
+    token = str(EnrolmentToken("monitor.example.org:8443", bytes(32), "secret"))
+    body = json.loads(base64.urlsafe_b64decode(token.removeprefix(PREFIX) + "=="))
+    changed = base64.urlsafe_b64encode(json.dumps(body | {"signers": signers}).encode()).decode().rstrip("=")
+    with pytest.raises(MalformedError, match="cut or mistyped"):
+        EnrolmentToken.parse(PREFIX + changed)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b'{"secret": 1, "csr": "x"}', b'{"csr": "x"}', b"[" * 9999])
