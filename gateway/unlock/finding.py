@@ -121,16 +121,17 @@ def read(found: Found, scope: Scope) -> Iterator[ArchivedEnvelope]:
 
 
 def epochs(found: Found, scope: Scope) -> list[tuple[EpochHeader, int]]:
-    """The newest header of every epoch in scope, and how many of its envelopes are; what was erased is left out."""
+    """Every epoch header in scope, and how many envelopes stand under it; what was erased is left out."""
     headers = HeaderStore(found.layout)
-    counts: Counter[tuple[bytes, bytes, str]] = Counter()
+    counts: Counter[tuple[bytes, bytes, str, int]] = Counter()
     for stretch, entry in _entries(found, scope):
         if scope.holds(entry.capture_ms):
-            counts[entry.id.agent_id, entry.id.epoch_id, stretch.day] += 1
+            counts[entry.id.agent_id, entry.id.epoch_id, stretch.day, entry.header] += 1
     stored = (
-        (headers.day(agent_id, day).headers.get(epoch_id), count) for (agent_id, epoch_id, day), count in counts.items()
+        (headers.day(agent_id, day).headers.get(epoch_id, ())[number:][:1], count)
+        for (agent_id, epoch_id, day, number), count in counts.items()
     )
-    return [(parse_epoch_header(kept[-1]), count) for kept, count in stored if kept]
+    return [(parse_epoch_header(header), count) for kept, count in stored for header in kept]
 
 
 def _entries(found: Found, scope: Scope) -> Iterator[tuple[Stretch, Entry]]:

@@ -62,7 +62,7 @@ def open_(
         print("this is one part of a larger segment: `--raw` shows its bytes", file=sys.stderr)
         raise typer.Exit(1)
     for event in decode_segment(opened.record.kind, opened.plaintext):
-        print(plain_json(event, default=_bytes_as_text))
+        print(plain_json(event, default=bytes_as_text))
 
 
 def describe(seen: Any) -> dict[str, Any]:
@@ -120,7 +120,8 @@ def _time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def _bytes_as_text(value: Any) -> Any:
+def bytes_as_text(value: Any) -> Any:
+    """Bytes as JSON may show them: as text where they are, else in hexadecimal, the beginning of long ones."""
     if isinstance(value, bytes):
         try:
             return value.decode()

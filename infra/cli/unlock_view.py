@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from infra.cli.envelope import _bytes_as_text
+from infra.cli.envelope import bytes_as_text
 from infra.cli.plain import plain_json, plain_line
 from schemas.errors import ConfigError
 from schemas.identity import EnvelopeId, agent_bytes
@@ -42,7 +42,7 @@ class JsonView:
     def show(self, about: dict[str, Any], segment: bytearray) -> None:
         """Print the segment's events."""
         for event in events_of(about, segment):
-            print(plain_json({**about, **event}, default=_bytes_as_text))
+            print(plain_json({**about, **event}, default=bytes_as_text))
 
     def close(self) -> None:
         """Nothing is kept."""
@@ -74,7 +74,7 @@ class TextView:
             case "screen":
                 return [f"{moment(event['time_us'])}  screen  {_window(event)}" for event in events]
             case _:
-                return [plain_json({**about, **event}, default=_bytes_as_text) for event in events]
+                return [plain_json({**about, **event}, default=bytes_as_text) for event in events]
 
     def close(self) -> None:
         """Print the terminals."""
@@ -114,7 +114,7 @@ class FileView:
                 name = f"{_stamp(event['time_us'])}-email-{event['subject'][:40]}.txt"
                 self._write(name, "\n".join(mail_lines(event, plain=False)))
         else:
-            lines = [plain_json({**about, **event}, default=_bytes_as_text) for event in events]
+            lines = [plain_json({**about, **event}, default=bytes_as_text) for event in events]
             self._write(f"{_stamp(about['capture_ms'] * 1000)}-{about['stream']}.jsonl", "\n".join(lines))
 
     def close(self) -> None:
