@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from schemas.kinds import StreamKind
     from sinks.archive.survey import EpochSurvey
 
-STREAMS = ("screen", "keystrokes", "email", "activity")
+STREAMS = ("screen", "keystrokes", "email", "activity", "index")
 
 
 def reconcile(  # noqa: PLR0917 - typer makes options of them
@@ -134,11 +134,13 @@ async def _reconcile(scope: _Scope, streams: Sequence[str], *, as_json: bool) ->
 async def _suspect(
     client: AsyncElasticsearch, settings: Settings, label: str, epochs: Sequence[EpochSurvey]
 ) -> list[EpochSurvey]:
-    """Epochs without documents; of mail, of which every envelope has one, those in which one lacks."""
+    """Epochs without documents; of mail, of which every envelope has one, those in which one lacks; all of an index."""
     from schemas.identity import EnvelopeId, agent_bytes, document_id
     from sinks.elasticsearch.presence import find_silent_epochs, read_versions
 
     prefix = settings.elasticsearch.index_prefix
+    if label == "index":  # its documents are those of the envelopes that it speaks of: only mining tells which
+        return list(epochs)
     if label != "email":
         silent = await find_silent_epochs(client, prefix, [epoch.epoch for epoch in epochs])
         return [epoch for epoch in epochs if epoch.epoch in silent]

@@ -99,7 +99,7 @@ class _Session:
                 for at in range(0, len(event["data"]), _CHUNK):
                     self._take_output(event["data"][at : at + _CHUNK], time_us)
                 if self._group is not None:
-                    self._group.until_us = max(self._group.until_us, event.get("until_us", time_us))
+                    self._group.until_us = max(self._group.until_us, int(event.get("until_us") or time_us))
             case "end":
                 self._close()
 
