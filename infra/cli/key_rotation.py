@@ -101,7 +101,7 @@ def retire(
             f"`sealstream keys rewrap {name}` first, or --force to give them up"
         )
     run(move(settings, lambda rows: rotation.retire(rows, name), "retire_kek", name, reason))
-    print(f"{name} is retired: its private half may be destroyed")
+    print(f"{name} is retired: its private half may be destroyed once agents that were offline have come back")
 
 
 def revoke(
