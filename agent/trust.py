@@ -16,7 +16,7 @@ import structlog
 from cryptography import x509
 
 from agent.clock import Clock
-from agent.https import Connected, request
+from agent.https import Answer, Connected, request
 from agent.identity import CA, CERTIFICATE, KEY, tls_context
 from agent.tls_key import BACKUP_KEY, Key, finish_renewal, keep_renewal, load_key, make_key, write_request
 from infra.files import write_whole
@@ -126,7 +126,7 @@ class Trust:
         options: dict[str, Any] = {"clock": clock, "timeout": timeout_s, "check": self.check}
         answer = await request(address, "POST", RENEW_PATH, self.context, body=body, **options)
         if answer.status != 200:
-            raise RemoteError(f"{address} does not renew our certificate (status {answer.status})")
+            raise RemoteError(f"{address} does not renew our certificate (status {answer.status}): {_said(answer)}")
         certificate = str(answer.json().get("certificate", ""))
         self._accept(certificate, key)
         keep_renewal(self._directory, certificate, key, after)
@@ -186,6 +186,14 @@ def _certificate_of(connected: Connected) -> bytes:
     if not shown:
         raise UntrustedError("the server showed no certificate")
     return shown
+
+
+def _said(answer: Answer) -> str:
+    """The server's own words, as far as they are words."""
+    try:
+        return str(answer.json().get("error", ""))[:200]
+    except MalformedError:
+        return "no reason given"
 
 
 def _issued(certificate: x509.Certificate, ca: x509.Certificate) -> bool:

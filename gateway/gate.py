@@ -33,10 +33,14 @@ _CERTIFICATES_KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why an agent is not let in. `silent`: it is not told, since it is not who it says it is."""
+    """Why an agent is not let in. `silent`: it is not told, since it is not who it says it is.
+
+    `renewable`: one that is connected may come back at once, with the certificate that it has got since.
+    """
 
     reason: str
     silent: bool = False
+    renewable: bool = False
 
 
 class Gate:
@@ -70,7 +74,7 @@ class Gate:
         if self._revocations.has_serial(peer.serial):
             return Refusal("revoked certificate")
         if peer.issuer and peer.issuer not in self._issuers:
-            return Refusal("certificate of a CA that is not trusted any more: enrol again")
+            return Refusal("certificate of a CA that is not trusted any more: enrol again", renewable=True)
         if self._register is not None and not self._is_pinned(peer):
             return Refusal("not a key that this agent registered", silent=True)
         return None

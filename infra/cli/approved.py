@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.exits import Exit
+from infra.cli.trust_audit import note_change
 
 if TYPE_CHECKING:
     from infra.approved import Network
@@ -65,6 +66,8 @@ def add(
     settings, wanted = load_settings(), parse_network(network, "NETWORK")
     added = add_to_file(settings, wanted, note) if local else asyncio.run(add_to_table(settings, wanted, note))
     print(f"{wanted} is approved" if added else f"{wanted} was approved already")
+    if added:
+        note_change(settings, "approve", str(wanted), note=note, where="file" if local else "table")
 
 
 def remove(
@@ -86,6 +89,7 @@ def remove(
         raise typer.Exit(Exit.NOTHING)
     rows, _ = asyncio.run(_gather(settings))
     others = [row["stands_in"] for row in rows if _covers(parse_network(row["network"], ""), wanted)]
+    note_change(settings, "disapprove", str(wanted), where="file" if local else "table")
     print(f"{wanted} is taken off" + (f"; it stays approved by {', '.join(others)}" if others else ""))
 
 

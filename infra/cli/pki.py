@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.exits import Exit
+from infra.cli.trust_audit import note_change
 
 if TYPE_CHECKING:
     from infra.pki.progress import Progress
@@ -79,9 +80,10 @@ def issue(
 
     if not client and not hosts:
         raise ConfigError("a server's certificate names at least one --host")
-    _, directory = _open()
+    settings, directory = _open()
     made = issue_certificate(directory, name, server=not client, hosts=hosts or [])
     print(f"certificate  {made.cert}\nkey          {made.key}\npin          {pin_of_file(made.cert)}")
+    note_change(settings, "pki_issue", name, hosts=" ".join(hosts or []), pin=pin_of_file(made.cert))
 
 
 def show(
@@ -116,7 +118,9 @@ def revoke(
     from infra.pki.revocations import Revocations
 
     settings, _ = _open()
-    print(f"{Revocations(settings.node.data_dir / 'enrol').add(what)} is revoked")
+    line = Revocations(settings.node.data_dir / "enrol").add(what)
+    print(f"{line} is revoked")
+    note_change(settings, "revoke", line)
 
 
 def list_pins(as_json: AsJson = False) -> None:
@@ -148,7 +152,8 @@ def add_pin(
     """
     from infra.pki.server_pins import add_pin as add
 
-    _tell(add(_open()[1], name, pin))
+    settings, directory = _open()
+    _tell(settings, "pins_add", add(directory, name, pin), name=name, pin=pin)
 
 
 def remove_pin(pin: Annotated[str, typer.Argument(help="As `pki pins list` shows it.")]) -> None:
@@ -158,7 +163,8 @@ def remove_pin(pin: Annotated[str, typer.Argument(help="As `pki pins list` shows
     """
     from infra.pki.server_pins import remove_pin as remove
 
-    _tell(remove(_open()[1], pin))
+    settings, directory = _open()
+    _tell(settings, "pins_remove", remove(directory, pin), pin=pin)
 
 
 def accept(name: Annotated[str, typer.Argument(help="Whose key it is.")] = "gateway") -> None:
@@ -168,7 +174,8 @@ def accept(name: Annotated[str, typer.Argument(help="Whose key it is.")] = "gate
     """
     from infra.pki.server_pins import accept_key
 
-    _tell(accept_key(_open()[1], name))
+    settings, directory = _open()
+    _tell(settings, "pins_accept", accept_key(directory, name), name=name)
 
 
 def retire() -> None:
@@ -178,7 +185,8 @@ def retire() -> None:
     """
     from infra.pki.server_pins import retire_keys
 
-    _tell(retire_keys(_open()[1]))
+    settings, directory = _open()
+    _tell(settings, "pins_retire", retire_keys(directory))
 
 
 def _open() -> tuple[Settings, Path]:
@@ -189,7 +197,8 @@ def _open() -> tuple[Settings, Path]:
     return settings, settings.gateway.ca_file.parent
 
 
-def _tell(known: ServerPins) -> None:
+def _tell(settings: Settings, action: str, known: ServerPins, **detail: str) -> None:
+    note_change(settings, action, "pins", version=str(known.version), **detail)
     print(
         f"version {known.version}: {len(known.pins)} pins; agents hear of it when they connect, and every ten minutes"
     )

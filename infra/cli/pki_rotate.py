@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.cli.trust_audit import note_change
+
 if TYPE_CHECKING:
     from infra.pki.progress import Progress
     from infra.settings import Settings
@@ -43,10 +45,11 @@ def rotate_key(name: Annotated[str, typer.Argument(help="Whose key.")] = "gatewa
     """
     from infra.pki.server_pins import rotate_key as rotate
 
-    _, directory = _open()
+    settings, directory = _open()
     known = rotate(directory, name)
     print(f"{name} has a new key; pins are version {known.version}")
     print("next: `sealstream pki pins retire`, when all agents have connected since")
+    note_change(settings, "rotate_key", name, version=str(known.version))
 
 
 def begin() -> None:
@@ -56,9 +59,10 @@ def begin() -> None:
     """
     from infra.pki.authority import begin_rotation
 
-    _, directory = _open()
+    settings, directory = _open()
     coming = begin_rotation(directory)
     _publish(directory)
+    note_change(settings, "rotate_ca", "begin", ca=coming.subject.rfc4514_string())
     print(f"{coming.subject.rfc4514_string()} is trusted from now on; agents hear of it within ten minutes")
     print("next: `sealstream pki rotate ca switch`, when `rotate ca status` says that all agents know it")
 
@@ -75,6 +79,7 @@ def switch(force: Force = False) -> None:
     switch_rotation(directory)
     names = _reissue(directory)
     _publish(directory)
+    note_change(settings, "rotate_ca", "switch", forced=str(force).lower())
     print(f"the next CA signs; issued anew: {', '.join(names)} (the gateway takes its own up by itself)")
     print("next: `sealstream pki rotate ca finish`, when `rotate ca status` says that all agents have renewed;")
     print("before it, restart what keeps the certificates it started with (`sealstream down`, `sealstream up`)")
@@ -94,6 +99,7 @@ def finish(force: Force = False) -> None:
     _want(settings, directory, renewed=True, force=force)
     gone = finish_rotation(directory)
     _publish(directory)
+    note_change(settings, "rotate_ca", "finish", gone=gone.subject.rfc4514_string(), forced=str(force).lower())
     print(f"{gone.subject.rfc4514_string()} is not trusted any more")
 
 
@@ -109,12 +115,14 @@ def back(force: Force = False) -> None:
         switch_rotation(directory)
         names = _reissue(directory)
         _publish(directory)
+        note_change(settings, "rotate_ca", "back", to="the CA before")
         print(f"the CA before signs again; issued anew: {', '.join(names)}")
         print("next: `back` once more forgets the other CA, when all agents have renewed; `switch` takes it again")
         return
     _want(settings, directory, renewed=True, force=force)
     gone = finish_rotation(directory)
     _publish(directory)
+    note_change(settings, "rotate_ca", "back", gone=gone.subject.rfc4514_string())
     print(f"{gone.subject.rfc4514_string()} is forgotten")
 
 
