@@ -15,7 +15,8 @@ from pathlib import Path
 from schemas.errors import ConfigError
 from schemas.unlock_channel import MAX_PASSPHRASE_BYTES, wipe
 
-_BACKSPACE, _KILL, _INTERRUPT = b"\x08\x7f", b"\x15", b"\x03"
+_ENDS, _BACKSPACE = b"\r\n\x04", b"\x08\x7f"
+_KILL, _INTERRUPT = 0x15, 0x03
 
 
 @contextlib.contextmanager
@@ -54,8 +55,8 @@ def _ask(prompt: str) -> bytearray:
         before = termios.tcgetattr(terminal)
         unseen = termios.tcgetattr(terminal)
         unseen[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
-        os.write(terminal, f"{prompt}: ".encode())
         termios.tcsetattr(terminal, termios.TCSAFLUSH, unseen)
+        os.write(terminal, f"{prompt}: ".encode())
         try:
             return _read_line(terminal)
         finally:
@@ -66,20 +67,18 @@ def _ask(prompt: str) -> bytearray:
 
 
 def _read_line(terminal: int) -> bytearray:
-    line, key = bytearray(), bytearray(1)
-    while True:
-        if not os.readv(terminal, [key]) or key == b"\x04":
-            return line
-        if key in {b"\r", b"\n"}:
-            return line
+    line, read = bytearray(), bytearray(1)
+    while os.readv(terminal, [read]) and read[0] not in _ENDS:
+        key = read[0]
         if key == _INTERRUPT:
             wipe(line)
             raise KeyboardInterrupt
         if key == _KILL:
             wipe(line)
             line.clear()
-        elif key[0] in _BACKSPACE:
+        elif key in _BACKSPACE:
             while line and 0x80 <= line.pop() < 0xC0:
                 pass  # the rest of a letter of several bytes
         elif len(line) < MAX_PASSPHRASE_BYTES:
-            line += key
+            line += read
+    return line
