@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.approved": ("approved",),
     "infra.cli.pki": ("pki",),
     "infra.cli.render": ("infra",),
+    "infra.cli.tls": ("tls",),
 }
 """Module to the commands that its `register(app)` adds. Only the module of the command asked for is imported."""
 

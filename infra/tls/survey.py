@@ -29,7 +29,16 @@ Ask = Callable[[bytes], bytes]
 """Sends a ClientHello on a new connection and gives back all that the server says to it."""
 
 VERSIONS = {SSL_3: "SSLv3", TLS_1_0: "TLSv1", TLS_1_1: "TLSv1.1", TLS_1_2: "TLSv1.2", TLS_1_3: "TLSv1.3"}
-GROUPS = {23: "secp256r1", 24: "secp384r1", 25: "secp521r1", 29: "X25519", 30: "X448", 22: "secp256k1"}
+GROUPS = {
+    22: "secp256k1",
+    23: "secp256r1",
+    24: "secp384r1",
+    25: "secp521r1",
+    29: "X25519",
+    30: "X448",
+    **{256 + number: f"ffdhe{bits}" for number, bits in enumerate((2048, 3072, 4096, 6144, 8192))},
+    0x11EC: "X25519MLKEM768",
+}
 
 _SIGNALLING = {0x00FF, 0x5600}
 """Not suites: secure renegotiation, and "I have fallen back"."""

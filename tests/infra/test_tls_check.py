@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import shutil
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import pki
+from infra import cli, pki
+from infra.cli.exits import Exit
 from infra.tls import Profile, server_context
 from infra.tls.check import check_listener, differences, ffdhe2048_prime
 from infra.tls.hello import Question, flight_is_complete, read_flight, write_hello
@@ -147,9 +150,9 @@ def test_the_prime_is_rfc_7919s() -> None:
     assert (prime >> 1920) & ((1 << 64) - 1) == 0xADF85458A2BB4A9A
 
 
-def test_a_listener_on_the_network_is_asked_the_same(certificates: Path) -> None:
-    """Over a socket the answer is the one that the context gives in memory."""
-    context = make(certificates, Profile.DATASHEET, "agent")
+@contextmanager
+def serving(context: ssl.SSLContext) -> Iterator[int]:
+    """A listener that does nothing but shake hands; its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -164,9 +167,31 @@ def test_a_listener_on_the_network_is_asked_the_same(certificates: Path) -> None
                     connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
-        offer = survey(ask_address("127.0.0.1", listener.getsockname()[1]))
+        yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_listener_on_the_network_is_asked_the_same(certificates: Path) -> None:
+    """Over a socket the answer is the one that the context gives in memory."""
+    with serving(make(certificates, Profile.DATASHEET, "agent")) as port:
+        offer = survey(ask_address("127.0.0.1", port))
     assert differences(offer, Profile.DATASHEET, "agent") == []
+
+
+def test_the_command_shows_what_a_listener_offers_and_how_it_differs(
+    certificates: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Exactly its profile ends with 0, another with 1 and every difference; a port that is closed with 3."""
+    with serving(make(certificates, Profile.DATASHEET, "https")) as port:
+        asked = ["tls", f"127.0.0.1:{port}", "--listener", "https", "--data", str(tmp_path)]
+        assert cli.run([*asked, "--profile", "datasheet"]) == Exit.OK
+        assert "datasheet: exactly that" in capsys.readouterr().out
+        assert cli.run([*asked, "--profile", "modern"]) == Exit.NOTHING
+        assert "version TLSv1.3 lacks" in capsys.readouterr().out
+        assert cli.run([*asked, "--json"]) == Exit.OK
+        assert json.loads(capsys.readouterr().out)[0]["primes"] == ["2048 bits"]
+    assert cli.run(asked) == Exit.UNAVAILABLE
+    assert cli.run([*asked, "--profile", "tls"]) == Exit.USAGE
 
 
 @given(st.binary(max_size=300))
