@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import ctypes
+import json
 import os
 import resource
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gateway.unlock.finding import Found, epochs, find, read
 from gateway.unlock.pipe import Kind, encode_frame, read_frame
 from gateway.unlock.refusal import NOTHING_FOUND, RefusedError, refusal_of
 from gateway.unlock.scope import Scope
-from gateway.unlock.screens import ScreenStart
 from infra.keys.access import open_identities
 from infra.keys.registry import USABLE, Purpose, Registered
 from infra.keys.registry import find as find_row
@@ -32,6 +32,9 @@ from schemas.kinds import ContentType, StreamKind
 from schemas.opening import Opened, Opener, PartJoiner
 from schemas.unlock_channel import END, Channel, Offer, pieces, wipe
 from sinks.archive.reading import ArchivedEnvelope
+
+if TYPE_CHECKING:
+    from gateway.unlock.screens import ScreenStart
 
 _PR_SET_DUMPABLE = 4
 _LOCK_WHAT_IS_TOUCHED = 1 | 2 | 4
@@ -97,7 +100,7 @@ class OpenerProcess:
         return wanted
 
     def _release(self, channel: Channel, opener: Opener, found: Found, scope: Scope) -> None:
-        joiner, screens = PartJoiner(), ScreenStart()
+        joiner, screens = PartJoiner(), _screen_start() if StreamKind.SCREEN in scope.kinds else None
         for envelope in read(found, scope):
             in_scope = scope.holds(envelope.capture_ms)
             try:
@@ -184,15 +187,20 @@ def describe(envelope: ArchivedEnvelope, opened: Opened) -> dict[str, Any]:
     }
 
 
-def _shown(screens: ScreenStart, opened: Opened, *, in_scope: bool) -> bytes | None:
-    if opened.record.kind is StreamKind.SCREEN and opened.record.content_type == ContentType.SEGMENT:
+def _screen_start() -> ScreenStart:
+    from gateway.unlock.screens import ScreenStart  # a third of the time that this process takes to start
+
+    return ScreenStart()
+
+
+def _shown(screens: ScreenStart | None, opened: Opened, *, in_scope: bool) -> bytes | None:
+    screen = opened.record.kind is StreamKind.SCREEN and opened.record.content_type == ContentType.SEGMENT
+    if screens is not None and screen:
         return screens.take(opened, in_scope=in_scope)
     return opened.plaintext if in_scope else None
 
 
 def _json(fields: dict[str, int]) -> bytes:
-    import json
-
     return json.dumps(fields).encode()
 
 

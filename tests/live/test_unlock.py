@@ -374,9 +374,9 @@ class TestApi:
             assert (refusal.status_code, refusal.json()["error"]) == (403, reason)
             assert (await client.get(f"{one}/segments")).status_code == 404
 
-    @pytest.mark.parametrize(
-        ("change", "status"),
-        [
+    async def test_what_cannot_be_unlocked_is_told(self, client: httpx.AsyncClient) -> None:
+        """Each with its status, and a word for scripts."""
+        wishes: list[tuple[dict[str, Any], int]] = [
             ({"agents": []}, 400),
             ({"agents": ["x"]}, 400),
             ({"streams": ["index"]}, 400),
@@ -386,15 +386,11 @@ class TestApi:
             ({"reason": 5}, 400),
             ({"keys": ["unknown"]}, 403),
             ({"agents": ["00000000-0000-0000-0000-000000000009"]}, 404),
-        ],
-    )
-    async def test_what_cannot_be_unlocked_is_told(
-        self, client: httpx.AsyncClient, change: dict[str, Any], status: int
-    ) -> None:
-        """Each with its status, and a word for scripts."""
-        answered = await client.post("/api/v1/unlock", json={**self.WISH, **change})
-        assert answered.status_code == status, answered.text
-        assert answered.json()["error"]
+        ]
+        for change, status in wishes:
+            answered = await client.post("/api/v1/unlock", json={**self.WISH, **change})
+            assert answered.status_code == status, answered.text
+            assert answered.json()["error"]
 
     @pytest.mark.slow
     async def test_only_so_many_at_once(self, site: Site, client: httpx.AsyncClient) -> None:
