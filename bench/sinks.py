@@ -221,7 +221,7 @@ async def _prepare(sink: Sink, connection: asyncpg.Connection, records: list[Sin
 
 async def bench_elasticsearch(settings: Settings, *, quick: bool) -> dict[str, float]:
     """Documents of 400 bytes; the peer posts the same bodies, made before."""
-    prefix = f"bench_{uuid4().hex[:12]}"
+    prefix = f"{settings.elasticsearch.index_prefix}-bench-{uuid4().hex[:12]}"  # the stack's user may write no others
     client = connect(settings.elasticsearch)
     records = documents(10_000 if quick else 40_000)
     sink = ElasticsearchSink(client, prefix)
@@ -248,7 +248,9 @@ async def bench_elasticsearch(settings: Settings, *, quick: bool) -> dict[str, f
         pairs = await compare(3 if quick else 7, ours, peer)
     finally:
         await _delete(client, index)
-        await request(client, "DELETE", f"/_index_template/{alias_name(prefix)}")
+        await client.options(ignore_status=404).perform_request(
+            "DELETE", f"/_index_template/{alias_name(prefix)}", headers={"accept": "application/json"}
+        )
         await client.close()
     return _result(pairs, len(records))
 

@@ -23,7 +23,10 @@ _BREATH_ITEMS = 100
 IN_FLIGHT = 3
 """Two that the cluster works on, while a third is built."""
 
-_PATH = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+_PATH = "/_bulk?filter_path=errors"
+_PATH_IN_FULL = "/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"
+"""Asked when something was refused: what was stored already is the same once more."""
+
 _PASSING = frozenset(
     {
         "cluster_block_exception",
@@ -102,6 +105,8 @@ async def _send_chunk(client: AsyncElasticsearch, chunk: list[Item]) -> list[Ref
     body = b"".join(item.lines for item in chunk)
     try:
         answer = await request(client, "POST", _PATH, body=body, content_type="application/x-ndjson")
+        if answer["errors"]:
+            answer = await request(client, "POST", _PATH_IN_FULL, body=body, content_type="application/x-ndjson")
     except ApiError as error:
         if error.status_code != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             raise UnavailableError(f"Elasticsearch refuses bulk requests: {refusal(error)}") from error

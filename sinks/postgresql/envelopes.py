@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
-from functools import lru_cache
 from struct import Struct
 from uuid import UUID
 
@@ -18,7 +17,7 @@ import asyncpg
 from schemas.envelope import EpochFlags, EpochHeader
 from schemas.errors import MalformedError
 from schemas.kinds import StreamKind
-from sinks.envelopes import Glancer
+from sinks.envelopes import MAX_TIME_MS, Glancer
 from sinks.postgresql.connection import Connection
 from sinks.postgresql.rows import check_time, text, timestamp
 from sinks.sink import Reject, SinkRecord
@@ -58,11 +57,13 @@ def _begin_row(epoch: EpochHeader) -> bytes:
     return _IDS.pack(len(COLUMNS), 16, epoch.agent_id, 32, epoch.epoch_id, 8)
 
 
-@lru_cache(maxsize=len(StreamKind))
 def _stream(kind: StreamKind) -> bytes:
     """The stream's name as a field, and the length of the field after it."""
     label = kind.label.encode()
     return len(label).to_bytes(4, "big") + label + (8).to_bytes(4, "big")
+
+
+_STREAMS = {kind: _stream(kind) for kind in StreamKind}
 
 
 class EnvelopeRows:
@@ -72,7 +73,7 @@ class EnvelopeRows:
         self.rejects: list[Reject] = []
         self._glancer = glancer
         self._seen: dict[bytes, tuple[SinkRecord, int, int]] = {}
-        self._begins: dict[tuple[bytes, bytes], bytes] = {}
+        self._begins: dict[bytes, tuple[EpochHeader, bytes, bool]] = {}
         self._made: list[bytes] = []
         self._coming = self._make(records)
 
@@ -118,28 +119,27 @@ class EnvelopeRows:
 
     def _pack(self, record: SinkRecord) -> bytes:
         glance = self._glancer.glance(record.value)
-        received_ms = check_time(record.timestamp_ms)
-        agent_id = glance.epoch.agent_id
+        epoch, received_ms = glance.epoch, record.timestamp_ms
+        if not 0 <= received_ms <= MAX_TIME_MS:
+            check_time(received_ms)
+        agent_id = epoch.agent_id
         seen = self._seen.get(agent_id)
         if seen is None:
             self._seen[agent_id] = (record, received_ms, received_ms)
         elif not seen[1] <= received_ms <= seen[2]:
             self._seen[agent_id] = (seen[0], min(seen[1], received_ms), max(seen[2], received_ms))
-        epoch = (agent_id, glance.epoch.epoch_id)
-        begin = self._begins.get(epoch)
-        if begin is None:
-            begin = self._begins[epoch] = _begin_row(glance.epoch)
-        captured_us = (glance.capture_ms - _EPOCH_2000_MS) * 1000
-        received_us = (received_ms - _EPOCH_2000_MS) * 1000
-        end_to_end = glance.epoch.flags & _END_TO_END != 0
+        known = self._begins.get(epoch.epoch_id)
+        if known is None or known[0] is not epoch:
+            known = self._begins[epoch.epoch_id] = epoch, _begin_row(epoch), epoch.flags & _END_TO_END != 0
         return (
-            begin
+            known[1]
             + _SEQUENCE.pack(glance.sequence)
-            + _stream(glance.kind)
+            + _STREAMS[glance.kind]
             + _REST.pack(
-                captured_us, 8, received_us, 4, len(record.value), 1, end_to_end, 4, record.partition, 8, record.offset
+                (glance.capture_ms - _EPOCH_2000_MS) * 1000, 8, (received_ms - _EPOCH_2000_MS) * 1000,
+                4, len(record.value), 1, known[2], 4, record.partition, 8, record.offset,
             )
-        )
+        )  # fmt: skip
 
     def _agents(self) -> Iterator[tuple[UUID, str, str, datetime, datetime]]:
         for agent_id, (record, first_ms, last_ms) in sorted(self._seen.items()):
