@@ -20,6 +20,7 @@ from agent.https import Answer, Connected, request
 from agent.identity import CA, CERTIFICATE, KEY, tls_context
 from agent.tls_key import BACKUP_KEY, Key, finish_renewal, keep_renewal, load_key, make_key, write_request
 from infra.files import write_whole
+from infra.pki.forms import is_issued_by
 from infra.pki.pins import pin_of, pin_of_certificate
 from schemas.errors import ConfigError, MalformedError, RemoteError, SealstreamError
 from schemas.trust import RENEW_PATH, TRUST_PATH, TrustSet, write_pin
@@ -68,7 +69,7 @@ class Trust:
         if self._pinning == "always" and not told.pins:
             raise MalformedError("the server takes its pins back, and pin_server is `always`", "bad_trust")
         certificate = x509.load_der_x509_certificate(shown)
-        if not any(_issued(certificate, ca) for ca in x509.load_pem_x509_certificates(told.ca.encode())):
+        if not any(is_issued_by(certificate, ca) for ca in x509.load_pem_x509_certificates(told.ca.encode())):
             raise MalformedError("the server's CAs leave out the one of its own certificate", "bad_trust")
         save_trust(self._directory, told)
         self.held = told
@@ -97,7 +98,7 @@ class Trust:
         """Whether our certificate ends soon, or is of a CA that is to go."""
         ours = self._certificate()
         signing = x509.load_pem_x509_certificates((self._directory / CA).read_bytes())[0]
-        return ours.not_valid_after_utc < dt.datetime.now(dt.UTC) + RENEW_BEFORE or not _issued(ours, signing)
+        return ours.not_valid_after_utc < dt.datetime.now(dt.UTC) + RENEW_BEFORE or not is_issued_by(ours, signing)
 
     async def rotate_key(self, address: str, clock: Clock, timeout_s: float) -> None:
         """Use the backup key from now on, with a new one after it.
@@ -149,7 +150,11 @@ class Trust:
             raise MalformedError("the server's answer is not a certificate", "bad_answer") from None
         cas = x509.load_pem_x509_certificates((self._directory / CA).read_bytes())
         same = certificate.subject == self._certificate().subject
-        if certificate.public_key() != key.public_key() or not same or not any(_issued(certificate, ca) for ca in cas):
+        if (
+            certificate.public_key() != key.public_key()
+            or not same
+            or not any(is_issued_by(certificate, ca) for ca in cas)
+        ):
             raise MalformedError("the new certificate is not for this agent", "bad_answer")
 
     def _certificate(self) -> x509.Certificate:
@@ -194,11 +199,3 @@ def _said(answer: Answer) -> str:
         return str(answer.json().get("error", ""))[:200]
     except MalformedError:
         return "no reason given"
-
-
-def _issued(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except Exception:  # noqa: BLE001 - InvalidSignature, ValueError, TypeError: whichever, it is not
-        return False
-    return True

@@ -83,7 +83,10 @@ class Gate:
         agent = UUID(peer.agent_id).bytes
         if self._knows(agent, peer.pin):
             return True
-        self._learn_pins()  # it may have enrolled a moment ago
+        try:
+            self._learn_pins()  # it may have enrolled a moment ago
+        except ConfigError as error:
+            log.error("gate_unusable", reason=str(error))  # noqa: TRY400 - the message is all there is to say
         return self._knows(agent, peer.pin)
 
     def _knows(self, agent: bytes, pin: bytes) -> bool:

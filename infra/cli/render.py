@@ -41,6 +41,7 @@ def register(app: typer.Typer) -> None:
     infra = typer.Typer(no_args_is_help=True, help="What runs beside our own processes.")
     infra.callback()(_group)
     infra.command("render", help=RENDER_HELP)(render)
+    infra.command("targets")(show_targets)
     app.add_typer(infra, name="infra")
 
 
@@ -76,6 +77,18 @@ def render(  # noqa: PLR0917 - options of a command
         asyncio.run(_follow(settings, write))
     else:
         write(asyncio.run(_approval(settings)))
+
+
+def show_targets() -> None:
+    """List what can be rendered, where each file belongs on a Debian node, and how the program takes it up.
+
+    Example: `sealstream infra targets`
+    """
+    from infra.cli.table import render_table
+    from infra.render.target import TARGETS
+
+    rows = [(name, target.usual, target.take_up) for name, target in TARGETS.items()]
+    print(render_table(("TARGET", "USUAL PLACE", "TAKEN UP BY"), rows))
 
 
 def _group() -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from infra.pki.authority import Issued, load_bundle, load_ca
 from infra.pki.files import read_key, write_key, write_public
-from infra.pki.forms import PublicKey, host_name, leaf_builder, strong_key
+from infra.pki.forms import PublicKey, host_name, is_issued_by, leaf_builder, strong_key
 from infra.pki.register import Register, entry_of
 from schemas.errors import ConfigError, MalformedError
 
@@ -105,7 +105,7 @@ def verify_agent(directory: Path, certificate: bytes) -> x509.Certificate:
         parsed = x509.load_pem_x509_certificate(certificate)
     except ValueError:
         raise MalformedError("not a certificate in PEM", "bad_request") from None
-    if not any(_is_issued_by(parsed, ca) for ca in load_bundle(directory)):
+    if not any(is_issued_by(parsed, ca) for ca in load_bundle(directory)):
         raise MalformedError("the certificate is of no CA of ours", "bad_certificate")
     now = dt.datetime.now(dt.UTC)
     if not parsed.not_valid_before_utc <= now <= parsed.not_valid_after_utc:
@@ -132,7 +132,7 @@ def _serves(issued: Issued, ca: x509.Certificate, alternatives: Sequence[x509.Ge
     certificate = x509.load_pem_x509_certificate(issued.cert.read_bytes())
     lasts = certificate.not_valid_after_utc >= dt.datetime.now(dt.UTC) + RENEW_BEFORE
     fits = read_key(issued.key).public_key() == certificate.public_key()
-    return fits and lasts and _is_issued_by(certificate, ca) and set(alternatives) <= set(_alternatives(certificate))
+    return fits and lasts and is_issued_by(certificate, ca) and set(alternatives) <= set(_alternatives(certificate))
 
 
 def _alternatives(certificate: x509.Certificate) -> list[x509.GeneralName]:
@@ -140,11 +140,3 @@ def _alternatives(certificate: x509.Certificate) -> list[x509.GeneralName]:
         return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
         return []
-
-
-def _is_issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except Exception:  # noqa: BLE001 - InvalidSignature, ValueError, TypeError: whichever, it is not
-        return False
-    return True

@@ -9,6 +9,7 @@ import datetime as dt
 import ipaddress
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -71,6 +72,15 @@ def host_name(host: str) -> x509.GeneralName:
 def key_id(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
     """The subject key identifier of a certificate that we made."""
     return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+
+
+def is_issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    """Whether that CA signed it."""
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def strong_key(public: object) -> PublicKey | None:

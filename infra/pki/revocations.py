@@ -58,9 +58,11 @@ class Revocations:
         """
         line = _normalise(what)
         self._load()
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(self._path, "".join(f"{one}\n" for one in sorted({*self._lines, line})).encode())
-        self._load()
+        if line not in self._lines:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            before = self._path.read_text("utf-8").rstrip("\n") + "\n" if self._path.exists() else ""
+            write_whole(self._path, f"{before}{line}\n".lstrip("\n").encode())
+            self._load()
         return line
 
     def _load(self) -> bool:
