@@ -13,6 +13,11 @@ from collections.abc import Callable, Mapping
 from infra.text.page import MAX_COLUMNS, MAX_ROWS, Line, Page
 
 MAX_PENDING = 65_536
+MAX_TITLE = 1000
+"""Characters; every passage carries it."""
+
+MAX_NUMBERS = 32
+"""Parameters of a control sequence; xterm takes 30."""
 
 _TOKEN = re.compile(
     r"(?P<text>[^\x00-\x1f\x7f-\x9f]+)"
@@ -59,7 +64,7 @@ class Emulator:
 
     def stand(self, title: str, *, alternate: bool, switch: Callable[[], None] = lambda: None) -> None:
         """Be as the recorder says that things stand; nothing changes for who has seen it all."""
-        self.title = title or self.title
+        self.title = title[:MAX_TITLE] or self.title
         self._show_alternate(alternate, switch)
 
     def resize(self, columns: int, rows: int) -> None:
@@ -113,7 +118,7 @@ class Emulator:
         elif kind == "command":
             code, _, value = token["command"].partition(";")
             if code in {"0", "2"}:
-                self.title = value[:1000]
+                self.title = value[:MAX_TITLE]
         elif token[0] in {"\x1b(0", "\x1b(B"}:
             self._graphics = token[0] == "\x1b(0"
 
@@ -200,7 +205,7 @@ class Emulator:
                 self._autowrap, self._insert, self._graphics = True, False, False
 
     def _sequence(self, token: re.Match[str], switch: Callable[[], None]) -> None:
-        numbers = [min(int(n), 9999) if n.isdigit() else 0 for n in token["numbers"].split(";")]
+        numbers = [_number(n) for n in token["numbers"].split(";", MAX_NUMBERS)[:MAX_NUMBERS]]
         if token["prefix"] == "?" and token["final"] in "hl":
             for mode in numbers:
                 self._set_mode(mode, token["final"] == "h", switch)
@@ -263,6 +268,11 @@ _ACTIONS: Mapping[str, _Action] = {
     "u": lambda _, page, __, ___: page.restore(),
 }
 """Final byte of a control sequence to what it does with its first two numbers (0 when left out)."""
+
+
+def _number(digits: str) -> int:
+    """A parameter; no screen has more than four digits of anything, and Python counts no more than 4,300."""
+    return min(int(digits[:10]), 9999) if digits.isdigit() else 0
 
 
 def _cells(text: str, line: Line, x: int) -> list[str]:

@@ -116,8 +116,7 @@ class Page:
         """Open `count` blank rows at `row`; what is pushed over the region's end is gone."""
         count = min(count, self.bottom - row + 1)
         end = self.bottom + 1
-        self.gone.extend(self.lines[end - count : end])
-        self.lines[row:end] = [Line() for _ in range(count)] + self.lines[row : end - count]
+        self.lines[row:end] = self._part_with(self.lines[end - count : end]) + self.lines[row : end - count]
 
     def delete_lines(self, row: int, count: int) -> None:
         """Take `count` rows out at `row`; rows below move up to the region's end."""
@@ -127,8 +126,12 @@ class Page:
             return
         count = min(count, self.bottom - row + 1)
         end = self.bottom + 1
-        self.gone.extend(self.lines[row : row + count])
-        self.lines[row:end] = self.lines[row + count : end] + [Line() for _ in range(count)]
+        self.lines[row:end] = self.lines[row + count : end] + self._part_with(self.lines[row : row + count])
+
+    def _part_with(self, lines: list[Line]) -> list[Line]:
+        """Let `lines` go, and as many blank ones: eight bytes ask for that, so blank ones are used again."""
+        self.gone.extend(line for line in lines if line.cells)
+        return [Line() if line.cells or line.wrapped or line.closed else line for line in lines]
 
     def open_lines(self, count: int) -> None:
         """Open blank rows at the cursor, if it is in the region; it goes to the first column."""

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from infra.text.emulator import Emulator
+from infra.text.emulator import MAX_TITLE, Emulator
 from infra.text.looks import Looks
 from infra.text.page import Line
 from infra.text.typing import LineEditor
@@ -91,7 +91,7 @@ class _Session:
             self._terminal.resize(event["columns"], event["rows"])
         match event["kind"]:
             case "start":
-                self._command = event["data"].decode("utf-8", "replace")
+                self._command = event["data"][: 4 * MAX_TITLE].decode("utf-8", "replace")[:MAX_TITLE]
                 self._terminal.stand(event["title"], alternate=event["alternate"], switch=self._close)
             case "input":
                 self._take_input(event, time_us)
