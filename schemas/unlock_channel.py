@@ -72,7 +72,7 @@ class Offer:
 
     def accept(self, viewer: bytes) -> Channel:
         """The opener's end of the channel; raises `MalformedError` for what is no public key."""
-        to_opener, to_viewer = _derive(self._private, viewer, self._session, self.public, viewer)
+        to_opener, to_viewer = derive_channel_keys(self._private, viewer, self._session, self.public, viewer)
         return Channel(sending=to_viewer, receiving=to_opener)
 
 
@@ -80,7 +80,7 @@ def answer(opener: bytes, session: bytes) -> tuple[bytes, Channel]:
     """The viewer's public key and end of the channel; raises `MalformedError` for what is no public key."""
     private = ec.generate_private_key(_CURVE)
     public = _point(private)
-    to_opener, to_viewer = _derive(private, opener, session, opener, public)
+    to_opener, to_viewer = derive_channel_keys(private, opener, session, opener, public)
     return public, Channel(sending=to_opener, receiving=to_viewer)
 
 
@@ -155,7 +155,7 @@ def _point(private: ec.EllipticCurvePrivateKey) -> bytes:
     return private.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
 
 
-def _derive(
+def derive_channel_keys(
     private: ec.EllipticCurvePrivateKey, theirs: bytes, session: bytes, opener: bytes, viewer: bytes
 ) -> tuple[bytes, bytes]:
     """The keys to the opener and to the viewer."""

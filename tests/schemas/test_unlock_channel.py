@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from importlib import resources
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import MalformedError, OpenError
-from schemas.unlock_channel import END, LAST, MAX_PIECE_BYTES, Channel, Offer, Released, Viewing, answer, pieces, wipe
+from schemas.unlock_channel import (
+    END,
+    LAST,
+    MAX_PIECE_BYTES,
+    Channel,
+    Offer,
+    Released,
+    Viewing,
+    answer,
+    derive_channel_keys,
+    pieces,
+    wipe,
+)
 
 SESSION = bytes(range(16))
+VECTOR = json.loads((resources.files("schemas") / "vectors" / "unlock_channel.json").read_text("utf-8"))
 
 
 def connected() -> tuple[Channel, Channel]:
@@ -105,3 +122,20 @@ def test_wiping_leaves_nothing() -> None:
     buffer = bytearray(b"secret")
     wipe(buffer)
     assert buffer == bytes(6)
+
+
+@pytest.mark.parametrize("side", ["opener", "viewer"])
+def test_the_vector_is_what_both_sides_derive(side: str) -> None:
+    """For other implementations: keys from fixed private keys, messages, and what they mean."""
+    taken = {name: bytes.fromhex(value) for name, value in VECTOR.items() if isinstance(value, str) and name != "about"}
+    private = ec.derive_private_key(int.from_bytes(taken[f"{side}_private"], "big"), ec.SECP256R1())
+    theirs = taken["viewer_public" if side == "opener" else "opener_public"]
+    opener, viewer = taken["opener_public"], taken["viewer_public"]
+    to_opener, to_viewer = derive_channel_keys(private, theirs, taken["session"], opener, viewer)
+    assert (to_opener, to_viewer) == (taken["key_to_opener"], taken["key_to_viewer"])
+    assert Channel(sending=to_opener, receiving=to_viewer).seal(taken["passphrase"]) == taken["sealed_passphrase"]
+    viewing = Viewing(Channel(sending=to_opener, receiving=to_viewer))
+    released = [viewing.take(bytes.fromhex(message["sealed"])) for message in VECTOR["messages"]]
+    segment = VECTOR["segment"]
+    assert released == [Released(segment["about"], bytearray.fromhex(segment["plaintext"])), None]
+    assert viewing.summary == VECTOR["summary"]
