@@ -11,12 +11,11 @@ from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
 
+from schemas.dead_letter import dead_letter_record
 from schemas.errors import UnavailableError
 from schemas.records import Record, encode_record
-from schemas.topics import MAX_ENVELOPE_BYTES
 from sinks.sink import Reject
 
-MAX_DETAIL = 1000
 _TIMEOUT_S = 60.0
 
 
@@ -51,17 +50,15 @@ class KafkaDeadLetters:
 
 
 def dead_letter(reject: Reject, stage: str, time_ms: int) -> Record:
-    """The `DeadLetter` record of a reject; a value that does not fit beside the rest stays where it is."""
+    """The `DeadLetter` record of a reject."""
     record = reject.record
-    return {
-        "time_ms": time_ms,
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "key": record.key,
-        "value": record.value if len(record.value) <= MAX_ENVELOPE_BYTES else b"",
-        "headers": {name: value or b"" for name, value in record.headers},
-        "stage": stage,
-        "reason": reject.reason,
-        "detail": reject.detail[:MAX_DETAIL],
-    }
+    return dead_letter_record(
+        (record.topic, record.partition, record.offset),
+        record.key,
+        record.value,
+        {name: value or b"" for name, value in record.headers},
+        stage=stage,
+        reason=reject.reason,
+        detail=reject.detail,
+        time_ms=time_ms,
+    )

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.dead_letter import dead_letter_record
 from schemas.errors import MalformedError, OpenError
 from schemas.records import Record, encode_record
-from schemas.topics import ACTIVITY, DEAD_LETTERS, DOCUMENTS, LIFECYCLE, MAX_ENVELOPE_BYTES
+from schemas.topics import ACTIVITY, DEAD_LETTERS, DOCUMENTS, LIFECYCLE
 from streams.incoming import Incoming
-
-MAX_DETAIL = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +39,11 @@ def lifecycle_event(record: Record) -> Outgoing:
 
 
 def dead_letter(cause: Incoming, stage: str, reason: str, detail: str, time_ms: int) -> Outgoing:
-    """A `DeadLetter` record: the whole record that could not be processed, and why.
-
-    A value that does not fit beside the rest stays where it is.
-    """
-    record = {
-        "time_ms": time_ms,
-        "topic": cause.topic,
-        "partition": cause.partition,
-        "offset": cause.offset,
-        "key": cause.key,
-        "value": cause.value if len(cause.value) <= MAX_ENVELOPE_BYTES else b"",
-        "headers": dict(cause.headers),
-        "stage": stage,
-        "reason": reason,
-        "detail": detail[:MAX_DETAIL],
-    }
+    """A `DeadLetter` record: the whole record that could not be processed, and why."""
+    place = (cause.topic, cause.partition, cause.offset)
+    record = dead_letter_record(
+        place, cause.key, cause.value, cause.headers, stage=stage, reason=reason, detail=detail, time_ms=time_ms
+    )
     return Outgoing(DEAD_LETTERS.name, cause.topic.encode(), encode_record("dead_letter", record))
 
 
