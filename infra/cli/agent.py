@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -59,6 +60,10 @@ def enrol(
     token: Annotated[str, typer.Argument(help="What `agent token` printed on the server; `-`: standard input.")],
     directory: Directory = None,
     force: Annotated[bool, typer.Option("--force", help="Enrol again: the agent gets another identity.")] = False,
+    signers: Annotated[
+        list[str] | None,
+        typer.Option("--signer", help="Fingerprint of an officer to trust, instead of the token's word."),
+    ] = None,
 ) -> None:
     """Enrol this endpoint at the server that made the token, and keep its identity in the agent directory.
 
@@ -77,6 +82,8 @@ def enrol(
     if enrolled(place) and not force:
         raise ConfigError(f"an agent is enrolled in {place} already; --force gives it another identity")
     parsed = EnrolmentToken.parse(sys.stdin.readline() if token == "-" else token)  # noqa: S105  # a dash is no secret
+    if signers:
+        parsed = replace(parsed, signers=_signers(signers))
     identity, policy = _run(enrol_agent(parsed, place, SystemClock()))
     PolicyCache(place, identity.agent_id).accept(policy.to_json())
     print(f"enrolled at {identity.server} as agent {identity.agent_id}, in {place}")
@@ -167,6 +174,16 @@ def rotate_key(directory: Directory = None) -> None:
     trust = Trust(place, uplink.tls_profile, pinning=uplink.pin_server)
     _run(trust.rotate_key(uplink.server or identity.server, SystemClock(), uplink.connect_timeout_s))
     print(f"agent {identity.agent_id} has a new key, certified by {identity.server}")
+
+
+def _signers(texts: list[str]) -> tuple[bytes, ...]:
+    from agent.key_sets import parse_signers
+    from schemas.errors import ConfigError
+
+    try:
+        return tuple(parse_signers(texts))
+    except ValueError as error:
+        raise ConfigError(f"--signer wants a fingerprint as `sealstream keys signer list` shows it: {error}") from None
 
 
 def _ask(directory: Path | None, command: str, **arguments: Any) -> Any:

@@ -102,8 +102,11 @@ def register_key(
     print(f"{name} is registered for {purpose.value}: {recipient.key_id.hex()}")
     if not row.private:
         print("its private half is not on this node: nothing is unlocked here with it")
-    elif server and not row.in_token and not _opens(settings, row):
-        print("NOT OPENED with the passphrase of the settings: miners cannot read what is sealed to it alone")
+    from infra.keys.inspection import look_at
+
+    for finding in look_at(settings, row):
+        if finding.problem:
+            print(f"PROBLEM  {finding.says}")
 
 
 async def add_registered(settings: Settings, row: Registered, reason: str) -> None:
@@ -245,17 +248,6 @@ def locked(settings: Settings, name: str) -> bool:
     """Whether the private half is under a passphrase; one that is not here is taken to be."""
     path = settings.keys.dir / f"{name}.pem"
     return not path.exists() or b"ENCRYPTED" in path.read_bytes()
-
-
-def _opens(settings: Settings, row: Registered) -> bool:
-    from infra.keys.access import open_identity
-    from infra.settings import read_secret
-
-    try:
-        open_identity(settings, row, read_secret(settings.keys.passphrase_file).encode())
-    except ConfigError:
-        return False
-    return True
 
 
 def _folder(given: Path | None) -> Path:

@@ -19,7 +19,7 @@ from infra.keys.signed_sets import fetch_sets
 from infra.keys.signer import pinned_signers
 from infra.keys.table import connected
 from infra.settings import Settings, read_secret
-from schemas.errors import ConfigError, MalformedError, UnavailableError
+from schemas.errors import ConfigError, MalformedError, UnavailableError, WrongPassphraseError
 from schemas.keyset import KeySet, SignedKeySet
 from schemas.work_factor import pbkdf2_rounds
 
@@ -47,7 +47,7 @@ async def inspect(settings: Settings) -> list[Finding]:
         findings.append(Finding("table", f"{error}; looks at this node's copy", problem=True))
         rows, situation, signed = known_rows(folder), None, []
     for row in rows:
-        findings += _look_at(settings, row)
+        findings += look_at(settings, row)
     if not any(row.purpose is Purpose.SERVER and row.state is State.ACTIVE for row in rows):
         findings.append(
             Finding("server", "no KEK of the server is active: agents have nothing to seal to", problem=True)
@@ -62,7 +62,8 @@ async def inspect(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _look_at(settings: Settings, row: Registered) -> Iterator[Finding]:
+def look_at(settings: Settings, row: Registered) -> Iterator[Finding]:
+    """What there is to say of one KEK."""
     folder = settings.keys.dir
     try:
         recipient = row.recipient(folder)
@@ -87,11 +88,20 @@ def _look_at(settings: Settings, row: Registered) -> Iterator[Finding]:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield Finding(row.name, f"{path.name} is readable by others: `chmod 600 {path}`", problem=True)
     yield from _look_at_protection(row, path)
-    if row.purpose is Purpose.SERVER and row.state in USABLE:
-        try:
-            open_identity(settings, row, read_secret(settings.keys.passphrase_file).encode())
-        except (ConfigError, UnavailableError) as error:
+    if row.state in USABLE:
+        yield from _try_servers_passphrase(settings, row)
+
+
+def _try_servers_passphrase(settings: Settings, row: Registered) -> Iterator[Finding]:
+    """It must open the server's KEKs, and no other."""
+    try:
+        open_identity(settings, row, read_secret(settings.keys.passphrase_file).encode())
+    except (ConfigError, UnavailableError) as error:
+        if row.purpose is Purpose.SERVER or not isinstance(error, WrongPassphraseError):
             yield Finding(row.name, str(error), problem=True)
+    else:
+        if row.purpose is Purpose.END_TO_END:
+            yield Finding(row.name, "the server's own passphrase opens it: it is not end-to-end", problem=True)
 
 
 def _look_at_protection(row: Registered, path: Path) -> Iterator[Finding]:

@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.gap import GapReason
+from agent.key_sets import load_signers
 from schemas.envelope import peek
 from schemas.keys import Identity
 from schemas.kinds import StreamKind
@@ -144,6 +146,7 @@ async def test_each_way_of_not_working_has_its_code_and_its_line(gateway: FakeGa
         (("status",), 3, "agent run"),
         (("pause",), 3, "agent run"),
         (("enrol", "nonsense"), 4, "not an enrolment token"),
+        (("enrol", "--signer", "00", str(gateway.token())), 2, "64 hex digits"),
         (("enrol", str(gateway.token("spent"))), 4, "make a new one"),
     ):
         code, _, told = await sealstream(empty, *arguments)
@@ -158,6 +161,15 @@ async def test_enrolling_twice_takes_force(gateway: FakeGateway, directory: Path
     assert (code, "--force" in told) == (2, True)
     code, _, _ = await sealstream(directory, "enrol", "--force", str(gateway.token("again")))
     assert code == 0
+
+
+async def test_who_enrols_may_name_the_officers_to_trust(gateway: FakeGateway, directory: Path) -> None:
+    """Whatever the token says: whoever made that could be anybody who has the server."""
+    gateway.secrets.add("again")
+    token = replace(gateway.token("again"), signers=(bytes(32),))
+    code, _, told = await sealstream(directory, "enrol", "--force", "--signer", "0a" * 32, str(token))
+    assert code == 0, told
+    assert load_signers(directory) == {b"\x0a" * 32}
 
 
 async def test_an_agent_killed_while_recording_loses_at_most_what_a_gap_says(

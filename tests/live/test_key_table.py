@@ -25,7 +25,7 @@ from infra.keys.signed_sets import load_signed_sets, newest_version, store_sets
 from infra.keys.signer import FOLDER, make_signer
 from infra.keys.table import add_row, change_row, connected, read_rows, registered
 from infra.migrate import migrate
-from infra.settings import Settings, postgresql_dsn
+from infra.settings import Settings, postgresql_dsn, read_secret
 from schemas.errors import ConfigError
 from schemas.keys import Identity
 from schemas.keyset import sign_key_set
@@ -148,7 +148,7 @@ async def test_what_is_assigned_and_signed_reaches_nodes_and_is_checked(node: Ca
 
 
 async def test_check_tells_what_is_weak(node: Callable[[str], Settings]) -> None:
-    """Readable by others, few rounds, no passphrase, not registered, gone."""
+    """Readable by others, few rounds, opened by the server's passphrase, not registered, gone."""
     settings = node("weak")
     folder = settings.keys.dir
     identity = Identity.generate(2048)
@@ -161,7 +161,10 @@ async def test_check_tells_what_is_weak(node: Callable[[str], Settings]) -> None
         await migrate(connection)
         await add_row(connection, Registered("weak.pub.pem", "weak.pem"))
         await add_row(connection, Registered("../x.pub.pem", "x.pem"))
+        await add_row(connection, Registered("careless.pub.pem", "careless.pem"))
+    make_kek(folder, "careless", read_secret(settings.keys.passphrase_file).encode(), bits=2048)
     told = await problems(settings)
+    assert "careless the server's own passphrase opens it" in told
     for words in (
         "readable by others",
         "2048 rounds",
