@@ -36,6 +36,9 @@ SALT_BYTES = 32
 SHORTEST, LONGEST = 2, 64
 """Characters of a word."""
 
+MAX_MARKS = 128
+"""Of a longer run of marks the beginning: putting marks in order takes quadratic time, and no word is as long."""
+
 MAX_DAYS = 3660
 """The furthest that a ratchet is advanced at once: a clock that is off must not cost hours."""
 
@@ -124,6 +127,7 @@ def normalise(text: str) -> str:
     """`text` as words are compared: NFKC, lower case, NFKC again, and one sigma."""
     if text.isascii():
         return text.lower()
+    text = _mark_runs().sub(lambda run: run[0][:MAX_MARKS], text)
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower()).replace("\u03c2", "\u03c3")
 
 
@@ -158,18 +162,29 @@ def _ascii_words() -> re.Pattern[str]:
 @cache
 def _unicode_words() -> re.Pattern[str]:
     """Runs of letters, marks and decimal digits (L, M, Nd), by the Unicode version of this Python."""
+    return re.compile(f"[{_ranges('LM', 'Nd')}]+")
+
+
+@cache
+def _mark_runs() -> re.Pattern[str]:
+    """Runs that are too long of marks, and of the two letters that NFKC makes marks of."""
+    return re.compile(f"[{_ranges('M', '')}\uff9e\uff9f]{{{MAX_MARKS + 1},}}")
+
+
+def _ranges(classes: str, category: str) -> str:
+    """What stands between the brackets of a pattern: the characters of some classes, and of one category."""
     runs: list[str] = []
     first = None
     for plane in _ASSIGNED:
         for code in [*plane, plane.stop]:
-            category = unicodedata.category(chr(code)) if code in plane else "Cn"
-            inside = category[0] in "LM" or category == "Nd"
+            found = unicodedata.category(chr(code)) if code in plane else "Cn"
+            inside = found[0] in classes or found == category
             if inside and first is None:
                 first = code
             elif not inside and first is not None:
                 runs.append(f"{chr(first)}-{chr(code - 1)}")
                 first = None
-    return re.compile(f"[{''.join(runs)}]+")
+    return "".join(runs)
 
 
 class _Keyed:

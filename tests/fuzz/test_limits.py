@@ -10,6 +10,7 @@ import json
 import sys
 import time
 import tracemalloc
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,11 +21,14 @@ import pytest
 from agent.kek import MAX_KEK_BYTES, load_kek
 from agent.sources.message import MAX_PARTS, MAX_TEXT, read_message
 from agent.sources.trace import TraceWriter, read_trace
+from infra.text.terminal import TerminalReader
+from schemas.blind_index import LONGEST, MAX_MARKS, words_of
 from schemas.canvas import Canvas
 from schemas.enrolment import PREFIX, EnrolmentToken
 from schemas.envelope import peek
 from schemas.errors import ConfigError, MalformedError, WireError
 from schemas.frames import FRAME_TYPES, FrameType, Hello, build_frame
+from schemas.identity import EnvelopeId
 from schemas.keyset import MAX_PAYLOAD_BYTES, SignedKeySet, parse_payload
 from schemas.kinds import StreamKind
 from schemas.opening import Opened, PartJoiner
@@ -207,3 +211,45 @@ def test_a_message_of_many_parts_or_deep_ones_is_read_within_bounds() -> None:
         assert len(record["text"]) <= MAX_TEXT
         assert len(record["attachments"]) <= MAX_PARTS
         assert len(json.dumps(record)) < 8 * MIB
+
+
+@pytest.mark.parametrize(
+    "marks",
+    ["\u0301\u0323", "\u0323\uff9e", "\u0345\u0301", "\u05b0\u05b4\u0591"],
+    ids=lambda text: text.encode().hex(),
+)
+def test_a_tower_of_marks_is_read_in_linear_time(marks: str) -> None:
+    """Putting marks in their order is quadratic: a message of half a million of them would hold an agent for hours."""
+    began = time.process_time()
+    assert list(words_of(f"before a{marks * 250_000} after")) == ["before", "after"]
+    assert time.process_time() - began < 3
+
+
+def test_cutting_a_tower_of_marks_changes_no_word() -> None:
+    """The bound is above the longest word, so that every implementation finds the same, cutting or not."""
+    assert MAX_MARKS > LONGEST + 2
+    for count in (1, 20, 31, 32, 33, 62, 63, 64, 70):
+        text = f"ab{chr(0x301) * count}cd"
+        whole = unicodedata.normalize("NFKC", text)
+        assert list(words_of(text)) == ([whole] if len(whole) <= LONGEST else [])
+
+
+_TERMINAL = {
+    "scroll": b"\x1b[99999S", "lines": b"\x1b[99999L", "repeat": b"a\x1b[99999999b", "clear": b"\x1b[2Jx",
+    "page": b"\x1b[?1049hx\x1b[?1049l", "number": b"\x1b[" + b"9" * 6000 + b"A",
+    "numbers": b"\x1b[" + b"1;" * 9000 + b"h",
+    "title": b"\x1b]0;" + b"t" * 5000 + b"\x07", "strings": b"\x1bPx", "escapes": b"\x1b", "far": b"\x1b[9999;9999Hx",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("output", _TERMINAL.values(), ids=_TERMINAL)
+def test_what_programs_write_costs_a_terminal_reader_little(output: bytes) -> None:
+    """An eighth of a megabyte of one control sequence, on the largest screen there is."""
+    data = (output * (1 << 17))[: 1 << 17]
+    base = {"session": "s", "masked": False, "exit_code": None, "columns": 65_535, "rows": 65_535, "alternate": False}
+    kinds = (("start", b"c" * 100_000), ("output", data), ("end", b""))
+    events = [{**base, "title": "", "time_us": 0, "kind": kind, "data": content} for kind, content in kinds]
+    began = time.process_time()
+    passages = TerminalReader().read(EnvelopeId(bytes(16), bytes(32), 0), events)
+    assert time.process_time() - began < 5
+    assert all(len(passage.title) <= 1000 and len(passage.text) < 4 * MIB for passage in passages)

@@ -20,6 +20,8 @@ const LONGEST = 64;
 const MAX_DAYS = 3660;
 const DAY_MS = 86_400_000;
 const ROOT_BYTES = 53;
+const MAX_MARKS = 128;
+const MARK_RUN = new RegExp(`[\\p{M}\\uff9e\\uff9f]{${MAX_MARKS + 1},}`, "gu");
 const WORD = /[\p{L}\p{M}\p{Nd}]+/gu;
 
 export const STOP_WORDS: ReadonlySet<string> = new Set(
@@ -104,7 +106,8 @@ export function wordsOf(text: string): string[] {
 
 /** `text` as words are compared: NFKC, lower case, NFKC again, and one sigma. */
 export function normalise(text: string): string {
-  return text.normalize("NFKC").toLowerCase().normalize("NFKC").replaceAll("\u03c2", "\u03c3");
+  const bounded = text.replaceAll(MARK_RUN, (run) => [...run].slice(0, MAX_MARKS).join(""));
+  return bounded.normalize("NFKC").toLowerCase().normalize("NFKC").replaceAll("\u03c2", "\u03c3");
 }
 
 /** Every token that a document of that key's day may have for `word`, as documents carry them. */
