@@ -20,6 +20,7 @@ from gateway.door import Door
 from gateway.publisher import Outcome
 from gateway.sequence import Continuity
 from gateway.suites import Suites
+from gateway.tls_transport import accept_tls
 from schemas.envelope import Peek, Peeker
 from schemas.errors import WireError
 from schemas.frames import Drain, GoodbyeCode, Hello, NackCode, Ping
@@ -114,10 +115,10 @@ class AgentPort:
         listener.setblocking(False)
         self._door = Door(
             listener,
-            context,
-            lambda: AgentConnection(self),
+            lambda sock: accept_tls(
+                sock, context, lambda: AgentConnection(self), timeout_s=self.limits.handshake_timeout_s
+            ),
             max_handshakes=self.limits.max_handshakes,
-            timeout_s=self.limits.handshake_timeout_s,
             may_enter=self._may_enter,
         )
         self._door.open()
@@ -134,7 +135,8 @@ class AgentPort:
         """End the connections of agents that would not be let in any more."""
         for connection in list(self._connections):
             if connection.peer and (refusal := self._refuses(connection.peer)):
-                connection.break_off(GoodbyeCode.REFUSED, refusal.reason)
+                code = GoodbyeCode.DRAINING if refusal.renewable else GoodbyeCode.REFUSED
+                connection.break_off(code, refusal.reason)
 
     async def drain(self, reason: str = "the gateway stops") -> None:
         """Send every agent away, acknowledge what is under way, and say goodbye."""
@@ -275,7 +277,9 @@ class AgentPort:
 
     def _sweep(self, now: float) -> None:
         """End what is silent or stuck, ping what may be, and let memory that cannot free itself go."""
+        heard_at = 0.0
         for connection in list(self._connections):
+            heard_at = max(heard_at, connection.heard_at)
             silent_s = now - connection.heard_at
             if connection.stuck_since is not None:
                 if now - connection.stuck_since > self.limits.stuck_timeout_s:
@@ -286,7 +290,8 @@ class AgentPort:
                 connection.break_off(GoodbyeCode.TIMEOUT, "silent")
             elif silent_s > self.limits.ping_after_s:
                 connection.tell(Ping(int(now)))
-        if self.budget.full and not self.publisher.outstanding:
+        nobody_moves = not self.publisher.outstanding and now - heard_at >= self.limits.sweep_interval_s
+        if self.budget.full and nobody_moves:
             self._free_stalled()
         self._tell_metrics()
 
@@ -304,9 +309,11 @@ class AgentPort:
         self._metrics.gauge("gateway_handshakes").set(self._door.handshakes if self._door else 0)
 
     def _free_stalled(self) -> None:
-        """All memory is in frames that do not get completed: the largest of them goes, unacknowledged."""
-        largest = max(self._connections, key=lambda connection: connection.partial_bytes, default=None)
-        if largest and largest.partial_bytes:
+        """All memory is in frames that do not get completed: who was to finish its own goes, else the largest."""
+        largest = self.budget.finishing or max(
+            self._connections, key=lambda connection: connection.partial_bytes, default=None
+        )
+        if isinstance(largest, AgentConnection) and largest.partial_bytes:
             largest.break_off(GoodbyeCode.OVERLOADED, "memory is short: push again")
 
 

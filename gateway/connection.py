@@ -35,7 +35,6 @@ log = structlog.get_logger()
 
 _TOPICS = {kind: envelope_topic(kind) for kind in StreamKind}
 _WRITE_HIGH_BYTES = 64 * 1024
-_READ_HIGH_BYTES = 64 * 1024
 _MAX_LABEL = 256
 _MAX_REFUSALS = 1000
 """Envelopes refused on one connection until it ends: empty ones cost a peer no credit, and us an answer each."""
@@ -46,6 +45,27 @@ _TOLD_REFUSALS = 10
 
 class AgentConnection(asyncio.BufferedProtocol):
     """The protocol of one TLS connection on the agent port `port`, which owns everything that is shared."""
+
+    __slots__ = (
+        "_ack_due",
+        "_agent_bytes",
+        "_audited",
+        "_headers",
+        "_hello_timer",
+        "_key",
+        "_ledger",
+        "_port",
+        "_refused",
+        "_sequences",
+        "_transport",
+        "_waits",
+        "_wire",
+        "goodbye",
+        "heard_at",
+        "partial_bytes",
+        "peer",
+        "stuck_since",
+    )
 
     def __init__(self, port: AgentPort) -> None:
         self.peer: Peer | None = None
@@ -77,8 +97,6 @@ class AgentConnection(asyncio.BufferedProtocol):
         """The TLS handshake is done: look at the certificate before a byte is read or written."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH_BYTES)
-        if hasattr(transport, "set_read_buffer_limits"):  # uvloop's TLS transport
-            transport.set_read_buffer_limits(high=_READ_HIGH_BYTES)
         try:
             self.peer = identify_peer(transport)
             self._port.admit(self)
@@ -104,7 +122,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         except WireError as error:
             self.break_off(error.code, str(error))
         self._count_partial(self._wire.buffered)
-        if self._port.budget.full:
+        budget = self._port.budget
+        if budget.full and not (self.partial_bytes and budget.may_finish(self)):
             self._wait_for_memory()
 
     def eof_received(self) -> bool:
@@ -127,8 +146,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         """The connection is over; what is under way to Kafka goes on, unacknowledged."""
         self._transport = None
         self._count_partial(0)
-        if self._hello_timer:
-            self._hello_timer.cancel()
+        self._forget_hello()
         reason = self.goodbye or (type(exc).__name__ if exc else "closed by the agent")
         self._port.forget(self, reason, greeted=bool(self._key))
 
@@ -150,6 +168,11 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Send a frame that is legal only while the connection is open; not while the agent does not read."""
         if self._wire.state is State.OPEN and self.stuck_since is None:
             self._write(frame)
+
+    def read_on(self) -> None:
+        """There is memory again."""
+        self._waits = False
+        self._read_on()
 
     def drain(self, frame: Drain) -> None:
         """Send the agent away: nothing more is read, what was read is acknowledged when it is stored."""
@@ -198,8 +221,7 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def _greet(self, hello: Hello) -> None:
         assert self.peer
-        if self._hello_timer:
-            self._hello_timer.cancel()
+        self._forget_hello()
         if VERSION not in hello.versions:
             raise WireError("no common version", GoodbyeCode.VERSION)
         if hello.agent_id != self.peer.agent_id:
@@ -316,11 +338,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         if not self._waits and self._transport:
             self._waits = True
             self._transport.pause_reading()
-            self._port.budget.wait(self._stop_waiting)
-
-    def _stop_waiting(self) -> None:
-        self._waits = False
-        self._read_on()
+            self._port.budget.wait(self)
 
     def _read_on(self) -> None:
         ready = not self._waits and self.stuck_since is None and not self._port.draining
@@ -329,10 +347,15 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def _count_partial(self, size: int) -> None:
         change, self.partial_bytes = size - self.partial_bytes, size
-        if change > 0:
-            self._port.budget.take(change)
-        elif change < 0:
-            self._port.budget.give(-change)
+        if change:
+            self._port.budget.change_partial(change)
+        if not size:
+            self._port.budget.finished(self)
+
+    def _forget_hello(self) -> None:
+        if self._hello_timer:
+            self._hello_timer.cancel()
+            self._hello_timer = None
 
     def _miss_hello(self) -> None:
         self.break_off(GoodbyeCode.TIMEOUT, "no Hello came")

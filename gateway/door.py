@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -23,28 +23,26 @@ GRACE_S = 0.25
 """How long an arrival waits for a place: an honest handshake takes milliseconds, a stalled one does not end."""
 
 BACKLOG = 1024
-SHUTDOWN_TIMEOUT_S = 2.0
 _OUT_OF_FILES_PAUSE_S = 0.2
 
 
 class Door:
-    """Accepts on one listening socket, and hands each finished handshake to a new protocol of `factory`."""
+    """Accepts on one listening socket.
+
+    `shake_hands` hands a socket to its protocol once TLS is agreed on, and bounds the time that this may take.
+    """
 
     def __init__(
         self,
         listener: socket.socket,
-        context: ssl.SSLContext,
-        factory: Callable[[], asyncio.BaseProtocol],
+        shake_hands: Callable[[socket.socket], Awaitable[object]],
         *,
         max_handshakes: int,
-        timeout_s: float,
         may_enter: Callable[[object], bool],
     ) -> None:
         self._listener = listener
-        self._context = context
-        self._factory = factory
+        self._greet = shake_hands
         self._max = max_handshakes
-        self._timeout_s = timeout_s
         self._may_enter = may_enter
         self._handshakes: dict[asyncio.Task[None], str] = {}
         self._freed = asyncio.Event()
@@ -103,13 +101,7 @@ class Door:
         try:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._factory,
-                sock,
-                ssl=self._context,
-                ssl_handshake_timeout=self._timeout_s,
-                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-            )
+            await self._greet(sock)
             handed_over = True
         except (OSError, ssl.SSLError, TimeoutError) as error:
             log.info("handshake_failed", error=type(error).__name__, detail=getattr(error, "reason", "") or "")

@@ -58,6 +58,7 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 16 * 1024
 MAX_CONNECTIONS = 512
 MAX_HANDSHAKES = 64
+SHUTDOWN_TIMEOUT_S = 2.0
 AUDIT_TIMEOUT_S = 5.0
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>sealstream gateway</title>
@@ -218,10 +219,14 @@ class HttpsPort:
             config,
             lambda factory: Door(
                 listener,
-                context,
-                factory,
+                lambda sock: asyncio.get_running_loop().connect_accepted_socket(
+                    factory,
+                    sock,
+                    ssl=context,
+                    ssl_handshake_timeout=self._settings.gateway.handshake_timeout_s,
+                    ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+                ),
                 max_handshakes=MAX_HANDSHAKES,
-                timeout_s=self._settings.gateway.handshake_timeout_s,
                 may_enter=visits.may_enter,
             ),
         )

@@ -9,6 +9,8 @@ from __future__ import annotations
 class Ledger:
     """Envelopes by their number on the connection; numbers are opened in order."""
 
+    __slots__ = ("_opened", "_sizes", "next", "oldest_s", "settled_bytes")
+
     def __init__(self) -> None:
         self.next = 0
         """Every lower number is settled: what an Ack says."""

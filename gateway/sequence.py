@@ -5,7 +5,6 @@ Never refuses anything: a hole was lost before it came here, and an envelope twi
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from enum import StrEnum
 
 MAX_EPOCHS = 64
@@ -23,8 +22,10 @@ class Continuity(StrEnum):
 class Sequences:
     """What comes next in each epoch that this connection pushed of."""
 
+    __slots__ = ("_next",)
+
     def __init__(self) -> None:
-        self._next: OrderedDict[bytes, int] = OrderedDict()
+        self._next: dict[bytes, int] = {}  # oldest epoch first
 
     def note(self, epoch_id: bytes, sequence: int) -> Continuity:
         """Take note of an envelope; the first of an epoch on a connection is never a gap."""
@@ -32,7 +33,7 @@ class Sequences:
         if expected is None:
             self._next[epoch_id] = sequence + 1
             if len(self._next) > MAX_EPOCHS:
-                self._next.popitem(last=False)
+                del self._next[next(iter(self._next))]
             return Continuity.NEXT
         if sequence < expected:
             return Continuity.REPEATED

@@ -75,6 +75,8 @@ TRANSITIONS: Mapping[tuple[State, Role, type[Any]], State] = {
 class Connection:
     """One side of one connection."""
 
+    __slots__ = ("_pending", "credit", "pushed", "pushed_bytes", "role", "settled", "state")
+
     def __init__(self, role: Role) -> None:
         self.role = role
         self.state = State.GREETING

@@ -60,7 +60,7 @@ async def test_a_weak_suite_is_told(pki: Path, ana: Credentials, suite: str) -> 
 async def test_the_mirror_shows_it(pki: Path, ana: Credentials) -> None:
     """Whoever reads port 42001 sees each connected agent's suite."""
     async with open_stage(pki) as stage:
-        await stage.greet(ana)
+        _held = await stage.greet(ana)
         await stage.publisher.flush(5)
         log = LifecycleLog(lambda: 0.0)
         (value,) = stage.stored("lifecycle")
