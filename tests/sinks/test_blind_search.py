@@ -63,7 +63,8 @@ def test_messages_are_found_by_the_ids_of_their_documents() -> None:
     events = [
         {
             "time_us": 1, "message_id": "", "folder": "", "sender": "ann@example.org",
-            "recipients": ["bob@example.com"], "subject": subject, "sent_ms": None, "text": f"about {subject}", "size": 1,
+            "recipients": ["bob@example.com"], "subject": subject, "sent_ms": None,
+            "text": f"about {subject}", "size": 1,
             "attachments": [{"name": "plan.pdf", "content_type": "", "size": 1, "sha256": b""}],
         }
         for subject in ("lunch", "dinner")
