@@ -35,7 +35,7 @@ from streams.keyring import load_opener
 from streams.lane import Lane
 from streams.mine import MINED_TOPICS, Miner
 from streams.past import KafkaPast
-from streams.readings import FaustReading, LaneReading
+from streams.readings import FaustReading, LaneReading, faust_assignment
 from streams.rewind import keep_within_log
 from streams.turnstile import Turnstile
 from streams.warmup import WarmUp
@@ -136,8 +136,7 @@ class Assembly:
         self.tasks["watch_mine"] = lambda: keep_watch(lane_reading)
         self.tasks["watch_faust"] = lambda: keep_watch(faust_reading)
         self.tasks["held_mine"] = self._keep_held(MINE_GROUP, MINED_TOPICS, client.assignment)
-        faust_holds = lambda: app.consumer.assignment()  # noqa: E731, PLW0108 - Faust has no consumer yet
-        self.tasks["held_faust"] = self._keep_held(FAUST_GROUP, FAUST_TOPICS, faust_holds)
+        self.tasks["held_faust"] = self._keep_held(FAUST_GROUP, FAUST_TOPICS, lambda: faust_assignment(app))
         self.tasks["rewind"] = lambda: keep_within_log(app, lambda: self._ends)
         self.tasks["measure"] = self._measure
         self.tasks["keys"] = self.opener.follow

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
+from faust.exceptions import ConsumerNotStarted
 
 from infra.watchdog import Standing
 from streams.body import Body
@@ -37,6 +38,14 @@ class LaneReading:
     async def standings(self) -> Mapping[Partition, Standing]:
         """As `Watched` says."""
         return await _against_ends(self._lane.standings, self._ends(), self._prefix)
+
+
+def faust_assignment(app: Any) -> set[Any]:
+    """The partitions that Faust's consumer holds; none while it has not started."""
+    try:
+        return set(app.consumer.assignment())
+    except ConsumerNotStarted:
+        return set()
 
 
 class FaustReading:
@@ -72,7 +81,7 @@ class FaustReading:
             intake.check()
         consumer = self._app.consumer
         standings: dict[Partition, tuple[int, bool]] = {}
-        for at in consumer.assignment():
+        for at in faust_assignment(self._app):
             place = Partition(at.topic.removeprefix(self._prefix), at.partition)
             busy = any(intake.busy(place) for intake in self._intakes.values())
             standings[place] = consumer._committed_offset.get(at) or 0, busy  # noqa: SLF001 - Faust tells it nowhere else

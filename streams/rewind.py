@@ -12,6 +12,8 @@ from typing import Any
 import structlog
 from aiokafka.errors import KafkaError
 
+from streams.readings import faust_assignment
+
 log = structlog.get_logger(__name__)
 
 LOOK_S = 5.0
@@ -23,14 +25,15 @@ async def keep_within_log(app: Any, ends: Callable[[], Any]) -> None:
         await asyncio.sleep(LOOK_S)
         try:
             async with asyncio.timeout(2 * LOOK_S):
-                await _rewind(app.consumer, ends())
+                await _rewind(app, ends())
         except (KafkaError, TimeoutError) as error:
             log.warning("offsets_not_compared", error=type(error).__name__)
 
 
-async def _rewind(consumer: Any, reader: Any) -> None:
+async def _rewind(app: Any, reader: Any) -> None:
+    consumer = app.consumer
     committed = consumer._committed_offset  # noqa: SLF001 - Faust tells it nowhere else
-    places = {at: committed[at] for at in consumer.assignment() if committed.get(at)}
+    places = {at: committed[at] for at in faust_assignment(app) if committed.get(at)}
     if not places:
         return
     found = await reader.end_offsets(list(places))
