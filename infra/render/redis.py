@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "-::1")
 
 
-def render(settings: Settings, approval: Approval) -> str:
+def render(settings: Settings, _approval: Approval) -> str:
     """Lines for redis.conf, or a file that it includes."""
     place = redis_place(settings)
-    alone = all(network.is_loopback for network in approval.networks)
-    host = place.host if not alone and not _is_loopback(place.host) else ""
+    host = "" if _is_loopback(place.host) else place.host
     notes = ["include it in redis.conf, and restart Redis"]
     if host:
         notes.append("Redis cannot tell clients apart by address: `sealstream infra render nftables` closes this port")
+        notes.append("and answers other machines only with `requirepass`, or with `protected-mode no` behind nftables")
     rows = {
         "bind": " ".join([*LOOPBACK, *([host] if host else [])]),
         "port": str(place.port),

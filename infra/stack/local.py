@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import structlog
 
 from infra.datadir import VARIABLE, DataDir
+from infra.settings import load_settings
 from infra.stack import elasticsearch, kafka, postgresql, redis
 from infra.stack.account import check_reach, find_account
 from infra.stack.artifacts import cache_dir, fetch_artifacts
@@ -86,7 +87,12 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
             await end_orphans(data, before, tell)
             components = await asyncio.to_thread(_prepare, data, choice, tell)
             tell("")
-            await Supervisor(data, components, state, changed, os.environ).run(stop)
+            access = asyncio.create_task(postgresql.follow_access(load_settings(data.config)), name="access")
+            try:
+                await Supervisor(data, components, state, changed, os.environ).run(stop)
+            finally:
+                access.cancel()
+                await asyncio.gather(access, return_exceptions=True)
         except (SealstreamError, OSError) as fault:
             error = fault if isinstance(fault, SealstreamError) else ConfigError(_explain(fault))
             state.phase, state.fault, state.exit_code = Phase.FAILED, str(error), exit_code(error)

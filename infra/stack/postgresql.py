@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
+import structlog
 
 from infra.approved import Approval, ApprovedNodes
 from infra.render import pg_hba
@@ -19,6 +20,8 @@ from infra.settings import Settings, postgresql_dsn, read_secret
 from infra.stack.account import Account, give
 from infra.stack.component import Component, NotReadyError
 from schemas.errors import UnavailableError
+
+log = structlog.get_logger()
 
 NAME = "postgresql"
 STOP = signal.SIGINT
@@ -51,7 +54,7 @@ def postgresql_component(settings: Settings, account: Account | None) -> Compone
     async def prepare() -> None:
         if not (home / "cluster").exists():
             await _make_cluster(programs, home, user, read_secret(settings.postgresql.password_file), account)
-        (home / "cluster" / "pg_hba.conf").write_text(_access(settings), "utf-8")
+        _write_access(settings, ApprovedNodes(settings))
 
     async def probe(_pid: int) -> str:
         try:
@@ -87,10 +90,31 @@ def postgresql_component(settings: Settings, account: Account | None) -> Compone
     )
 
 
-def _access(settings: Settings) -> str:
+async def follow_access(settings: Settings) -> None:
+    """Let the server go by the approved nodes as they are now, until cancelled."""
+    changed = asyncio.Event()
+    nodes = ApprovedNodes(settings, changed.set)
+    following = asyncio.create_task(nodes.follow())
+    try:
+        while True:
+            await changed.wait()
+            changed.clear()
+            _write_access(settings, nodes)
+            try:
+                connection = await asyncpg.connect(postgresql_dsn(settings), timeout=5)
+                await connection.execute(pg_hba.RELOAD)
+                await connection.close()
+            except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+                log.warning("access_not_reloaded", error=type(error).__name__)  # its next start reads the file
+    finally:
+        following.cancel()
+
+
+def _write_access(settings: Settings, nodes: ApprovedNodes) -> None:
     """Who may connect: the approved nodes, and always this machine, whose stack it is."""
     here = Approval.parse(["127.0.0.1", "::1"], "this machine")
-    return pg_hba.render(settings, here | ApprovedNodes(settings).approval)
+    path = settings.data.store(NAME) / "cluster" / "pg_hba.conf"
+    path.write_text(pg_hba.render(settings, here | nodes.approval), "utf-8")  # in place: it is the account's file
 
 
 async def _make_cluster(programs: Path, home: Path, user: str, password: str, account: Account | None) -> None:

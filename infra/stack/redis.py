@@ -6,6 +6,8 @@ import re
 import shutil
 from urllib.parse import urlsplit
 
+from infra.approved import Approval
+from infra.render import redis as rendered
 from infra.settings import Settings
 from infra.stack.account import Account, give
 from infra.stack.component import Component, NotReadyError
@@ -13,6 +15,8 @@ from infra.stack.probe import tcp_ask
 from schemas.errors import UnavailableError
 
 NAME = "redis"
+ACCESS = "access.conf"
+"""Where it listens, and whom it serves: the loopback alone, whoever is approved elsewhere."""
 
 _VERSION = re.compile(rb"redis_version:(\S+)")
 
@@ -32,6 +36,8 @@ def redis_component(settings: Settings, account: Account | None) -> Component:
     host, port = parts.hostname or "127.0.0.1", parts.port or 6379
 
     async def prepare() -> None:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (home / ACCESS).write_text(rendered.render(settings, Approval()), "utf-8")
         give(home, account)
 
     async def probe(_pid: int) -> str:
@@ -41,10 +47,14 @@ def redis_component(settings: Settings, account: Account | None) -> Component:
             raise NotReadyError(answer.decode("ascii", "replace").splitlines()[0][:100] if answer else "loads its data")
         return match[1].decode()
 
-    options = {"bind": host, "port": port, "dir": home, "appendonly": "yes", "save": "", "daemonize": "no"}
+    options = {"dir": home, "appendonly": "yes", "save": "", "daemonize": "no"}
     return Component(
         name=NAME,
-        command=[find_server(), *(word for name, value in options.items() for word in (f"--{name}", str(value)))],
+        command=[
+            find_server(),
+            home / ACCESS,
+            *(word for name, value in options.items() for word in (f"--{name}", str(value))),
+        ],
         address=f"{host}:{port}",
         account=account,
         prepare=prepare,

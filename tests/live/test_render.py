@@ -281,7 +281,7 @@ def test_nftables_lets_approved_addresses_reach_node_ports_and_resets_others(pla
     assert told["held"] in {"ConnectionResetError", "BrokenPipeError"}, "what was connected is cut off, too"
 
 
-def test_redis_listens_to_this_machine_alone_where_no_other_is_approved(place: Path) -> None:
+def test_redis_listens_to_this_machine_alone_where_it_is_for_no_other(place: Path) -> None:
     """A real Redis takes the file, and is on no other address than the loopback's."""
     port = choose_port("redis")
     settings = settings_in(place, redis={"url": f"redis://127.0.0.1:{port}/0"})
