@@ -261,6 +261,8 @@ def _joined(lines: Sequence[Line], *, keep_blank: bool = False) -> str:
 
 def _with_typed(shown: str, typed: Sequence[str]) -> str:
     """What was shown, and below it what was typed and not shown."""
+    if not typed:
+        return shown
     flat = " ".join(shown.split())
     unseen = [line for line in typed if " ".join(line.split()) not in flat]
     return "\n".join(part for part in (shown, *unseen) if part)
