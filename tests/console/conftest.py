@@ -33,6 +33,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "envelopes": json.loads((vectors / "envelope.json").read_text("utf-8")),
         "agentKey": make_agent_key(),
         "blindIndex": json.loads((vectors / "blind_index.json").read_text("utf-8")),
+        "unlockChannel": json.loads((vectors / "unlock_channel.json").read_text("utf-8")),
         "keys": keys.make_all(),
         "journey": make_journey(keys.identity),
         "segments": make_segments(),

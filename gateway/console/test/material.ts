@@ -40,6 +40,15 @@ export interface Material {
     queries: { key: string; word: string; field: string; tokens: string[] }[];
     documents: { name: string; key: string; salt: string; texts: [string, string][]; tokens: string[] }[];
   };
+  unlockChannel: {
+    session: string;
+    opener_public: string;
+    viewer_public: string;
+    viewer_private: string;
+    passphrase: string;
+    sealed_passphrase: string;
+    messages: { plaintext: string; sealed: string }[];
+  };
   keys: KeyCase[];
   journey: { envelopes: string[]; segments: unknown[] };
   segments: { name: string; kind: string; data: string; events?: unknown; reason?: string }[];

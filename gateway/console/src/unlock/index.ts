@@ -8,6 +8,7 @@ export {
 } from "./blindIndex";
 export { fromHex, toHex, utf8, wipe, type Bytes } from "./bytes";
 export { Canvas, checkFrame, type Area, type Frame, type ImageDecoder, type Tile } from "./canvas";
+export { UnlockChannel, type About, type Released } from "./channel";
 export { Chain, PartJoiner } from "./chain";
 export { MAX_ENVELOPE_BYTES, readEnvelopes } from "./delivery";
 export { nextLink, parseEpochHeader, peek, type EpochHeader, type Peek, type RecordHeader } from "./envelope";
