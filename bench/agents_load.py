@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import gc
 import json
 import os
 import random
@@ -41,7 +42,7 @@ LINE_BYTES = 1024
 class Plan:
     """What is sent, and when it is done. `rate` is bytes a second over all connections; 0 for as fast as it goes."""
 
-    def __init__(self, connections: int, total: int, size: int, rate: float) -> None:
+    def __init__(self, connections: int, total: int, size: int, rate: float, warm_s: float) -> None:
         self.loop = asyncio.get_running_loop()
         self.units_each = max(1, total // size // connections)
         self.size = size
@@ -50,6 +51,8 @@ class Plan:
         self.done: asyncio.Future[None] = self.loop.create_future()
         self.started: asyncio.Future[None] = self.loop.create_future()
         self.latencies: list[float] = []
+        self.warm_s = warm_s
+        self.counted_from = 0.0
         self.suite = ""
 
     def start(self) -> None:
@@ -170,7 +173,8 @@ class AgentSender(Sender):
     def _count(self, upto: int) -> None:
         now = time.perf_counter()
         if self.plan.interval_s:
-            self.plan.latencies += [now - self.sent_at[index] for index in range(self.acked, upto)]
+            sent = self.sent_at[self.acked : upto]
+            self.plan.latencies += [now - at for at in sent if at > self.plan.counted_from]
         self.acked = upto
         if upto == self.plan.units_each and not self.finished:
             self.finished = True
@@ -222,13 +226,16 @@ def make_lines(size: int, line: int) -> bytes:
 
 async def run(options: argparse.Namespace) -> dict[str, object]:
     """Connect all, then start all at once, and wait for the last."""
-    plan = Plan(options.connections, options.total, options.size, options.rate)
+    plan = Plan(options.connections, options.total, options.size, options.rate, options.warm)
     senders = [await _connect(plan, options, number) for number in range(options.connections)]
     if options.kind == "agents":
         await plan.started
     print("ready", flush=True)
     await plan.loop.run_in_executor(None, sys.stdin.readline)
+    gc.collect()
+    gc.disable()
     start = time.time()
+    plan.counted_from = time.perf_counter() + plan.warm_s
     for sender in senders:
         sender.begin()
     await plan.done
@@ -279,6 +286,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=65536, help="bytes of one envelope or block")
     parser.add_argument("--line", type=int, default=LINE_BYTES)
     parser.add_argument("--rate", type=float, default=0.0, help="bytes a second; 0 for as fast as it goes")
+    parser.add_argument("--warm", type=float, default=0.0, help="seconds at the start whose latencies do not count")
     print(json.dumps(uvloop.run(run(parser.parse_args()))))
 
 

@@ -11,28 +11,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import resource
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import uvloop
 
-from bench.gateway import Bench, _wait_for_port, cpu_seconds
-from infra.kafka import ensure_topics
+from bench.gateway import Bench, cpu_seconds
 from infra.settings import load_settings
 from infra.tls import Profile, client_context
 
 IN_PROGRESS = 32
+SOURCES = 200
+"""Addresses of the loopback network that the connections come from: each has ports of its own."""
 
 
-def resident_kib(pid: int) -> int:
-    """Resident memory of a process."""
+def resident_kib(pid: int, field: str = "VmRSS") -> int:
+    """Resident memory of a process; with `VmHWM` the most that it ever was."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+    return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 async def hold(count: int, port: int, ids: Path, ca: Path) -> list[asyncio.BaseTransport]:
@@ -45,7 +42,12 @@ async def hold(count: int, port: int, ids: Path, ca: Path) -> list[asyncio.BaseT
     async def connect(number: int) -> asyncio.BaseTransport:
         async with places:
             transport, _ = await loop.create_connection(
-                asyncio.Protocol, "127.0.0.1", port, ssl=contexts[number % len(contexts)], server_hostname="127.0.0.1"
+                asyncio.Protocol,
+                "127.0.0.1",
+                port,
+                ssl=contexts[number % len(contexts)],
+                server_hostname="127.0.0.1",
+                local_addr=(f"127.0.0.{1 + number % SOURCES}", 0),
             )
             return transport
 
@@ -54,17 +56,7 @@ async def hold(count: int, port: int, ids: Path, ca: Path) -> list[asyncio.BaseT
 
 def measure(bench: Bench, count: int) -> dict[str, object]:
     """The gateway before and after `count` connections."""
-    config = bench.root / "sealstream.toml"
-    asyncio.run(ensure_topics(load_settings(config)))
-    environment = {
-        **os.environ, "SEALSTREAM_DATA": str(bench.root), "SEALSTREAM_GATEWAY__HANDSHAKE_TIMEOUT_S": "600",
-    }  # fmt: skip
-    command = [sys.executable, "-m", "infra.cli", "gateway", "run"]
-    with (bench.root / "gateway.log").open("ab") as log:
-        process = subprocess.Popen(command, env=environment, stderr=log)
-    try:
-        _wait_for_port(bench.ports["agent"])
-        time.sleep(3.0)
+    with bench.gateway(handshake_timeout_s="600") as process:
         before, cpu, start = resident_kib(process.pid), cpu_seconds(process.pid), time.time()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             held = runner.run(hold(count, bench.ports["agent"], bench.root / "agents/ids", bench.root / "pki/ca.pem"))
@@ -73,9 +65,6 @@ def measure(bench: Bench, count: int) -> dict[str, object]:
             used = cpu_seconds(process.pid) - cpu
             for transport in held:
                 transport.abort()  # type: ignore[attr-defined]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
     return {
         "bench": "connections", "connections": count, "kib_each": round((after - before) / count, 1),
         "rss_mib": round(after / 1024), "connected_in_s": round(took, 1), "handshakes_s": round(count / took),

@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -39,6 +41,9 @@ from schemas.keys import Identity
 MB = 1_000_000
 BLOCK = 65536
 OFFERED = 26 * MB
+WARM_S = 3.0
+"""Start of a run whose latencies do not count: a producer's first requests to topics that were just made."""
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 SYSLOG_NG = """@version: 3.38
@@ -87,10 +92,14 @@ class Bench:
         issue(self.root / "pki", "gateway", server=True, hosts=["127.0.0.1"])
         (self.root / "keys").mkdir()
         (self.root / "keys/server.pub.pem").write_bytes(Identity.generate(3072).recipient.to_pem())
+        (self.root / "secrets").mkdir()
+        (self.root / "secrets/postgresql.password").write_text("none")
         (self.root / "agents").mkdir()
-        (self.root / "agents/ids").write_text("\n".join(self._enrol() for _ in range(connections)))
+        self.ids = [self._enrol() for _ in range(connections)]
+        (self.root / "agents/ids").write_text("\n".join(self.ids))
         (self.root / "sealstream.toml").write_text(
-            f'[kafka]\nbootstrap = "{bootstrap}"\ntopic_prefix = "{self.prefix}"\n[gateway]\n'
+            f'[kafka]\nbootstrap = "{bootstrap}"\ntopic_prefix = "{self.prefix}"\n'
+            f'[postgresql]\ndsn = "postgresql://nobody@127.0.0.1:{_free_port()}/none"\n[gateway]\n'
             f"agent_port = {self.ports['agent']}\nhttps_port = {self.ports['https']}\n"
             f"mirror_port = {self.ports['mirror']}\n"
         )
@@ -119,22 +128,29 @@ class Bench:
         time.sleep(1.0)
 
     def run_ours(self, total: int, *, rate: float = 0.0) -> Run:
-        """The gateway as an operator starts it."""
+        """The gateway under load until everything is acknowledged."""
+        with self.gateway() as process:
+            load = self._load("agents", self.ports["agent"], total, process.pid, rate=rate)
+            used = cpu_seconds(process.pid) - load["cpu_before"]
+        self.drop_topics()
+        return Run(load["end"] - load["start"], used, int(load["units"]) * BLOCK, load)
+
+    @contextmanager
+    def gateway(self, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The gateway as an operator starts it, while the context lasts; `settings` of its table, by name."""
         environment = {**os.environ, "SEALSTREAM_DATA": str(self.root)}
+        environment |= {f"SEALSTREAM_GATEWAY__{name.upper()}": value for name, value in settings.items()}
         asyncio.run(ensure_topics(load_settings(self.root / "sealstream.toml")))
-        command = [sys.executable, "-c", "from infra.cli import main; main()", "gateway", "run"]
+        command = [sys.executable, "-m", "infra.cli", "gateway", "run"]
         with (self.root / "gateway.log").open("ab") as log:
             process = subprocess.Popen(command, env=environment, stderr=log)
         try:
             _wait_for_port(self.ports["agent"])
             time.sleep(2.0)
-            load = self._load("agents", self.ports["agent"], total, process.pid, rate=rate)
-            used = cpu_seconds(process.pid) - load["cpu_before"]
+            yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
-        self.drop_topics()
-        return Run(load["end"] - load["start"], used, int(load["units"]) * BLOCK, load)
+            process.wait(60)
 
     def run_syslog_ng(self, total: int, line: int, workers: int) -> Run:
         """syslog-ng with its TLS source and its Kafka destination; done when Kafka has every record."""
@@ -207,6 +223,8 @@ class Bench:
             str(line),
             "--rate",
             str(rate),
+            "--warm",
+            str(WARM_S),
         ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
             assert load.stdin
@@ -314,11 +332,15 @@ def main() -> None:
     parser.add_argument("--total", type=int, default=1 << 30, help="bytes of each repetition")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--connections", type=int, default=50)
+    parser.add_argument("--alone", action="store_true", help="without the peer, for profiling")
     parser.add_argument("--peer-workers", type=int, default=1, help="syslog-ng's Kafka workers")
     options = parser.parse_args()
     with Bench(options.bootstrap or load_settings().kafka.bootstrap, options.connections) as bench:
         for mode in ("events", "records"):
-            if options.mode in (mode, "all"):
+            if options.mode in (mode, "all") and options.alone:
+                for _ in range(options.repeat):
+                    show(mode, "sealstream", bench.run_ours(options.total))
+            elif options.mode in (mode, "all"):
                 print(json.dumps(compare(bench, mode, options.total, options.repeat, options.peer_workers)), flush=True)
         if options.mode in ("latency", "all"):
             print(json.dumps(measure_latency(bench, options.repeat)), flush=True)

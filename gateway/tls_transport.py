@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import socket
+from typing import Any
 
 SHUTDOWN_TIMEOUT_S = 2.0
 """How long a connection that we closed may take to read what we said last."""
@@ -176,7 +174,7 @@ class TlsTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write at once what the kernel takes, the rest when it takes more."""
-        if self._closing and self._farewell:
+        if self._closing:
             return
         if self._unsent:
             self._unsent += data
@@ -242,14 +240,16 @@ class TlsTransport(asyncio.Transport):
         self._farewell = self._loop.call_later(SHUTDOWN_TIMEOUT_S, self._end, None)
         with contextlib.suppress(OSError):  # it wants the peer's word too, which comes or does not
             self._tls.unwrap()
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._tls, socket.SHUT_WR)
         self._loop.add_reader(self._handle, self._hear_out)
 
     def _hear_out(self) -> None:
-        """Pass over what the peer still says, until it closes."""
+        """Pass over what the peer still says, until it closes: bytes left unread would reset the connection."""
         try:
-            while self._tls.recv(65536):
+            while socket.socket.recv(self._tls, 65536):
                 pass
-        except (ssl.SSLWantReadError, BlockingIOError):
+        except BlockingIOError:
             return
         except OSError:
             pass
