@@ -32,10 +32,15 @@ class Shell:
         print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
     async def show(self, *arguments: str, most: int = 40, hide: tuple[str, ...] = ()) -> int:
-        """Run `sealstream ARGUMENTS`, printing the command and the first `most` lines of what it prints.
+        """Run `sealstream ARGUMENTS`, printing the command and the first `most` lines of what it prints; its exit code.
 
         Arguments in `hide` are secrets: the command is shown without them.
         """
+        code, _ = await self.show_all(*arguments, most=most, hide=hide)
+        return code
+
+    async def show_all(self, *arguments: str, most: int = 40, hide: tuple[str, ...] = ()) -> tuple[int, str]:
+        """The same; exit code and all of the output."""
         shown = ["…" if argument in hide else argument for argument in arguments]
         print(f"$ sealstream {shlex.join(shown)}", flush=True)
         code, text = await self.run(*arguments)
@@ -44,7 +49,7 @@ class Shell:
             print(f"  {line}", flush=True)
         if len(lines) > most:
             print(f"  … {len(lines) - most} more lines", flush=True)
-        return code
+        return code, text
 
     async def stream(self, *arguments: str) -> int:
         """Run `sealstream ARGUMENTS` with its output going straight to ours; its exit code."""
