@@ -74,7 +74,6 @@ class DiskSpool:
         self._pending_bytes = 0
         self._appended = self._landed = 0
         self._failing = self._writing = self._damaged = self._closing = self._hurried = False
-        self._released = 0
         self._condemned: Volume | None = None
         self._ledger_failing = False
         self._ledger_stale = self._ledger_urgent = True
@@ -125,9 +124,9 @@ class DiskSpool:
 
     def release(self, next_number: int) -> None:
         """Forget every envelope below `next_number`: the server has them."""
-        self._released = max(self._released, next_number)
+        self._shelf.release(next_number)
         if not self._ledger_urgent:  # else a gap is owed that is not durable yet: what it stands for goes after it
-            self._shelf.release(self._released)
+            self._shelf.clear()
         self._ledger_stale = True
         self._bell.ring()
 
@@ -318,6 +317,7 @@ class DiskSpool:
                 if not await self._keep_ledger():
                     return
                 self._shelf.drop_oldest()
+                self._shelf.clear()
 
     async def _keep_ledger(self) -> bool:
         """Write the ledger: at once and durable when a gap or an end stands in it, else now and then.
@@ -326,6 +326,7 @@ class DiskSpool:
         """
         urgent, now = self._ledger_urgent, self._clock.monotonic()
         if not urgent and not (self._ledger_stale and now - self._ledger_at >= LEDGER_S):
+            self._shelf.clear()
             return True
         self._ledger.head = self._shelf.head.number
         self._ledger_stale = self._ledger_urgent = False
@@ -340,9 +341,8 @@ class DiskSpool:
             self._ledger_failing = True
             return not urgent
         self._ledger_failing = False
-        if urgent and not self._ledger_urgent:
-            self._shelf.release(self._released)
-            self._ledger_stale = True
+        if not self._ledger_urgent:
+            self._shelf.clear()
         return not self._ledger_urgent
 
 

@@ -47,6 +47,7 @@ class Shelf:
         self.volumes = deque(volume for volume in volumes if volume.size and volume.next > head)
         self.volumes.append(Volume.create(directory, self.next))
         self._loans: deque[Loan] = deque()
+        self._done: deque[Volume] = deque()
         first = self.volumes[0]
         self._reading = Place(first, first.find(head), max(head, first.first))
 
@@ -120,13 +121,13 @@ class Shelf:
         self._loans.clear()
 
     def release(self, next_number: int) -> None:
-        """Forget entries below `next_number`, and the volumes that held no others."""
+        """Forget entries below `next_number`; `clear` deletes the volumes that held no others."""
         while self._loans and self._loans[0].head.number < next_number:
             self._loans.popleft()
         self._tidy()
 
     def drop_oldest(self) -> None:
-        """Forget the oldest volume, whatever is in it."""
+        """Forget the oldest volume, whatever is in it; `clear` deletes it."""
         gone = self.volumes[0]
         self._loans = deque(loan for loan in self._loans if loan.place.volume is not gone)
         if self._reading.volume is gone:
@@ -146,15 +147,20 @@ class Shelf:
         damaged.close()
         self._tidy()
 
+    def clear(self) -> None:
+        """Delete the volumes that nothing is in any more; only once every gap that they leave is durable."""
+        while self._done:
+            self._done.popleft().remove()
+
     def close(self) -> None:
         """Let all files go."""
         for volume in self.volumes:
             volume.close()
 
     def _tidy(self) -> None:
-        """Step over the ends of volumes, and remove those that lie before the first entry that is not released."""
+        """Step over the ends of volumes, and take out those before the first entry that is not released."""
         while self._reading.at >= self._reading.volume.size and self._reading.volume is not self.active:
             following = self.volumes[self.volumes.index(self._reading.volume) + 1]
             self._reading = Place(following, 0, max(self._reading.number, following.first))
         while self.volumes[0] is not self.head.volume:
-            self.volumes.popleft().remove()
+            self._done.append(self.volumes.popleft())
