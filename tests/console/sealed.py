@@ -87,6 +87,11 @@ def make_value(schema: Any, chance: random.Random, named: dict[str, Any] | None 
 
 def make_segments() -> list[dict[str, Any]]:
     """Some segments of every stream, and those that are refused."""
+    return [to_json(one) for one in [*make_random_segments(), _older_segment(), *_compressions(), *_refused_segments()]]
+
+
+def make_random_segments() -> list[dict[str, Any]]:
+    """Some segments of every stream, their data as bytes."""
     chance = random.Random(4711)
     made = []
     subjects: dict[str, Any] = {kind.label: kind for kind in StreamKind}
@@ -97,7 +102,7 @@ def make_segments() -> list[dict[str, Any]]:
             events = make_value(schema, chance)["events"]
             data = encode_segment(kind, events) if kind else encode_text(events)
             made.append({"name": f"random {label}", "kind": label, "data": data, "events": events})
-    return [to_json(one) for one in [*made, _older_segment(), *_compressions(), *_refused_segments()]]
+    return made
 
 
 def _older_segment() -> dict[str, Any]:
