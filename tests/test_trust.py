@@ -31,6 +31,8 @@ from infra.pki.progress import measure
 from infra.pki.revocations import Revocations
 from infra.pki.server_pins import load_pins, publish, retire_keys, rotate_key
 from infra.tls import Profile, client_context
+from infra.tls.check import differences
+from infra.tls.survey import ask_address, survey
 from schemas.errors import RemoteError, UnavailableError
 from schemas.records import decode_record
 from schemas.trust import TRUST_PATH, read_pin
@@ -192,6 +194,23 @@ def is_connected(uplink: Uplink) -> bool:
 
 def knows(member: Member, version: int) -> bool:
     return member.trust().held.version == version
+
+
+async def test_each_port_may_have_a_profile_of_its_own(tmp_path: Path) -> None:
+    """The settings of one listener leave the other as it is; agents of either profile get through."""
+    mixed = {"agent_tls_profile": Profile.DATASHEET_ECDHE, "https_tls_profile": Profile.MODERN}
+    async with running_site(tmp_path / "server", profile=Profile.DATASHEET, **mixed) as site:
+        gateway_settings = site.settings.gateway
+        agents = await asyncio.to_thread(survey, ask_address("127.0.0.1", gateway_settings.agent_port))
+        https = await asyncio.to_thread(survey, ask_address("127.0.0.1", gateway_settings.https_port))
+        assert differences(agents, Profile.DATASHEET_ECDHE, "agent") == []
+        assert differences(https, Profile.MODERN, "https") == []
+        for number, profile in enumerate(Profile):
+            member = await site.enrol(tmp_path / str(number))
+            member.profile = profile
+            uplink = member.connect()
+            await until(partial(is_connected, uplink))
+            await member.close()
 
 
 async def test_a_servers_key_changes_without_an_outage(site: Site, tmp_path: Path) -> None:

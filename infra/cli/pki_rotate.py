@@ -174,11 +174,13 @@ def _want(settings: Settings, directory: Path, *, renewed: bool, force: bool) ->
 
 def _reissue(directory: Path) -> list[str]:
     """Certificates of servers and clients that lie here, anew from the CA that signs."""
-    from infra.pki.certificates import reissue
+    from infra.pki.authority import Issued
+    from infra.pki.certificates import is_foreign, reissue
     from infra.pki.progress import newest
 
     names = [entry.name for entry in newest(directory).values() if entry.kind != "agent"]
-    here = sorted({name for name in names if (directory / f"{name}.key").exists()})
+    places = {name: Issued(directory / f"{name}.pem", directory / f"{name}.key") for name in names}
+    here = sorted(name for name, place in places.items() if place.key.exists() and not is_foreign(place))
     for name in here:
         reissue(directory, name)
     return here

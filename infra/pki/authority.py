@@ -16,6 +16,9 @@ from infra.pki.files import read_key, write_key, write_public
 from infra.pki.forms import CA_DAYS, certificate_builder, common_name, key_usage
 from schemas.errors import ConfigError
 
+CA_NAME = "sealstream CA"
+"""Begins the common name of every CA of ours; the second has a 2 after it, and so on."""
+
 CA_CERT, CA_KEY = "ca.pem", "ca.key"
 OTHER_CERT, OTHER_KEY = "ca.other.pem", "ca.other.key"
 """The CA that comes, or that goes, while one takes over from the other."""
@@ -29,7 +32,7 @@ class Issued:
     key: Path
 
 
-def make_ca(directory: Path, name: str = "sealstream CA") -> Issued:
+def make_ca(directory: Path, name: str = CA_NAME) -> Issued:
     """The CA in `directory`, made if there is none: `ca.pem` and `ca.key` (RSA-3072)."""
     issued = Issued(directory / CA_CERT, directory / CA_KEY)
     if not (issued.cert.exists() and issued.key.exists()):
@@ -79,7 +82,7 @@ def begin_rotation(directory: Path) -> x509.Certificate:
     for left in (other.cert, other.key):  # of a rotation that was taken back, or cut short before it was trusted
         left.unlink(missing_ok=True)
     number = _number_of(signing[0]) + 1
-    _make(other, f"sealstream CA {number}")
+    _make(other, f"{CA_NAME} {number}")
     coming = x509.load_pem_x509_certificate(other.cert.read_bytes())
     _write_bundle(directory, [signing[0], coming])
     return coming

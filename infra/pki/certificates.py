@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from infra.pki.authority import Issued, load_bundle, load_ca
+from infra.pki.authority import CA_NAME, Issued, load_bundle, load_ca
 from infra.pki.files import read_key, write_key, write_public
 from infra.pki.forms import PublicKey, host_name, is_issued_by, leaf_builder, strong_key
 from infra.pki.register import Register, entry_of
@@ -27,17 +27,26 @@ _PEM = serialization.Encoding.PEM
 def issue(directory: Path, name: str, *, server: bool, hosts: Sequence[str] = ()) -> Issued:
     """A certificate of the CA in `directory` for `name` (RSA-2048): `name.pem` with its chain, and `name.key`.
 
-    One that is there, is of the CA that signs, good for a month and names the same hosts, is kept; so is its key.
+    One that is there, is of the CA that signs, good for a month and names the same hosts, is kept; so is its key. One
+    of somebody else's CA is kept whatever it names: it is theirs to look after.
     """
     issued = Issued(directory / f"{name}.pem", directory / f"{name}.key")
     alternatives = [host_name(host) for host in hosts]
     ca, _ = load_ca(directory)
-    if _serves(issued, ca, alternatives):
+    if is_foreign(issued) or _serves(issued, ca, alternatives):
         return issued
     if not issued.key.exists():
         write_key(issued.key, rsa.generate_private_key(public_exponent=65537, key_size=2048))
     certify(directory, issued, server=server, alternatives=alternatives)
     return issued
+
+
+def is_foreign(issued: Issued) -> bool:
+    """Whether a certificate lies there that no CA of ours ever issued."""
+    if not (issued.cert.exists() and issued.key.exists()):
+        return False
+    issuer = x509.load_pem_x509_certificate(issued.cert.read_bytes()).issuer.rfc4514_string()
+    return not issuer.startswith(f"CN={CA_NAME}")
 
 
 def reissue(directory: Path, name: str) -> Issued:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from infra.pki.authority import CA_CERT, Issued
-from infra.pki.certificates import reissue
+from infra.pki.certificates import is_foreign, reissue
 from infra.pki.files import write_key, write_public
 from infra.pki.pins import pin_of
 from schemas.errors import ConfigError, MalformedError
@@ -115,6 +115,8 @@ def rotate_key(directory: Path, name: str) -> ServerPins:
     """Let a server's backup key take over, with a new backup after it; the key before stays pinned until `retire`."""
     issued, backup = Issued(directory / f"{name}.pem", directory / f"{name}.key"), directory / f"{name}{BACKUP_SUFFIX}"
     prepare_pins(directory, name)
+    if is_foreign(issued):
+        raise ConfigError(f"{issued.cert} is of another CA: renew it there, and tell agents by `sealstream pki pins`")
     if not backup.exists():
         raise ConfigError(f"{backup} is not here: bring it back from where it is kept; agents know its pin")
     backup.rename(issued.key)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -214,6 +218,22 @@ def test_renewing_a_certificate_keeps_its_key_and_so_its_pin(directory: Path) ->
     before = pin_of_file(directory / "gateway.pem")
     pki.issue(directory, "gateway", server=True, hosts=["localhost", "elsewhere"])
     assert pin_of_file(directory / "gateway.pem") == before
+
+
+def test_a_certificate_of_another_ca_is_left_alone(directory: Path) -> None:
+    """An organisation's own, over a key of its own kind: never issued anew, and not rotated by us."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    theirs, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Example Corp")]), dt.datetime.now(dt.UTC)
+    builder = x509.CertificateBuilder(theirs, theirs, key.public_key(), 7, now, now + dt.timedelta(days=9))
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(pem)
+    (directory / "gateway.pem").write_bytes(certificate)
+    (directory / "gateway.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    pki.issue(directory, "gateway", server=True, hosts=["elsewhere"])
+    assert (directory / "gateway.pem").read_bytes() == certificate
+    accept_key(directory, "gateway")
+    with pytest.raises(ConfigError, match="of another CA"):
+        rotate_key(directory, "gateway")
 
 
 # Register and revocations
