@@ -27,6 +27,8 @@ def output(time_us: int, data: bytes = b"x") -> dict:
     return {
         "time_us": time_us, "session": "s", "kind": "output", "data": data, "masked": False, "columns": 80, "rows": 24,
         "exit_code": None,
+        "title": "",
+        "alternate": False,
     }  # fmt: skip
 
 
