@@ -210,7 +210,8 @@ run = lambda *command: subprocess.run(command, check=True)
 run("ip", "link", "set", "lo", "up")
 for address in ("10.77.0.1", "10.77.0.7", "10.77.0.8"):
     run("ip", "addr", "add", address + "/32", "dev", "lo")
-redis = subprocess.Popen(["redis-server", redis_conf, "--protected-mode", "no"], stdout=subprocess.DEVNULL)
+kept_nowhere = ["--protected-mode", "no", "--save", "", "--appendonly", "no"]
+redis = subprocess.Popen(["redis-server", redis_conf, *kept_nowhere], stdout=subprocess.DEVNULL)
 listeners = {name: socket.create_server(("10.77.0.1", port)) for name, port in ports.items() if name != "redis"}
 free = socket.create_server(("10.77.0.1", 10000))
 
