@@ -65,18 +65,18 @@ def development(frames: int, seed: int) -> Iterator[Scene]:
 
 
 def web(frames: int, seed: int) -> Iterator[Scene]:
-    """Pages with headings, links and photographs, scrolled at every second look; a new page every 32 looks."""
+    """Pages with headings, links, small print and photographs, scrolled; a new page every sixteen looks."""
     rng = random.Random(seed)
     pages = [
         [(prose.words(rng, 4).title(), prose.wrapped(rng, 105, 9), rng.randint(1, 9999)) for _ in range(12)]
-        for _ in range(frames // 32 + 1)
+        for _ in range(frames // 16 + 1)
     ]
     theme = LIGHT_LCD
     for number in range(frames):
         scene = Scene(background="303030")
         left, top, right, bottom = window(scene, (10, 10, 1910, 1034), "News of the day - Browser", theme)
-        page = pages[number // 32]
-        offset = max(0, number % 32 - 4) // 2 * 93
+        page = pages[number // 16]
+        offset = max(0, number % 16 - 2) * 93
         scene.clip((left, top + 44, right, bottom))
         y = top + 70 - offset
         scene.text(left + 200, y, "The Morning Report", Face("times", 54, True), "111111")
@@ -112,7 +112,7 @@ def web(frames: int, seed: int) -> Iterator[Scene]:
 
 
 def switching(frames: int, seed: int) -> Iterator[Scene]:
-    """Four windows: another comes to the front every eight looks, and the front one is moved."""
+    """Four windows: another comes to the front every few looks, and the front one is moved."""
     rng = random.Random(seed)
     looks = (LIGHT, DARK, LIGHT_LCD, LIGHT)
     texts = [prose.wrapped(rng, 80, 30) for _ in looks]
@@ -120,9 +120,9 @@ def switching(frames: int, seed: int) -> Iterator[Scene]:
     places = [[120, 60], [700, 130], [300, 300], [900, 420]]
     order = [0, 1, 2, 3]
     for number in range(frames):
-        if number % 8 == 0:
+        if number % 5 == 0:
             order.append(order.pop(rng.randrange(3)))
-        elif number % 8 in {3, 4}:
+        elif number % 5 in {2, 3}:
             places[order[-1]][0] += rng.randint(-60, 60)
             places[order[-1]][1] += rng.randint(-30, 30)
         scene = Scene(background="4b5d67")

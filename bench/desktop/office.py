@@ -16,7 +16,6 @@ from bench.desktop.widgets import DARK, LIGHT, LIGHT_LCD, lines, photograph, tas
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MAIL_LOOKS = 16
 _BAR = ("Mail", "Files", "Notes", "Browser")
 
 
@@ -25,7 +24,7 @@ def _clock(number: int) -> str:
 
 
 def mail(frames: int, seed: int) -> Iterator[Scene]:
-    """A mail program: a message is opened every sixteen looks, read, scrolled in steps, and an answer is typed."""
+    """A mail program: a list, a message that is opened every few looks and scrolled, an answer that is typed."""
     rng = random.Random(seed)
     rows = [(rng.choice(prose.NAMES), prose.sentence(rng, 3, 7), f"{rng.randint(1, 28)} Oct") for _ in range(40)]
     bodies = [prose.wrapped(rng, 95, 60) for _ in rows]
@@ -40,7 +39,7 @@ def mail(frames: int, seed: int) -> Iterator[Scene]:
         for row, folder in enumerate(folders):
             scene.icon(left + 12, top + 18 + row * 34, 14, "7f8c99", row)
             scene.text(left + 38, top + 16 + row * 34, folder, theme.face, theme.ink)
-        opened = number // _MAIL_LOOKS
+        opened = number // 8
         scene.clip((left + 181, top, left + 620, bottom))
         for row, (name, subject, day) in enumerate(rows):
             y = top + row * 58
@@ -50,17 +49,16 @@ def mail(frames: int, seed: int) -> Iterator[Scene]:
             scene.text(left + 550, y + 9, day, theme.small, theme.faint)
             scene.text(left + 196, y + 30, subject, theme.small, theme.faint)
             scene.tint((left + 181, y + 57, left + 620, y + 58), "e3e5e8")
-        step = number % _MAIL_LOOKS
-        typing = max(0, step - 9)
-        scene.clip((left + 640, top, right, bottom - (220 if typing else 0)))
-        offset = min(step // 3, 3) * 45
+        step = number % 8
+        scene.clip((left + 640, top, right, bottom - (220 if step > 3 else 0)))
+        offset = min(step, 3) * 45
         scene.text(left + 660, top + 14 - offset, rows[opened][1], Face("arial-bold", 22, True), theme.ink)
         scene.text(left + 660, top + 52 - offset, f"{rows[opened][0]} to me", theme.face, theme.faint)
         lines(scene, left + 660, top + 96 - offset, bodies[opened], theme.face, theme.ink, 22)
         scene.clip()
-        if typing:
+        if step > 3:
             scene.box((left + 650, bottom - 220, right - 10, bottom - 8), theme.paper, "9aa0a6")
-            typed = answer[opened * 90 : opened * 90 + 15 * typing]
+            typed = answer[opened * 90 : opened * 90 + 22 * (step - 3)]
             scene.text(left + 664, bottom - 206, typed, theme.face, theme.ink)
             scene.box((left + 664, bottom - 52, left + 740, bottom - 20), theme.accent)
             scene.text(left + 684, bottom - 46, "Send", theme.bold, "ffffff")

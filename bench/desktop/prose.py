@@ -57,6 +57,12 @@ invoice overdue quarterly budget shipment contract deadline approval""".split() 
 
 _WEIGHTS = list(accumulate(1 / (rank + 3) for rank in range(len(_WORDS))))
 
+_STEMS = [word for word in _WORDS if len(word) > 3]
+_BEFORE = ("", "", "", "re", "un", "over", "under", "inter", "non", "mis", "out", "sub", "fore")
+_AFTER = ("ing", "ed", "er", "ers", "ment", "ness", "ly", "able", "less", "ful", "ists", "ized", "ation", "ship", "ish")
+_RARE = 0.28
+"""Share of words that are not among the commonest: in a text, a page holds many words that no page before it held."""
+
 NAMES = ("Anna Keller", "Bruno Ortega", "Chen Wei", "Dana Novak", "Elif Kaya", "Farid Haddad", "Greta Lindholm",
          "Hugo Martin", "Ines Duarte", "Jonas Weber", "Kira Sato", "Liam Doyle")  # fmt: skip
 
@@ -65,8 +71,13 @@ _NOUNS = ("buffer", "record", "segment", "index", "token", "header", "window", "
 
 
 def words(rng: random.Random, count: int) -> str:
-    """That many words, as often as language uses them (Zipf)."""
-    return " ".join(rng.choices(_WORDS, cum_weights=_WEIGHTS, k=count))
+    """That many words, as often as language uses them (Zipf), with a long tail of rare ones."""
+    common = rng.choices(_WORDS, cum_weights=_WEIGHTS, k=count)
+    return " ".join(_rare(rng) if rng.random() < _RARE else word for word in common)
+
+
+def _rare(rng: random.Random) -> str:
+    return rng.choice(_BEFORE) + rng.choice(_STEMS) + rng.choice(_AFTER)
 
 
 def sentence(rng: random.Random, low: int = 6, high: int = 16) -> str:
