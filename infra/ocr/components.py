@@ -39,32 +39,51 @@ class Boxes(NamedTuple):
         return self.bottom - self.top
 
 
-def find_components(pixels: NDArray[np.uint8], threshold: int, rule: int) -> Boxes:
-    """Boxes of the connected parts of a picture (height x width x 3) whose colour changes by more than `threshold`.
+class Borders:
+    """Upright lines that are too high for letters: where they stand, for asking what they part."""
+
+    def __init__(self, rules: NDArray[np.bool_] | None = None) -> None:
+        self._columns = np.flatnonzero(rules.any(axis=0)) if rules is not None else np.zeros(0, np.intp)
+        if rules is not None and len(self._columns):
+            self._before = np.zeros((len(rules), len(self._columns) + 1), np.int32)
+            np.cumsum(rules[:, self._columns], axis=1, out=self._before[:, 1:])
+
+    def part(self, rows: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether, in each row, a line stands between two columns."""
+        if not len(self._columns):
+            return np.zeros(len(rows), np.bool_)
+        first, last = np.searchsorted(self._columns, left), np.searchsorted(self._columns, right)
+        parted: NDArray[np.bool_] = self._before[rows, np.maximum(first, last)] > self._before[rows, first]
+        return parted
+
+
+def find_components(contrast: NDArray[np.uint8], threshold: int, rule: int) -> tuple[Boxes, Borders]:
+    """Boxes of the connected parts of a picture whose `contrast` is more than `threshold`, and the borders in it.
 
     Upright lines of `rule` pixels or more are borders, and connect nothing.
     """
-    edges = find_edges(pixels, threshold)
-    if edges.shape[0] > rule:
-        _remove_rules(edges, rule)
-    return _boxes(edges)
+    height, width = contrast.shape
+    edges = np.zeros((height, width + GAP), np.bool_)
+    np.greater(contrast, threshold, out=edges[:, :width])
+    edges[:, width - 1 :] = False
+    borders = Borders(_remove_rules(edges, rule) if height > rule else None)
+    return _boxes(edges), borders
 
 
-def find_edges(pixels: NDArray[np.uint8], threshold: int) -> NDArray[np.bool_]:
-    """Where a pixel differs by more from its right neighbour; each row ends in GAP + 1 empty columns."""
+def find_contrast(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How far each pixel of a picture (height x width x 3) is from its right neighbour, all channels or-ed."""
     height, width = pixels.shape[:2]
-    edges = np.zeros((height, width + GAP + 1), np.bool_)
-    if width < 2:
-        return edges
-    flat = np.ascontiguousarray(pixels).reshape(height, width * 3)
-    right, left = flat[:, 3:], flat[:, :-3]
-    step = (np.maximum(right, left) - np.minimum(right, left)).reshape(height, width - 1, 3)
-    edges[:, : width - 1] = (step[:, :, 0] | step[:, :, 1] | step[:, :, 2]) > threshold
-    return edges
+    contrast = np.zeros((height, width), np.uint8)
+    if width > 1:
+        flat = np.ascontiguousarray(pixels).reshape(height, width * 3)
+        right, left = flat[:, 3:], flat[:, :-3]
+        step = np.maximum(right, left) - np.minimum(right, left)
+        contrast[:, :-1] = (step[:, :-2] | step[:, 1:-1] | step[:, 2:])[:, ::3]
+    return contrast
 
 
-def _remove_rules(edges: NDArray[np.bool_], rule: int) -> None:
-    """Take out upright lines as high as no letter: borders of windows and tables."""
+def _remove_rules(edges: NDArray[np.bool_], rule: int) -> NDArray[np.bool_] | None:
+    """Take out, and return, upright lines as high as no letter: borders of windows and tables."""
     packed = np.packbits(edges, axis=1)
     core = packed
     reach = 1
@@ -73,7 +92,7 @@ def _remove_rules(edges: NDArray[np.bool_], rule: int) -> None:
         core = core[:-step] & core[step:]
         reach += step
     if not core.any():
-        return
+        return None
     rules = np.zeros_like(packed)
     grown = core
     reach = 1
@@ -85,7 +104,9 @@ def _remove_rules(edges: NDArray[np.bool_], rule: int) -> None:
         grown = wider
         reach += step
     rules[: len(grown)] = grown
-    edges &= ~np.unpackbits(rules, axis=1, count=edges.shape[1]).astype(np.bool_)
+    found = np.unpackbits(rules, axis=1, count=edges.shape[1]).astype(np.bool_)
+    edges &= ~found
+    return found
 
 
 def _boxes(edges: NDArray[np.bool_]) -> Boxes:

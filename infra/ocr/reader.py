@@ -10,15 +10,16 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from infra.ocr.regions import Region, region_of
 from infra.ocr.segmentation import find_lines
 from infra.ocr.spelling import spell
-from infra.ocr.strip import cut_strip, strip_key
+from infra.ocr.strip import cut_key, cut_strip, strip_key
 from infra.ocr.text import ScreenText, TextLine
 from schemas.canvas import Canvas
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from infra.ocr.cache import LineCache
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from schemas.rectangle import Rectangle
     from schemas.tiles import Frame
 
-_WIDENINGS = 6
+_WIDENINGS = 2
+
+_NO_TEXT = "\n"
+"""Told of pixels that cannot be text."""
+
+Strip = tuple[bytes, "NDArray[np.uint8]"]
+"""A strip and its key."""
 
 
 @dataclass
@@ -35,7 +42,7 @@ class Line:
 
     box: Rectangle
     key: bytes
-    strip: NDArray[np.uint8] | None
+    strip: Strip | None
     appeared_ms: int
     text: str = ""
 
@@ -74,10 +81,11 @@ class ScreenReader:
         region = region_of(areas, frame["width"], frame["height"])
         stays = before == self._canvas.pixels.shape
         found = self._segment(region, self._lines if stays else [])
-        kept = [line for line in self._lines if stays and not region.meets(line.box)]
-        gone = [line for line in self._lines if not stays or region.meets(line.box)]
+        met = region.meeting(_places(self._lines)).tolist() if stays else [True] * len(self._lines)
+        kept = [line for line, touched in zip(self._lines, met, strict=True) if not touched]
+        gone = [line for line, touched in zip(self._lines, met, strict=True) if touched]
         text = self._exchange(gone, found, time_ms, frame["display"], emit=emit)
-        self._lines = kept + found
+        self._lines = kept + [line for line in found if line.text != _NO_TEXT]
         if frame["key_frame"]:
             for line in self._lines:
                 line.appeared_ms = time_ms
@@ -87,23 +95,26 @@ class ScreenReader:
         """The lines in a region, which grows to hold whole every line that it touches."""
         touched = region.copy()
         known_boxes = {line.box: line for line in known_lines}
+        seen: dict[Rectangle, list[Rectangle]] = {}
         for widenings_left in range(_WIDENINGS, -1, -1):
             boxes: list[Rectangle] = []
             grown = False
             for area in _settle(region, known_lines):
-                lines = [box.moved(area.x, area.y) for box in find_lines(area.of(self._canvas.pixels))]
+                lines = seen.get(area)
+                if lines is None:
+                    lines = [box.moved(area.x, area.y) for box in find_lines(area.of(self._canvas.pixels))]
+                    seen[area] = lines
                 boxes += lines
                 if widenings_left:
                     grown |= sum(region.add(line, line.height) for line in lines if region.cuts(line, area)) > 0
             if not grown:
                 break
+        touched_boxes = touched.meeting(np.array(boxes, np.int64).reshape(-1, 4)).tolist()
         found = []
-        for box in boxes:
+        for box, is_touched in zip(boxes, touched_boxes, strict=True):
             known = known_boxes.get(box)
-            if known is None or touched.meets(box):
-                strip = cut_strip(self._canvas.pixels, box)
-                if strip is not None:
-                    found.append(Line(box, strip_key(strip), strip, 0))
+            if known is None or is_touched:
+                found.append(Line(box, cut_key(self._canvas.pixels, box), None, 0))
             else:
                 found.append(Line(box, known.key, known.strip, 0))
         return found
@@ -121,7 +132,7 @@ class ScreenReader:
                 old = min(same, key=lambda one: abs(one.box.x - line.box.x) + abs(one.box.y - line.box.y))
                 same.remove(old)
                 line.appeared_ms, line.text, line.strip = old.appeared_ms, old.text, old.strip
-            else:
+            elif self._is_text(line):
                 new.append(line)
         left = [line for lines in waiting.values() for line in lines]
         if not emit:
@@ -130,20 +141,40 @@ class ScreenReader:
             self._resolve(line)
         return _tell(new, left, time_ms, display)
 
+    def _is_text(self, line: Line) -> bool:
+        """Cut the strip of a new line, unless its text is known; tells whether there is one."""
+        text = self._cache.peek(line.key)
+        if text is None:
+            strip = cut_strip(self._canvas.pixels, line.box)
+            if strip is None:
+                text = _NO_TEXT
+                self._cache.store(line.key, text)
+            else:
+                line.strip = (strip_key(strip), strip)
+        line.text = text or ""
+        return text != _NO_TEXT
+
     def _resolve(self, line: Line) -> None:
         """Read a line's text, or find it in the cache."""
-        if line.strip is None:
-            return
-        text = spell(self._cache, self._recognizer, line.key, line.strip)
-        line.text, line.strip = text, None
+        if line.strip is not None:
+            line.text = spell(self._cache, self._recognizer, *line.strip)
+            line.strip = None
+            self._cache.store(line.key, line.text)
+
+
+def _places(lines: list[Line]) -> NDArray[np.int64]:
+    return np.array([line.box for line in lines], np.int64).reshape(-1, 4)
 
 
 def _settle(region: Region, lines: list[Line]) -> list[Rectangle]:
     """The rectangles of a region that takes in whole every line that it meets."""
+    places = _places(lines)
+    done = np.zeros(len(lines), np.bool_)
     while True:
         areas = region.rectangles()
-        met = (line for line in lines if any(area.meets(line.box) for area in areas))
-        if not sum(region.add(line.box) for line in met):
+        met = region.meeting(places) & ~done
+        done |= met
+        if not sum(region.add(lines[number].box) for number in np.flatnonzero(met)):
             return areas
 
 

@@ -31,6 +31,9 @@ _SQUEEZE = 0.8
 _MARGIN_X, _MARGIN_Y = 10, 6
 _MAX_WIDTH = 8192
 _HIGH, _SURE = 36, 75
+_DOUBTFUL = ((2, 70), (6, 40))
+"""Number of letters and digits, and the confidence below which so few are not believed."""
+
 _VARIABLES = {
     "invert_threshold": "0.0",
     "tessedit_do_invert": "0",
@@ -65,7 +68,7 @@ class Recognizer:
         """The text of a strip (height x width, dark on white), without surrounding blanks.
 
         A high strip that is no line, such as a small table whose rules hold its rows together, is read as scattered
-        text.
+        text. A few letters that Tesseract is not sure of are none: scraps of pictures look like that.
         """
         text = self._text(_enlarge(strip))
         if strip.shape[0] > _HIGH and self._api.MeanTextConf() < _SURE:
@@ -75,13 +78,19 @@ class Recognizer:
             finally:
                 self._api.SetPageSegMode(tesserocr.PSM.SINGLE_LINE)
             return scattered if len(scattered) > len(text) else text
-        return text
+        return text if self._api.MeanTextConf() >= _least_confidence(text) else ""
 
     def _text(self, image: NDArray[np.uint8]) -> str:
         height, width = image.shape
         self._api.SetImageBytes(image.tobytes(), width, height, 1, width)
         text: str = self._api.GetUTF8Text()
         return " ".join(text.split())
+
+
+def _least_confidence(text: str) -> int:
+    """What a reading must reach, the less the longer it is: dropping long ones costs more words than it saves."""
+    letters = sum(character.isalnum() for character in text)
+    return next((least for length, least in _DOUBTFUL if letters <= length), 0)
 
 
 def find_tessdata(language: str) -> Path:

@@ -43,6 +43,15 @@ class Region:
         """Whether any cell of the area is marked."""
         return bool(self._of(area, 0).any())
 
+    def meeting(self, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of many boxes (rows of x, y, width, height) those that `meets` tells of each."""
+        sums = np.zeros((self.cells.shape[0] + 1, self.cells.shape[1] + 1), np.int64)
+        np.cumsum(np.cumsum(self.cells, axis=0), axis=1, out=sums[1:, 1:])
+        left, top = boxes[:, 0] // CELL, boxes[:, 1] // CELL
+        right, bottom = -(-(boxes[:, 0] + boxes[:, 2]) // CELL), -(-(boxes[:, 1] + boxes[:, 3]) // CELL)
+        met: NDArray[np.bool_] = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left] > 0
+        return met
+
     def _of(self, area: Rectangle, margin: int) -> NDArray[np.bool_]:
         top, left = max(0, area.y - margin) // CELL, max(0, area.x - margin) // CELL
         return self.cells[top : -(-(area.bottom + margin) // CELL), left : -(-(area.right + margin) // CELL)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infra.ocr.components import Boxes, expand_ranges, find_components, find_edges, join, merge_boxes
+from infra.ocr.components import Borders, Boxes, expand_ranges, find_components, find_contrast, join, merge_boxes
 from schemas.rectangle import Rectangle
 
 if TYPE_CHECKING:
@@ -34,16 +34,17 @@ def find_lines(pixels: NDArray[np.uint8]) -> list[Rectangle]:
     """
     height, width = pixels.shape[:2]
     found: set[Rectangle] = set()
+    contrast = find_contrast(pixels)
     areas = [Rectangle(0, 0, width, height)]
     for number, (threshold, rule) in enumerate(_PASSES):
         blocks: list[Rectangle] = []
         for area in areas:
-            part = area.of(pixels)
-            boxes = find_components(part, threshold, rule)
+            part = area.of(contrast)
+            boxes, borders = find_components(part, threshold, rule)
             is_block = (boxes.height > _MAX_HEIGHT) | (
                 (boxes.height > _BLOCK_HEIGHT) & (boxes.width > 3 * boxes.height)
             )
-            lines = _large(_widely_joined(assemble(boxes.take(~is_block))))
+            lines = _large(_widely_joined(assemble(boxes.take(~is_block), borders), borders))
             if number:
                 lines = _flat(lines, part)
             blocks += [box.moved(area.x, area.y) for box in _large(_rectangles(boxes.take(is_block)))]
@@ -56,16 +57,14 @@ def _large(boxes: list[Rectangle]) -> list[Rectangle]:
     return [box for box in boxes if box.height >= _MIN_HEIGHT and box.width >= _MIN_WIDTH]
 
 
-def _flat(lines: list[Rectangle], pixels: NDArray[np.uint8]) -> list[Rectangle]:
+def _flat(lines: list[Rectangle], contrast: NDArray[np.uint8]) -> list[Rectangle]:
     """Those that stand on paper of one colour, more or less: letters do, scraps of a photograph do not."""
-    if not lines:
-        return lines
-    edges = find_edges(pixels, _PASSES[0][0])
+    edges = contrast > _PASSES[0][0]
     lines = [line for line in lines if line.height >= _LEAST_IN_PICTURE and line.width > line.height]
     return [line for line in lines if np.count_nonzero(line.of(edges)) < _MOST_EDGES * line.area]
 
 
-def _widely_joined(lines: list[Rectangle]) -> list[Rectangle]:
+def _widely_joined(lines: list[Rectangle], borders: Borders) -> list[Rectangle]:
     """Words of large letters stand further apart than their single letters told."""
     large = [line for line in lines if line.height >= _LARGE]
     if len(large) < 2:
@@ -73,12 +72,15 @@ def _widely_joined(lines: list[Rectangle]) -> list[Rectangle]:
     left, top, width, height = np.array(large).T
     return [
         *(line for line in lines if line.height < _LARGE),
-        *assemble(Boxes(left, top, left + width, top + height), spread=1.3),
+        *assemble(Boxes(left, top, left + width, top + height), borders, spread=1.3),
     ]
 
 
-def assemble(parts: Boxes, spread: float = 0.9) -> list[Rectangle]:
-    """Lines from parts: words, letters, dots; blanks are at most `spread` times as wide as the higher part is high."""
+def assemble(parts: Boxes, borders: Borders, spread: float = 0.9) -> list[Rectangle]:
+    """Lines from parts: words, letters, dots; blanks are at most `spread` times as wide as the higher part is high.
+
+    What stands on the two sides of a border is not one line.
+    """
     if not len(parts.left):
         return []
     parts = parts.take(np.argsort(parts.top, kind="stable"))
@@ -91,7 +93,11 @@ def assemble(parts: Boxes, spread: float = 0.9) -> list[Rectangle]:
     overlap = np.minimum(parts.bottom[one], parts.bottom[other]) - np.maximum(parts.top[one], parts.top[other])
     gap = np.maximum(parts.left[one], parts.left[other]) - np.minimum(parts.right[one], parts.right[other])
     uneven = np.abs(parts.top[one] + parts.bottom[one] - parts.top[other] - parts.bottom[other])
-    beside = (2 * overlap >= low) & (gap <= spread * high) & (5 * high <= 12 * low) & (5 * uneven <= 4 * low + 10)
+    beside = (2 * overlap >= low) & (gap <= spread * high) & (high <= 2 * low) & (5 * uneven <= 4 * low + 10)
+    rows = (np.maximum(parts.top[one], parts.top[other]) + np.minimum(parts.bottom[one], parts.bottom[other])) // 2
+    between = np.minimum(parts.right[one], parts.right[other]), np.maximum(parts.left[one], parts.left[other])
+    where = np.flatnonzero(beside)
+    beside[where] = ~borders.part(rows[where], between[0][where] - 1, between[1][where] + 1)
     beside &= ~_bridged(parts, one, other, beside)
     lonely = np.ones(count, np.bool_)
     lonely[one[beside]] = lonely[other[beside]] = False
@@ -143,7 +149,8 @@ def _adopt(parts: Boxes, lonely: NDArray[np.bool_], pairs: tuple[NDArray[np.int6
     above = (
         (gap < 0) & (overlap <= 0) & (-overlap <= np.maximum(1, high // 5)) & (parts.bottom[small] <= parts.top[large])
     )
-    fits = lonely[small] & (beside | above) & (parts.width[small] <= 2 * high) & (10 * low <= 6 * high)
+    tiny = (3 * low <= high) | (5 * parts.width[small] <= 3 * high)
+    fits = lonely[small] & (beside | above) & (parts.width[small] <= 2 * high) & (10 * low <= 6 * high) & tiny
     rows = np.flatnonzero(fits)
     if not len(rows):
         return np.zeros((0, 2), np.int64)
