@@ -5,7 +5,6 @@ Never believes a word that only one reading told: an error would spread to every
 
 from __future__ import annotations
 
-import re
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,14 +39,24 @@ class Piece(NamedTuple):
     ends: frozenset[int]
     text: str | None
 
-    @property
-    def pattern(self) -> str:
-        """What a reading must look like to agree with what is known; a part that is not known may be a few letters."""
-        return "".join(
-            (f"\\S{{1,{_MOST_LETTERS}}}" if letter is None else re.escape(letter))
-            + (" ?" if number in self.ends else "")
-            for number, letter in enumerate(self.letters)
-        )
+    def reaches(self, text: str, starts: set[int]) -> set[int]:
+        """Where the piece may end in a reading when it begins at one of these places.
+
+        A letter that is not known may be a few letters there.
+        """
+        for number, letter in enumerate(self.letters):
+            if letter is None:
+                starts = {
+                    start + length
+                    for start in starts
+                    for length in range(1, _MOST_LETTERS + 1)
+                    if start + length <= len(text) and " " not in text[start : start + length]
+                }
+            else:
+                starts = {start + len(letter) for start in starts if text.startswith(letter, start)}
+            if number in self.ends:
+                starts |= {start + 1 for start in starts if text[start : start + 1] == " "}
+        return starts
 
 
 class Blanks(NamedTuple):
@@ -124,11 +133,28 @@ def match_words(pieces: list[Piece], text: str, *, strict: bool = True) -> list[
 
     When not `strict`, the number of words alone decides.
     """
-    found = re.fullmatch(" ".join(f"({piece.pattern})" for piece in pieces), text)
+    found = _aligned(pieces, text)
     if found is not None:
-        return list(found.groups())
+        return found
     words = text.split()
     return words if not strict and len(words) == len(pieces) else None
+
+
+def _aligned(pieces: list[Piece], text: str) -> list[str] | None:
+    """The parts of a reading that agree with the pieces, parted by blanks, in time that grows with their product."""
+    begins: list[set[int]] = [{0}]
+    for piece in pieces:
+        ends = piece.reaches(text, begins[-1])
+        begins.append({end + 1 for end in ends if end == len(text) or text[end] == " "})
+    end = len(text)
+    if end + 1 not in begins[-1]:
+        return None
+    words: list[str] = []
+    for piece, starts in zip(reversed(pieces), reversed(begins[:-1]), strict=True):
+        start = max(start for start in starts if end in piece.reaches(text, {start}))
+        words.append(text[start:end])
+        end = start - 1
+    return words[::-1]
 
 
 def learn_words(cache: LineCache, pieces: list[Piece], words: list[str], height: int) -> None:

@@ -16,7 +16,7 @@ from infra.ocr.glyphs import Glyph, learn_word, spell_glyphs
 from infra.ocr.recognizer import find_tessdata
 from infra.ocr.segmentation import find_lines
 from infra.ocr.strip import cut_strip, strip_key
-from infra.ocr.words import cut_words, learn_words, match_words
+from infra.ocr.words import Piece, cut_words, learn_words, match_words
 from schemas.errors import ConfigError
 from schemas.rectangle import Rectangle
 from tests.ocr.desk import SANS, Desk
@@ -147,6 +147,16 @@ def test_a_reading_that_contradicts_known_letters_is_refused() -> None:
     assert match_words(pieces, "nano dodo") is None
     assert match_words(pieces, "nano dodo", strict=False) == ["nano", "dodo"]
     assert match_words(pieces, "nanodado", strict=False) is None
+
+
+def test_a_long_line_of_unknown_letters_is_matched_at_once() -> None:
+    """Every letter may be several: the ways to part a reading are too many to try each."""
+    pieces = [Piece(0, 9, b"", [], [None] * 60, frozenset(range(60)), None) for _ in range(4)]
+    text = " ".join(["ab cd"] * 60)
+    assert match_words(pieces, text + " !" * 400) is None
+    matched = match_words(pieces, text)
+    assert matched is not None
+    assert " ".join(matched) == text
 
 
 def test_a_border_parts_lines() -> None:
