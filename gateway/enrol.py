@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from gateway.body import read_texts
 from infra.files import write_whole
 from infra.keys.signer import pinned_signers
 from infra.pki import ca_fingerprint, issue_agent
@@ -25,7 +26,7 @@ from infra.pki.authority import load_ca
 from infra.pki.certificates import key_of_request
 from infra.pki.server_pins import trust_set
 from schemas.enrolment import EnrolmentToken
-from schemas.errors import ConfigError, MalformedError
+from schemas.errors import ConfigError
 from schemas.trust import TrustSet, read_pin
 
 if TYPE_CHECKING:
@@ -60,13 +61,7 @@ class EnrolmentRequest:
     @classmethod
     def parse(cls, body: bytes) -> EnrolmentRequest:
         """Read the body; raises `MalformedError`."""
-        try:
-            values = json.loads(body)
-            fields = {name: values.get(name, "") for name in cls.__slots__}
-        except (ValueError, AttributeError, RecursionError):
-            raise MalformedError("the body is not a JSON object", "bad_request") from None
-        if not all(isinstance(value, str) for value in fields.values()) or not (fields["secret"] and fields["csr"]):
-            raise MalformedError("the body needs texts secret and csr, and computer, user, software", "bad_request")
+        fields = read_texts(body, ("secret", "csr"), ("computer", "user", "software", "backup_pin"))
         if fields["backup_pin"]:
             read_pin(fields["backup_pin"])
         return cls(**fields)

@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from gateway import registry
+from gateway.body import read_body
 from gateway.door import Door
 from gateway.enrol import (
     EnrolmentRequest,
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-MAX_BODY_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 16 * 1024
 MAX_CONNECTIONS = 512
 MAX_HANDSHAKES = 64
@@ -155,7 +155,7 @@ class HttpsPort:
         if not self._throttle.allows(address, time.monotonic()):
             return self._refuse(429, "too many attempts: try again in a minute", address)
         try:
-            wish = EnrolmentRequest.parse(await _read_body(request))
+            wish = EnrolmentRequest.parse(await read_body(request))
         except MalformedError as error:
             return self._refuse(400, str(error), address)
         recipients = self._policy.told.recipients
@@ -244,12 +244,3 @@ class HttpsPort:
 def _address(request: Request) -> str:
     """Where the connection really comes from; no header changes that."""
     return request.client.host if request.client else ""
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise MalformedError(f"the body is over {MAX_BODY_BYTES} bytes", "bad_request")
-    return bytes(body)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.body import read_body, read_texts
 from infra.files import write_whole
 from infra.pki.authority import CA_CERT
 from infra.pki.certificates import agent_of, issue_agent, key_of_request, verify_agent
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-MAX_BODY_BYTES = 32 * 1024
 RENEW_AT_MOST_EVERY_S = 60.0
 AUDIT_TIMEOUT_S = 5.0
 _MAX_AGENTS = 100_000
@@ -65,15 +65,7 @@ class Renewal:
     @classmethod
     def parse(cls, body: bytes) -> Renewal:
         """Read the body; raises `MalformedError`."""
-        try:
-            values = json.loads(body)
-            fields = {name: values.get(name, "") for name in cls.__slots__}
-        except (ValueError, AttributeError, RecursionError):
-            raise MalformedError("the body is not a JSON object", "bad_request") from None
-        if not all(isinstance(value, str) for value in fields.values()) or not (
-            fields["certificate"] and fields["csr"]
-        ):
-            raise MalformedError("the body needs texts certificate and csr", "bad_request")
+        fields = read_texts(body, ("certificate", "csr"), ("backup_pin",))
         if fields["backup_pin"]:
             read_pin(fields["backup_pin"])
         return cls(**fields)
@@ -128,7 +120,7 @@ class TrustApi:
         if not self._throttle.allows(address, time.monotonic()):
             return JSONResponse({"error": "too many attempts: try again in a minute"}, 429)
         try:
-            wish = Renewal.parse(await _read_body(request))
+            wish = Renewal.parse(await read_body(request))
             agent, certificate = await asyncio.to_thread(self._issue, wish)
         except MalformedError as error:
             self._throttle.fail(address, time.monotonic())
@@ -194,12 +186,3 @@ def _stat(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise MalformedError(f"the body is over {MAX_BODY_BYTES} bytes", "bad_request")
-    return bytes(body)

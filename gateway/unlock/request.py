@@ -8,24 +8,21 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from gateway.body import read_body
 from gateway.unlock.refusal import RefusedError
 from gateway.unlock.scope import Scope
+from schemas.errors import MalformedError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-MAX_BODY_BYTES = 64 * 1024
-
 
 async def read_object(request: Request) -> dict[str, Any]:
     """The body as a JSON object; raises `RefusedError`."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RefusedError("bad_request", f"the body is over {MAX_BODY_BYTES} bytes")
     try:
-        value = json.loads(body)
+        value = json.loads(await read_body(request))
+    except MalformedError as error:
+        raise RefusedError("bad_request", str(error)) from None
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
