@@ -24,9 +24,10 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
-from elasticsearch import AsyncElasticsearch
+from elasticsearch import ApiError, AsyncElasticsearch
 
 from agent.clock import SystemClock
 from agent.enrolment import enrol
@@ -74,14 +75,19 @@ class Lookout:
         self.client = client
 
     async def until_found(self, index: str, word: str, stream: str = "") -> float | None:
-        """When the word was first found; none if it never was."""
+        """When the word was first found; none if it never was. An index that is only being made finds nothing yet."""
         filters = [{"term": {"stream": stream}}] if stream else []
         query = {"bool": {"must": {"match": {"text": word}}, "filter": filters}}
         deadline = time.monotonic() + LOST_AFTER_S
         while time.monotonic() < deadline:
-            answer = await self.client.count(index=index, query=query, ignore_unavailable=True)
-            if answer["count"]:
-                return time.time()
+            try:
+                answer = await self.client.count(index=index, query=query, ignore_unavailable=True)
+            except ApiError as error:
+                if error.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+            else:
+                if answer["count"]:
+                    return time.time()
             await asyncio.sleep(LOOK_EVERY_S)
         return None
 
