@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.publisher import Publisher
 
 RETRY_S = 1.0
+AUDIT_TIMEOUT_S = 5.0
 
 
 class Facts:
@@ -48,8 +49,8 @@ class Facts:
         """An audit entry; `outcome` is done, refused or failed."""
         self._publish(AUDIT.name, self.reporter.encode(), self._audit_entry(action, target, outcome, detail))
 
-    async def audit_durably(self, timeout_s: float, action: str, target: str, outcome: str, **detail: str) -> bool:
-        """The same, for what must not happen unless it can be told: whether Kafka has it within the time."""
+    async def audit_durably(self, action: str, target: str, outcome: str, **detail: str) -> bool:
+        """The same, for what must not happen unless it can be told: whether Kafka has it in time."""
         stored: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def settle(became: Outcome) -> None:
@@ -59,7 +60,7 @@ class Facts:
         value = self._audit_entry(action, target, outcome, detail)
         self._publisher.publish(AUDIT.name, self.reporter.encode(), value, [], settle)
         try:
-            return await asyncio.wait_for(stored, timeout_s) is Outcome.DELIVERED
+            return await asyncio.wait_for(stored, AUDIT_TIMEOUT_S) is Outcome.DELIVERED
         except TimeoutError:
             return False
 

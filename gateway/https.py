@@ -59,7 +59,6 @@ MAX_HEAD_BYTES = 16 * 1024
 MAX_CONNECTIONS = 512
 MAX_HANDSHAKES = 64
 SHUTDOWN_TIMEOUT_S = 2.0
-AUDIT_TIMEOUT_S = 5.0
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>sealstream gateway</title>
 <style>body{{font:16px/1.5 sans-serif;max-width:42em;margin:3em auto;padding:0 1em}}code{{background:#eee}}</style>
@@ -180,7 +179,7 @@ class HttpsPort:
             log.error("enrolment_impossible", reason=str(error))  # noqa: TRY400 - the message is all there is to say
             return self._refuse(503, "the server cannot issue certificates now", address)
         detail = {"address": address, "computer": wish.computer[:256], "user": wish.user[:256]}
-        if not await self._facts.audit_durably(AUDIT_TIMEOUT_S, "enrol", agent_id, "done", **detail):
+        if not await self._facts.audit_durably("enrol", agent_id, "done", **detail):
             return self._refuse(503, "the server cannot keep its audit now", address)
         self._metrics.counter("gateway_enrolments_total").labels("done").inc()
         log.info("agent_enrolled", agent=agent_id, **detail)

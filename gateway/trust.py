@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 RENEW_AT_MOST_EVERY_S = 60.0
-AUDIT_TIMEOUT_S = 5.0
 _MAX_AGENTS = 100_000
 
 
@@ -129,7 +128,7 @@ class TrustApi:
         except (OSError, ConfigError) as error:
             log.error("renewal_impossible", reason=str(error))  # noqa: TRY400 - the message is all there is to say
             return JSONResponse({"error": "the server cannot issue certificates now"}, 503)
-        if not await self._facts.audit_durably(AUDIT_TIMEOUT_S, "renew", agent, "done", address=address):
+        if not await self._facts.audit_durably("renew", agent, "done", address=address):
             return JSONResponse({"error": "the server cannot keep its audit now"}, 503)
         return JSONResponse({"certificate": certificate, "trust": self.told.to_json()})
 

@@ -8,23 +8,10 @@ from schemas.blind_index import TEXT, document_tokens, query_tokens, token_text
 from schemas.identity import EnvelopeId, document_id
 from schemas.kinds import ContentType, StreamKind
 from schemas.records import Record
-from streams.memory import MemoryBroker
 from tests.streams.recording import START_MS, Recorder, stranger
-from tests.streams.rig import Worker, dead_letters, documents, mined
+from tests.streams.rig import dead_letters, documents, mined
 
 KEY = bytes(32)
-
-
-@pytest.fixture
-async def broker():
-    return MemoryBroker(partitions=2)
-
-
-@pytest.fixture
-async def worker(broker):
-    worker = Worker(broker)
-    yield worker
-    await worker.stop()
 
 
 def entry(text: str, **fields: object) -> Record:

@@ -19,18 +19,6 @@ from tests.streams.recording import Recorder, frame, message, span, stranger, te
 from tests.streams.rig import CanvasPool, Worker, caught_up, dead_letters, documents, mined, texts, until
 
 
-@pytest.fixture
-async def broker():
-    return MemoryBroker(partitions=2)
-
-
-@pytest.fixture
-async def worker(broker):
-    worker = Worker(broker)
-    yield worker
-    await worker.stop()
-
-
 async def test_each_kind_of_stream_becomes_documents(broker, worker):
     """A screen, a terminal, a message and a window each give a document with the agent, the person and the time."""
     Recorder("a", StreamKind.SCREEN).push(broker, [frame("invoice overdue", key_frame=True)])
