@@ -49,28 +49,36 @@ class Facts:
         """An audit entry; `outcome` is done, refused or failed."""
         self._publish(AUDIT.name, self.reporter.encode(), self._audit_entry(action, target, outcome, detail))
 
-    async def audit_durably(self, action: str, target: str, outcome: str, **detail: str) -> bool:
-        """The same, for what must not happen unless it can be told: whether Kafka has it in time."""
+    async def audit_durably(
+        self, action: str, target: str, outcome: str, *, actor: str = "", purpose: str = "", **detail: str
+    ) -> bool:
+        """The same, for what must not happen unless it can be told: whether Kafka has it in time.
+
+        `actor` is who did it, the gateway itself when nobody is named.
+        """
         stored: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def settle(became: Outcome) -> None:
             if not stored.done():
                 stored.set_result(became)
 
-        value = self._audit_entry(action, target, outcome, detail)
-        self._publisher.publish(AUDIT.name, self.reporter.encode(), value, [], settle)
+        actor = actor or self.reporter
+        value = self._audit_entry(action, target, outcome, detail, actor=actor, purpose=purpose)
+        self._publisher.publish(AUDIT.name, actor.encode(), value, [], settle)
         try:
             return await asyncio.wait_for(stored, AUDIT_TIMEOUT_S) is Outcome.DELIVERED
         except TimeoutError:
             return False
 
-    def _audit_entry(self, action: str, target: str, outcome: str, detail: dict[str, str]) -> bytes:
+    def _audit_entry(
+        self, action: str, target: str, outcome: str, detail: dict[str, str], *, actor: str = "", purpose: str = ""
+    ) -> bytes:
         record: Record = {
             "time_ms": now_ms(),
-            "actor": self.reporter,
+            "actor": actor or self.reporter,
             "action": action,
             "target": target,
-            "purpose": "",
+            "purpose": purpose,
             "outcome": outcome,
             "detail": detail,
         }

@@ -1,6 +1,6 @@
-"""The HTTPS port: which server an agent should use, enrolment, health, metrics, schemas, unlocking.
+"""The HTTPS port: which server an agent should use, enrolment, health, metrics, schemas, unlocking, and the console.
 
-Never serves anything that was recorded but sealed, and never reads more of a request than it needs.
+Never opens anything that was recorded in this process, and never reads more of a request than it needs.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import asyncio
 import socket
 import time
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway import registry
+from gateway.api.app import create_app
+from gateway.api.services import Services
 from gateway.body import read_body
 from gateway.door import Door
 from gateway.enrol import (
@@ -60,14 +60,6 @@ MAX_CONNECTIONS = 512
 MAX_HANDSHAKES = 64
 SHUTDOWN_TIMEOUT_S = 2.0
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>sealstream gateway</title>
-<style>body{{font:16px/1.5 sans-serif;max-width:42em;margin:3em auto;padding:0 1em}}code{{background:#eee}}</style>
-<h1>sealstream gateway {node}</h1>
-<p>This server takes what the organisation's visible recorders send, sealed, and keeps it for those who may read it.</p>
-<ul><li>Agents connect to <code>{agents}</code>.</li><li><a href="/healthz">Health</a>, <a href="/subjects">schemas</a>,
-for approved addresses <a href="/metrics">metrics</a>.</li></ul></html>
-"""
-
 
 class HttpsPort:
     """The application and its routes; `serve` runs it until `stop`."""
@@ -97,9 +89,10 @@ class HttpsPort:
         self._unlocks = UnlockApi(settings)
         self.trust = TrustApi(settings, facts, self._throttle)
         self._server: WebServer | None = None
-        self.app = Starlette(
-            routes=[
-                Route("/", self.show_page),
+        self.services = Services(settings, facts, metrics)
+        self.app = create_app(
+            self.services,
+            [
                 Route(ASSIGN_PATH, self.assign),
                 Route(CA_PATH, self.show_ca),
                 Route(ENROL_PATH, self.enrol, methods=["POST"]),
@@ -108,7 +101,7 @@ class HttpsPort:
                 *registry.ROUTES,
                 *self._unlocks.routes,
                 *self.trust.routes,
-            ]
+            ],
         )
 
     @property
@@ -116,10 +109,6 @@ class HttpsPort:
         """Where agents connect, `host:port`."""
         host = self._settings.node.advertise
         return f"{f'[{host}]' if ':' in host else host}:{self._settings.gateway.agent_port}"
-
-    async def show_page(self, _request: Request) -> Response:
-        """`GET /`: what this is."""
-        return HTMLResponse(_PAGE.format(node=escape(self._facts.reporter), agents=escape(self.agent_address)))
 
     async def assign(self, _request: Request) -> Response:
         """`GET /api/v1/assign`: the server that an agent should use now (R4.2)."""
@@ -233,6 +222,7 @@ class HttpsPort:
             await self._server.serve()
         finally:
             await self._unlocks.close()
+            await self.services.close()
 
     def stop(self) -> None:
         """Let `serve` finish what it has and return."""

@@ -159,6 +159,13 @@ class UnlockSettings(Group):
     """Who may use the API: made by `sealstream api token`."""
 
 
+class ConsoleSettings(Group):
+    """The console on the HTTPS port."""
+
+    pages_dir: Path | None = None
+    """Folder of the built pages; those that came with the product when not given."""
+
+
 class StreamsSettings(Group):
     """The workers that mine."""
 
@@ -200,6 +207,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     keys: KeySettings = KeySettings()
     unlock: UnlockSettings = UnlockSettings()
+    console: ConsoleSettings = ConsoleSettings()
     streams: StreamsSettings = StreamsSettings()
     archive: ArchiveSettings = ArchiveSettings()
 

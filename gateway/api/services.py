@@ -1,0 +1,115 @@
+"""What the parts of the API share: settings, PostgreSQL, Elasticsearch, the audit, and who asks.
+
+Never opens a store before somebody needs it, and never does what cannot be audited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import asyncpg
+from fastapi import Depends, Request
+
+from gateway.api.errors import ApiError
+from infra.settings import postgresql_dsn
+from sinks.elasticsearch.client import connect as connect_elasticsearch
+from sinks.postgresql.connection import store_errors
+
+if TYPE_CHECKING:
+    from elasticsearch import AsyncElasticsearch
+
+    from gateway.api.access import Identify, Principal
+    from gateway.facts import Facts
+    from infra.metrics import Metrics
+    from infra.settings import Settings
+    from sinks.postgresql.connection import Connection
+
+_POOL_SIZE = 8
+_ACQUIRE_S = 10.0
+_QUERY_S = 30.0
+
+
+class Services:
+    """One of them for the whole application."""
+
+    def __init__(self, settings: Settings, facts: Facts, metrics: Metrics) -> None:
+        self.settings = settings
+        self.facts = facts
+        self.metrics = metrics
+        self.identify: Identify = _nobody
+        """Set by the part that knows accounts."""
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+        self._elasticsearch: AsyncElasticsearch | None = None
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Connection]:
+        """A connection of the pool; raises `UnavailableError` when PostgreSQL is away."""
+        with store_errors():
+            pool = await self._open_pool()
+            async with pool.acquire(timeout=_ACQUIRE_S) as connection:
+                yield connection  # type: ignore[misc]  # a proxy that is a connection in all but type
+
+    @property
+    def elasticsearch(self) -> AsyncElasticsearch:
+        """One client, kept: its connections stay open."""
+        if self._elasticsearch is None:
+            self._elasticsearch = connect_elasticsearch(self.settings.elasticsearch)
+        return self._elasticsearch
+
+    async def audit(
+        self,
+        principal: Principal,
+        action: str,
+        target: str,
+        *,
+        purpose: str = "",
+        outcome: str = "done",
+        **detail: str,
+    ) -> None:
+        """Return when all in-sync replicas have the entry; raises `ApiError` 503, and then nothing must be done."""
+        told = {**detail, "via": f"{principal.way} {principal.address}".strip()}
+        stored = await self.facts.audit_durably(
+            action, target, outcome, actor=principal.actor, purpose=purpose, **{k: v for k, v in told.items() if v}
+        )
+        if not stored:
+            raise ApiError(
+                503, "unavailable", "the audit cannot be written now: try again in a moment", retry_after_s=5
+            )
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        if self._pool is not None:
+            self._pool.terminate()
+        if self._elasticsearch is not None:
+            await self._elasticsearch.close()
+
+    async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    postgresql_dsn(self.settings),
+                    min_size=0,
+                    max_size=_POOL_SIZE,
+                    command_timeout=_QUERY_S,
+                    timeout=_ACQUIRE_S,
+                    max_inactive_connection_lifetime=60.0,
+                )
+            return self._pool
+
+
+async def _nobody(_request: Request) -> Principal:
+    raise ApiError(401, "unauthorised", "sign in first")
+
+
+def services_of(request: Request) -> Services:
+    """The application's services."""
+    services: Services = request.app.state.services
+    return services
+
+
+Serving = Annotated[Services, Depends(services_of)]
+"""The services, as an argument of a route."""
