@@ -152,6 +152,13 @@ class AudioOpen:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveState:
+    """What became of a stream that was asked for: watched or heard, over, or refused, and why."""
+
+    detail: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Goodbye:
     """The last frame of a connection."""
 
@@ -159,7 +166,8 @@ class Goodbye:
     reason: str
 
 
-Frame = Hello | Welcome | Push | Ack | Nack | Policy | Drain | Ping | Pong | LiveStart | LiveStop | AudioOpen | Goodbye
+LiveFrame = LiveStart | LiveStop | AudioOpen
+Frame = Hello | Welcome | Push | Ack | Nack | Policy | Drain | Ping | Pong | LiveFrame | LiveState | Goodbye
 
 _PUSH = Struct(">QH")
 _ACK = Struct(">QQ")
@@ -297,6 +305,7 @@ FRAME_TYPES: tuple[FrameType, ...] = (
     _json_type(11, LiveStop, 4 * KIB),
     _json_type(12, AudioOpen, 4 * KIB),
     _json_type(13, Goodbye, 4 * KIB),
+    _json_type(14, LiveState, 4 * KIB),
 )
 
 BY_NUMBER: Mapping[int, FrameType] = {row.number: row for row in FRAME_TYPES}

@@ -24,6 +24,7 @@ from schemas.frames import (
     GoodbyeCode,
     Hello,
     LiveStart,
+    LiveState,
     LiveStop,
     Nack,
     NackCode,
@@ -41,7 +42,8 @@ SPECIFICATION = (Path(__file__).parents[2] / "schemas/WIRE.md").read_text("utf-8
 HELLO = Hello("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", "ann", "desk-1", [1], "sealstream 0.1", "linux", 1)
 WELCOME = Welcome(1, "node-1/gateway", 10_000, 1 << 20, {"streams": ["screen"]}, ["PEM"], 2)
 
-TO_GATEWAY: list[Frame] = [HELLO, Push(0, (b"a", b"bb")), Ping(7), Push(2, (b"c" * 5000,)), Goodbye(0, "done")]
+TO_GATEWAY: list[Frame] = [HELLO, Push(0, (b"a", b"bb")), Ping(7), LiveState({"state": "on"}), Push(2, (b"c" * 5000,))]
+TO_GATEWAY.append(Goodbye(0, "done"))
 TO_AGENT: list[Frame] = [
     WELCOME,
     Ack(1, 10_001),
