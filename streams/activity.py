@@ -6,6 +6,8 @@ Never adds up over segments: totals are sums of these spans, so that reading a s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 
 from schemas.envelope import Peeker
 from schemas.kinds import StreamKind
@@ -24,16 +26,30 @@ MAX_HOURS = 48
 """A single event that claims to last longer is cut: no person's span does."""
 
 
+@dataclass(slots=True)
+class _Total:
+    active_us: int = 0
+    idle_us: int = 0
+    switches: int = 0
+    runs: list[tuple[int, int]] = field(default_factory=list)
+
+
 def activity_spans(segment: Segment) -> list[Record]:
     """The spans of a segment, by hour and application; events over the hour's end are split."""
-    totals: dict[tuple[int, str], list[int]] = {}
+    totals: dict[tuple[int, str], _Total] = {}
     for event in segment.events:
         if event["kind"] not in {"focus", "idle"}:
             continue
-        for hour_us, share_us, first in _by_hour(event["time_us"], event["duration_us"]):
-            total = totals.setdefault((hour_us, event["application"]), [0, 0, 0])
-            total[1 if event["kind"] == "idle" else 0] += share_us
-            total[2] += first and event["kind"] == "focus"
+        start_us = event["time_us"]
+        for hour_us, share_us, first in _by_hour(start_us, event["duration_us"]):
+            total = totals.setdefault((hour_us, event["application"]), _Total())
+            if event["kind"] == "idle":
+                total.idle_us += share_us
+            else:
+                total.active_us += share_us
+                total.switches += first
+                begin_us = max(start_us, hour_us)
+                total.runs.append((begin_us // 1000, (begin_us + share_us) // 1000))
     return [
         {
             "agent_id": segment.id.agent,
@@ -44,12 +60,24 @@ def activity_spans(segment: Segment) -> list[Record]:
             "computer": segment.computer,
             "application": application,
             "hour_ms": hour_us // 1000,
-            "active_ms": active_us // 1000,
-            "idle_ms": idle_us // 1000,
-            "switches": switches,
+            "active_ms": total.active_us // 1000,
+            "idle_ms": total.idle_us // 1000,
+            "switches": total.switches,
+            "active": [{"from_ms": begin_ms, "until_ms": end_ms} for begin_ms, end_ms in _joined(total.runs)],
         }
-        for ordinal, ((hour_us, application), (active_us, idle_us, switches)) in enumerate(sorted(totals.items()))
+        for ordinal, ((hour_us, application), total) in enumerate(sorted(totals.items(), key=itemgetter(0)))
     ]
+
+
+def _joined(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Runs in their order, those that touch or overlap as one, and none that has no length."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(runs):
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        elif end > begin:
+            joined.append((begin, end))
+    return joined
 
 
 def _by_hour(start_us: int, duration_us: int) -> list[tuple[int, int, bool]]:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from asyncpg import Range
+
 from schemas.errors import MalformedError
 from schemas.records import Record, decode_record
 from schemas.topics import ACTIVITY, ALERTS, AUDIT
@@ -38,10 +40,21 @@ _BY_SEGMENT = ("agent_id", "epoch_id", "sequence")
 
 ACTIVITY_SPAN = Table(
     "activity_span",
-    (*_BY_SEGMENT, "ordinal", "user_name", "computer", "application", "hour", "active_ms", "idle_ms", "switches"),
+    (
+        *(*_BY_SEGMENT, "ordinal", "user_name", "computer", "application", "hour"),
+        *("active_ms", "idle_ms", "switches", "active"),
+    ),
     (*_BY_SEGMENT, "ordinal"),
 )
-ALERT = Table("alert", (*_BY_OFFSET, "raised_at", "rule", "agent_id", "document_id", "detail"), _BY_OFFSET)
+_ALERT_TEXTS = ("rule_name", "severity", "kind", "person", "computer", "stream", "application")
+ALERT = Table(
+    "alert",
+    (
+        *(*_BY_OFFSET, "raised_at", "rule", "agent_id", "document_id", "detail"),
+        *("alert_id", "rule_version", "until_at", *_ALERT_TEXTS),
+    ),
+    ("alert_id",),
+)
 AUDIT_ENTRY = Table(
     "audit_entry",
     (*_BY_OFFSET, "happened_at", "actor", "action", "target", "purpose", "outcome", "detail"),
@@ -96,7 +109,15 @@ def _activity_row(_place: Place, span: Record) -> Row:
         span["active_ms"],
         span["idle_ms"],
         span["switches"],
+        [Range(timestamp(run["from_ms"]), timestamp(run["until_ms"])) for run in _checked_runs(span)],
     )
+
+
+def _checked_runs(span: Record) -> list[dict[str, int]]:
+    runs: list[dict[str, int]] = span["active"]
+    if any(run["until_ms"] < run["from_ms"] for run in runs):
+        raise MalformedError("a run of activity ends before it begins", "bad_time")
+    return runs
 
 
 def _alert_row(place: Place, alert: Record) -> Row:
@@ -107,6 +128,10 @@ def _alert_row(place: Place, alert: Record) -> Row:
         uuid(alert["agent_id"]),
         text(alert["document_id"]),
         detail(alert["detail"]),
+        text(alert["alert_id"]) or "-".join(map(str, place)),  # from before alerts had ids
+        alert["rule_version"],
+        timestamp(alert["until_ms"]) if alert["until_ms"] else None,
+        *(text(alert[name]) for name in _ALERT_TEXTS),
     )
 
 
