@@ -195,6 +195,25 @@ make_node() {
         fail "Node could not be installed: install Node 20.19 or later with npm"
 }
 
+# --- The console's pages ---------------------------------------------------------------------------------------
+
+make_console() { # builds them when their sources are newer than what was built last
+    local console=gateway/console lock sources
+    [[ -x $venv/bin/npm ]] && PATH=$PWD/$venv/bin:$PATH
+    lock=$(sha256sum <$console/package-lock.json | cut -d' ' -f1)
+    if [[ ! -f $console/node_modules/.installed-lock || $(<$console/node_modules/.installed-lock) != "$lock" ]]; then
+        say "installs what the console is built with (npm)"
+        (cd $console && npm ci --no-audit --no-fund >/dev/null) || fail "npm ci failed in $console: see what it says above"
+        printf '%s' "$lock" >$console/node_modules/.installed-lock
+    fi
+    sources=$(find $console/src $console/index.html $console/*.ts $console/package-lock.json schemas/avro -type f \
+        -exec sha256sum {} + | sort -k 2 | sha256sum)
+    [[ -f $console/dist/pages/index.html && -f $console/dist/.sources && $(<$console/dist/.sources) == "$sources" ]] && return
+    say "builds the console's pages"
+    (cd $console && npm run --silent build:pages >/dev/null) || fail "the pages were not built: see what vite says above"
+    printf '%s\n' "$sources" >$console/dist/.sources
+}
+
 main() {
     local demo=no
     [[ ${1:-} == --demo ]] && demo=yes
@@ -204,7 +223,10 @@ main() {
     find_python >/dev/null || fail "no Python 3.$oldest_python or later: install one, or set PYTHON to where it lies"
     has_java || fail "Java was installed and still is not found: set JAVA_HOME"
     make_venv
-    [[ $demo == no ]] || make_node
+    [[ $demo == no ]] || {
+        make_node
+        make_console
+    }
 }
 
 main "$@"

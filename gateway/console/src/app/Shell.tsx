@@ -1,0 +1,113 @@
+/** The frame round every page: navigation, who is signed in, and the page itself. Never shows what is not permitted. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import icon from "../icon.svg";
+import { GROUPS, PAGES, type Page } from "../pages/table";
+import { Button, Empty, Toasts } from "../ui/parts";
+import { Lazy } from "./Lazy";
+import { Link, navigate, path } from "./router";
+import { may, session, signOut } from "./session";
+import { nextTheme, theme } from "./theme";
+
+const THEMES = { system: "as the system", light: "light", dark: "dark" };
+
+export function Shell() {
+  const open = useSignal(false);
+  const shown = PAGES.filter((page) => may(page.permission));
+  const page = shown.find((one) => one.path === path.value);
+  useEffect(() => {
+    open.value = false;
+    if (path.value === "/" && !page) navigate(shown[0]?.path ?? "/account", true);
+  }, [path.value]);
+  useEffect(() => {
+    const seek = (event: KeyboardEvent) => {
+      if (event.key !== "/" || !may("search") || isTyping(event)) return;
+      event.preventDefault();
+      if (path.value !== "/search") navigate("/search");
+      setTimeout(() => document.querySelector<HTMLInputElement>("input[type=search]")?.focus(), 50);
+    };
+    addEventListener("keydown", seek);
+    return () => removeEventListener("keydown", seek);
+  }, []);
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to content
+      </a>
+      <div class="top">
+        <Brand />
+        <Button kind="plain" aria-label="Menu" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
+          ☰
+        </Button>
+      </div>
+      {open.value && <button type="button" class="veil" aria-label="Close menu" onClick={() => (open.value = false)} />}
+      <div class="shell">
+        <nav class={`side ${open.value ? "open" : ""}`} aria-label="Console">
+          <Brand />
+          <Items pages={shown} />
+          <div class="foot">
+            <span class="quiet item">{session.value?.account.display_name || session.value?.account.name}</span>
+            <Button kind="plain" small onClick={nextTheme}>
+              Colours: {THEMES[theme.value]}
+            </Button>
+            <Button kind="plain" small onClick={() => void signOut()}>
+              Sign out
+            </Button>
+          </div>
+        </nav>
+        <main class="main" id="main" tabIndex={-1}>
+          {page ? <Lazy key={page.path} load={page.load} /> : <NoPage />}
+        </main>
+      </div>
+      <Toasts />
+    </>
+  );
+}
+
+function Brand() {
+  return (
+    <Link class="brand" href="/">
+      <img src={icon} alt="" /> sealstream
+    </Link>
+  );
+}
+
+function Items(props: { pages: readonly Page[] }) {
+  const listed = props.pages.filter((page) => !page.hidden);
+  return (
+    <>
+      {GROUPS.map(([group, title]) => {
+        const pages = listed.filter((page) => page.group === group);
+        if (!pages.length) return null;
+        return (
+          <div key={group}>
+            <div class="group">{title}</div>
+            {pages.map((page) => (
+              <Link key={page.path} class="item" href={page.path} aria-current={page.path === path.value ? "page" : undefined}>
+                {page.title}
+              </Link>
+            ))}
+          </div>
+        );
+      })}
+    </>
+  );
+}
+
+function NoPage() {
+  return (
+    <Empty title="There is no such page">
+      <p>It does not exist, or your account may not see it.</p>
+      <Link class="button" href="/">
+        To the first page
+      </Link>
+    </Empty>
+  );
+}
+
+/** Whether a key goes into a text that is being typed. */
+export function isTyping(event: KeyboardEvent): boolean {
+  const target = event.target as HTMLElement;
+  return event.ctrlKey || event.metaKey || event.altKey || target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
+}

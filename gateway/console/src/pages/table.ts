@@ -1,0 +1,26 @@
+/**
+ * Every page: where it is, what it is called, who may see it, and how it is loaded.
+ * Never loads a page before somebody goes there.
+ */
+
+import type { ComponentType } from "preact";
+
+export interface Page {
+  path: string;
+  title: string;
+  /** The permission that shows it in the navigation; `undefined`: everybody who is signed in. */
+  permission?: string;
+  group: "watch" | "understand" | "run" | "self";
+  /** Not in the navigation: reached from other pages. */
+  hidden?: boolean;
+  load: () => Promise<{ default: ComponentType }>;
+}
+
+export const GROUPS = [
+  ["watch", "Watch"],
+  ["understand", "Understand"],
+  ["run", "Run"],
+  ["self", "You"],
+] as const;
+
+export const PAGES: readonly Page[] = [];

@@ -1,0 +1,33 @@
+/** A chart by uPlot that follows its box and the theme. Never holds the data: it is drawn anew when they change. */
+
+import "uplot/dist/uPlot.min.css";
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { theme } from "../app/theme";
+
+/** `label` tells what the chart shows to those who cannot see it; `options` without width and height. */
+export function Chart(props: {
+  label: string;
+  height: number;
+  options: Omit<uPlot.Options, "width" | "height">;
+  data: uPlot.AlignedData;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  const chosen = theme.value;
+  useEffect(() => {
+    const element = box.current!;
+    const chart = new uPlot({ ...props.options, width: element.clientWidth || 300, height: props.height }, props.data, element);
+    const observer = new ResizeObserver(() => chart.setSize({ width: element.clientWidth, height: props.height }));
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      chart.destroy();
+    };
+  }, [props.options, props.data, props.height, chosen]);
+  return <div ref={box} role="img" aria-label={props.label} />;
+}
+
+/** A colour of the theme, as canvases want it. */
+export function themeColour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
