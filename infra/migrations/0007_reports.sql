@@ -84,11 +84,11 @@ CREATE TABLE working_hours (
     team text NOT NULL REFERENCES working_week ON DELETE CASCADE ON UPDATE CASCADE,
     weekday integer NOT NULL CHECK (weekday BETWEEN 1 AND 7),
     from_time time NOT NULL,
-    until_time time NOT NULL,
+    until_time time NOT NULL CHECK (until_time < '24:00'),
     PRIMARY KEY (team, weekday, from_time)
 );
 COMMENT ON COLUMN working_hours.weekday IS '1 is Monday, 7 is Sunday';
-COMMENT ON COLUMN working_hours.until_time IS 'one that is not after from_time is of the next day';
+COMMENT ON COLUMN working_hours.until_time IS 'one that is not after from_time is of the next day; midnight is 00:00';
 INSERT INTO working_week VALUES ('', 'UTC');
 INSERT INTO working_hours SELECT '', day, '09:00', '17:30' FROM generate_series(1, 5) AS day;
 
