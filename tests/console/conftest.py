@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 import pytest
 
+from infra.settings import Settings
+from tests.console.harness import Console, chromium
 from tests.console.key_files import KeyFiles
 from tests.console.node import install_packages
 from tests.console.sealed import (
@@ -44,3 +47,10 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     path.write_text(json.dumps(content), "utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def console(stack: Settings) -> Iterator[Console]:
+    """The console of the running stack, and a browser for it; its pages are those that `make console` built."""
+    with chromium() as browser:
+        yield Console(stack, browser)

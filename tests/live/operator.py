@@ -22,7 +22,7 @@ from elasticsearch import Elasticsearch
 
 from infra.settings import Settings, read_secret
 from schemas.topics import HEARTBEATS
-from tests.live.conftest import run_cli
+from tests.running_stack import run_cli
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ import pytest
 from infra.approved import ApprovedNodes
 from infra.migrate import migrate
 from infra.settings import Settings, load_settings, postgresql_dsn
-from tests.live.conftest import run_cli
+from tests.running_stack import run_cli
 
 pytestmark = pytest.mark.live
 

@@ -15,9 +15,9 @@ from uuid import uuid4
 import pytest
 
 from infra.settings import Settings
-from tests.live.conftest import run_cli
 from tests.live.operator import EnrolledAgent, documents_of, end, psql, sealstream, search, until
 from tests.live.typist import Typist
+from tests.running_stack import run_cli
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

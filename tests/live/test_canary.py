@@ -28,8 +28,8 @@ from schemas.identity import agent_bytes
 from schemas.kinds import StreamKind
 from schemas.records import decode_segment
 from schemas.unlock_channel import Viewing, answer
-from tests.live.conftest import running_stack
 from tests.live.operator import sealstream
+from tests.running_stack import running_stack
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

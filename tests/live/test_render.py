@@ -25,7 +25,7 @@ from infra.settings import Settings
 from infra.stack.account import find_account, give
 from infra.stack.ports import choose_port
 from infra.stack.postgresql import find_programs
-from tests.live.conftest import open_directory, run_cli
+from tests.running_stack import open_directory, run_cli
 
 pytestmark = pytest.mark.live
 

@@ -27,7 +27,7 @@ from infra.stack.probe import http_get
 from infra.stack.state import load_state
 from infra.tls import Profile, client_context
 from schemas.topics import TOPICS
-from tests.live.conftest import open_directory, run_cli, running_stack
+from tests.running_stack import open_directory, run_cli, running_stack
 
 pytestmark = pytest.mark.live
 

@@ -1,4 +1,4 @@
-"""A real stack for the live tests: started once in a session, in a data directory of its own, and stopped at its end.
+"""A real stack for tests: how one is started in a data directory of its own, and how commands are run on it.
 
 SEALSTREAM_TEST_DATA names the data directory of a running stack to use instead.
 """
@@ -13,8 +13,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
 
 from infra.datadir import CONFIG_VARIABLE, VARIABLE, DataDir
 from infra.settings import Settings, load_settings
@@ -60,29 +58,9 @@ def running_stack(*options: str) -> Iterator[Settings]:
 
 
 @contextmanager
-def _chosen_stack(*options: str) -> Iterator[Settings]:
+def chosen_stack(*options: str) -> Iterator[Settings]:
     if named := os.environ.get(RUNNING):
         yield load_settings(DataDir(Path(named)).config)
         return
     with running_stack(*options) as settings:
-        yield settings
-
-
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Settings]:
-    """The settings of a whole running stack: stores, gateway, stream workers, sinks."""
-    with _chosen_stack() as settings:
-        yield settings
-
-
-@pytest.fixture(scope="session")
-def backing(request: pytest.FixtureRequest) -> Iterator[Settings]:
-    """The settings of running stores: those of the whole stack, where this session starts one anyway.
-
-    Tests share them, so each takes a topic prefix, index prefix and database of its own.
-    """
-    if any("stack" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        yield request.getfixturevalue("stack")
-        return
-    with _chosen_stack("--backing") as settings:
         yield settings
