@@ -166,6 +166,67 @@ class ConsoleSettings(Group):
     """Folder of the built pages; those that came with the product when not given."""
 
 
+class RecordingsSettings(Group):
+    """Showing what was recorded and sealed to the server's KEK."""
+
+    readers: Annotated[int, Field(ge=1, le=16)] = 1
+    """Processes that open recordings for the console; each is started when it is needed."""
+    idle_s: Seconds = 300.0
+    """Seconds after which such a process that nobody used is ended, and keys and plaintext with it."""
+    cache_bytes: Annotated[int, Field(ge=MIB)] = 64 * MIB
+    """Bytes of screens that each of them keeps, compressed, to show the moments after them sooner."""
+
+
+class AccountSettings(Group):
+    """Who signs in to the console: sessions, limits, links."""
+
+    address: str = ""
+    """Address of the console as people open it, for links and OIDC; of `node.advertise` when not given."""
+    idle_s: Seconds = 1800.0
+    """Seconds without anything done after which a session ends."""
+    session_s: Seconds = 43200.0
+    """Seconds after which a session ends, whatever was done."""
+    fresh_s: Seconds = 900.0
+    """Seconds after showing a password for which accounts can be changed."""
+    attempts: Count = 10
+    """Failed sign-ins of one name until no more are taken."""
+    address_attempts: Count = 50
+    """Failed sign-ins from one address until no more are taken."""
+    window_s: Seconds = 900.0
+    """Seconds for which a failed sign-in counts."""
+    first_link_s: Seconds = 86400.0
+    """Seconds for which the first administrator's link works."""
+    link_s: Seconds = 259200.0
+    """Seconds for which a link to set a password works."""
+    key_file: Path = Path("secrets/accounts.key")
+    """Key of TOTP secrets and sign-in challenges; made when it is missing, and the same on every gateway."""
+
+
+class OidcSettings(Group):
+    """Signing in by an organisation's own provider (OpenID Connect)."""
+
+    issuer: str = ""
+    """Issuer of the provider, such as `https://login.example.org/realms/staff`; empty for none."""
+    client_id: str = ""
+    """Name under which the provider knows this console."""
+    client_secret_file: Path | None = None
+    """File with the client's secret; none for a public client, which PKCE protects."""
+    scopes: str = "openid profile email"
+    """What is asked for."""
+    name_claim: str = "preferred_username"
+    """Claim that becomes an account's name when it is made or found the first time."""
+    role_claim: str = ""
+    """Claim with the person's groups or roles; empty: roles are given in the console."""
+    roles: dict[str, str] = {}
+    """Value of that claim to a role: `administrator`, `operator`, `officer`, `auditor`, `subject`; the first that fits."""
+    auto_create: bool = False
+    """Make an account for who signs in the first time and has a role by the claim; else the name must be there."""
+    title: str = "your organisation"
+    """Words on the sign-in page's button: Sign in with …"""
+    ca_file: Path | None = None
+    """CA of the provider's certificate, where the system's are not it."""
+
+
 class StreamsSettings(Group):
     """The workers that mine."""
 
@@ -208,6 +269,9 @@ class Settings(BaseSettings):
     keys: KeySettings = KeySettings()
     unlock: UnlockSettings = UnlockSettings()
     console: ConsoleSettings = ConsoleSettings()
+    recordings: RecordingsSettings = RecordingsSettings()
+    accounts: AccountSettings = AccountSettings()
+    oidc: OidcSettings = OidcSettings()
     streams: StreamsSettings = StreamsSettings()
     archive: ArchiveSettings = ArchiveSettings()
 

@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 from infra.health import HealthServer
 from infra.holding import read_holding
 from infra.kafka import admin, consumer, producer, topic_name
+from infra.keys.keyring import load_opener
 from infra.lifecycle import Reporter
 from infra.metrics import Kind, Metric, Metrics
 from infra.ocr.pool import OcrPool
@@ -31,7 +32,6 @@ from streams.body import Body
 from streams.delivery import BATCHED, Delivery, KeyPartitioner
 from streams.gaps import GapProcessor
 from streams.intake import Intake
-from streams.keyring import load_opener
 from streams.lane import Lane
 from streams.mine import MINED_TOPICS, Miner
 from streams.past import KafkaPast

@@ -1,4 +1,4 @@
-"""The server's private KEKs as an opener that follows what is registered (R6.8).
+"""The server's private KEKs as an opener that follows what is registered (R6.8): for miners and readers of recordings.
 
 Never works with a folder that holds none that opens: that is a mistake to tell, not envelopes to give up. Never tries a
 KEK that is registered as end-to-end.

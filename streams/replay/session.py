@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from infra.kafka import admin, consumer, producer, topic_name
+from infra.keys.keyring import load_opener
 from infra.ocr.pool import OcrPool
 from infra.settings import Settings
 from schemas.errors import ConfigError, UnavailableError
@@ -22,7 +23,6 @@ from streams.activity import ActivityProcessor
 from streams.assembly import MINE_GROUP
 from streams.body import Body
 from streams.delivery import BATCHED, Delivery, KeyPartitioner
-from streams.keyring import load_opener
 from streams.mine import Miner
 from streams.past import KafkaPast, NoPast
 from streams.processor import Processor

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from infra.keys import make_kek
+from infra.keys.keyring import LOOK_AGAIN_S, KeyringOpener
 from infra.keys.registry import Purpose, Registered, State, save_copy
 from infra.settings import Settings, load_settings
 from schemas.errors import ConfigError, OpenError
 from schemas.keys import Recipient
 from schemas.kinds import StreamKind
 from schemas.seal import Epoch
-from streams.keyring import LOOK_AGAIN_S, KeyringOpener
 
 PASSPHRASE = b"the server's passphrase"
 FIRST, SECOND = (Registered(f"{name}.pub.pem", f"{name}.pem", purpose=Purpose.SERVER) for name in ("first", "second"))
