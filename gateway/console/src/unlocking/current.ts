@@ -1,9 +1,31 @@
 /**
  * The unlock that is in force in this page, if there is one: every page that opens end-to-end data uses it.
- * Never outlives the page; `lock()` is called on time-out, on sign-out and when the tab closes.
+ * Never outlives the page; it is locked on time-out, on sign-out and when the tab closes.
  */
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import type { UnlockSession } from "../unlock/index";
 
+/** What a person is told of the unlock. Holds no key. */
+export interface UnlockFacts {
+  /** The server's name for it, which the audit has. */
+  readonly id: string;
+  readonly purpose: string;
+  /** Key ids of the KEKs, in hexadecimal. */
+  readonly keyIds: readonly string[];
+  readonly endsAtMs: number;
+}
+
+/** What opens envelopes; `undefined` when locked: then nothing that was opened may stay in sight. */
 export const unlockSession = signal<UnlockSession | undefined>(undefined);
+export const unlockFacts = signal<UnlockFacts | undefined>(undefined);
+/** Why it was unlocked, for the `purpose` of every request for envelopes; empty when locked. */
+export const unlockPurpose = computed(() => unlockFacts.value?.purpose ?? "");
+
+/** Whether the dialog that unlocks is wanted. */
+export const unlockWanted = signal(false);
+
+/** Show the dialog that asks for key file, passphrase and purpose. */
+export function askToUnlock(): void {
+  unlockWanted.value = true;
+}
