@@ -80,6 +80,7 @@ collect_packages() {
         need nginx nginx-light
         need nft nftables
         need ip iproute2
+        need sshd openssh-server
         compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null || missing+=(fonts-dejavu-core)
     fi
 }
