@@ -21,6 +21,9 @@ from infra.tls import client_context
 
 SINKS = ("disk", "postgresql", "elasticsearch")
 
+_VERSION = version("sealstream")
+"""Read once: an installation that is being replaced has none for a moment, and must not end what runs."""
+
 
 def our_components(settings: Settings) -> list[Component]:
     """The gateway, as many workers as the settings say, and the three sinks."""
@@ -85,7 +88,7 @@ def _ours(settings: Settings, name: str, arguments: list[str], after: set[str], 
         tls = client_context(profile, authority, listener="https") if secure else None
         if fault := explain_health(*await http_get(url, tls)):
             raise NotReadyError(fault)
-        return version("sealstream")
+        return _VERSION
 
     return Component(
         name=name,
