@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.api.services import Services
 
-PARTS: tuple[str, ...] = ()
+PARTS: tuple[str, ...] = ("gateway.api.session",)
 """Modules with a `router`, in the order of their documents."""
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

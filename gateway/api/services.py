@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import asyncpg
 from fastapi import Depends, Request
 
+from gateway.accounts.desk import Desk
 from gateway.api.errors import ApiError
 from infra.settings import postgresql_dsn
 from sinks.elasticsearch.client import connect as connect_elasticsearch
@@ -39,8 +40,8 @@ class Services:
         self.settings = settings
         self.facts = facts
         self.metrics = metrics
-        self.identify: Identify = _nobody
-        """Set by the part that knows accounts."""
+        self.desk = Desk(self)
+        self.identify: Identify = self.desk.identities.identify
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
         self._elasticsearch: AsyncElasticsearch | None = None
@@ -82,6 +83,7 @@ class Services:
 
     async def close(self) -> None:
         """Close what was opened."""
+        self.desk.close()
         if self._pool is not None:
             self._pool.terminate()
         if self._elasticsearch is not None:
@@ -99,10 +101,6 @@ class Services:
                     max_inactive_connection_lifetime=60.0,
                 )
             return self._pool
-
-
-async def _nobody(_request: Request) -> Principal:
-    raise ApiError(401, "unauthorised", "sign in first")
 
 
 def services_of(request: Request) -> Services:

@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.archive": ("archive",),
     "infra.cli.unlock": ("unlock",),
     "infra.cli.api": ("api",),
+    "infra.cli.accounts": ("accounts",),
+    "infra.cli.teams": ("teams",),
     "infra.cli.audit": ("audit",),
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
