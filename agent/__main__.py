@@ -6,11 +6,15 @@ Never for people to type: `sealstream agent run|record` checks what they typed a
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from agent.live import Sign
 
 T = TypeVar("T")
 
@@ -47,9 +51,19 @@ async def _record_endpoint(directory: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     parts = await open_installation(directory, SystemClock())
-    agent = Agent(parts, make_sources(parts.settings.sources, directory))
+    sign = _make_sign(parts.settings.sources.display)
+    agent = Agent(parts, make_sources(parts.settings.sources, directory), sign=sign)
     print(agent.notice(), flush=True)  # noqa: T201  # the person must be told
     await agent.run(until=stop.wait())
+
+
+def _make_sign(display: str) -> Sign | None:
+    """The sign on the screen, where there may be one."""
+    if not (display or os.environ.get("DISPLAY")):
+        return None
+    from agent.sign import X11Sign
+
+    return X11Sign(display)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

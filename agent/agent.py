@@ -23,6 +23,7 @@ from agent.gap import Gap, GapReason
 from agent.guest import Guests
 from agent.identity import AgentIdentity, save_recipients
 from agent.keyring import Keyring
+from agent.live import Live, NoSign, Sign
 from agent.notice import write_notice
 from agent.pause import Pause, load_pause, save_pause
 from agent.policy import Policy
@@ -66,7 +67,13 @@ class Agent:
     """One agent. `run` it once. Without `retry` a source that fails ends it."""
 
     def __init__(
-        self, parts: Parts, sources: Sequence[Source], *, retry: bool = True, linger_s: float = LINGER_S
+        self,
+        parts: Parts,
+        sources: Sequence[Source],
+        *,
+        retry: bool = True,
+        linger_s: float = LINGER_S,
+        sign: Sign | None = None,
     ) -> None:
         self._linger_s = linger_s
         self._parts = parts
@@ -86,6 +93,7 @@ class Agent:
             policy=self._effective(self._cache.policy),
             clock=parts.clock,
         )
+        self.live = Live(self.recorder, sources, parts.clock, sign or NoSign())
         self.uplink = Uplink(
             address=parts.settings.uplink.server or parts.identity.server,
             agent_id=parts.identity.agent_id,
@@ -96,6 +104,8 @@ class Agent:
             clock=parts.clock,
             welcome=self._welcomed,
             policy=self._told,
+            live=self.live.take,
+            ended=self.live.drop,
         )
         retry_s = parts.settings.sources.retry_s if retry else None
         self._supervised = [
@@ -123,6 +133,7 @@ class Agent:
                 if task.done():
                     task.result()  # what must never end has failed: in plain sight
         finally:
+            self.live.drop()
             await _stop([ending, *sources])
             await _stop([telling])
             await self._close()
@@ -154,6 +165,7 @@ class Agent:
             user=self._user,
             computer=self._computer,
             paused_here=self._pause is not None,
+            live=self.live.words(),
         )
 
     def status(self) -> dict[str, Any]:
@@ -178,6 +190,7 @@ class Agent:
             "pause": self._pause._asdict() if self._pause else None,
             "sources": {one.source.name: asdict(one.status) for one in self._supervised},
             "guests": self.guests.count,
+            "live": self.live.status(),
             "spool": {**backlog._asdict(), "gaps_owed": len(self._spool.owed())},
             "sealed": self.recorder.sealed(),
             "indexed": self.recorder.indexed(),
@@ -222,6 +235,7 @@ class Agent:
             return
         self.policy_problem = ""
         self._cache.keep(policy)
+        self.live.check()
         self._note_recording()
         self._keep_recipients(recipients)
         if policy != before:
@@ -273,6 +287,7 @@ class Agent:
         self._pause = pause
         save_pause(self._parts.directory, pause)
         self.recorder.apply(self._effective(self._cache.policy))
+        self.live.check()
         self._note_recording()
         log.info("recording_paused" if pause else "recording_resumed")
 

@@ -36,10 +36,21 @@ def _email(settings: SourceSettings, directory: Path) -> Source:
     return EmailSource(maildirs, directory / SEEN)
 
 
+def _audio(settings: SourceSettings, _: Path) -> Source:
+    from agent.sources import sound_feed
+    from agent.sources.audio import AudioSource
+
+    if settings.audio_file:
+        path = Path(settings.audio_file).expanduser()
+        return AudioSource(lambda: sound_feed.file(path))
+    return AudioSource(lambda: sound_feed.microphone(settings.audio_device))
+
+
 CATALOGUE: dict[str, Callable[[SourceSettings, Path], Source]] = {
     "screen": _screen,
     "activity": _activity,
     "email": _email,
+    "audio": _audio,
 }
 """Name, as `sources.run` lists it, to what makes the source."""
 

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterable
 
 from schemas.frames import Hello
+from schemas.live import LIVE_STREAMS
 from schemas.wire import VERSION as WIRE_VERSION
 
 AGENT_VERSION = "0.1.0"
@@ -35,6 +36,7 @@ def make_hello(
     agent_id: str, streams: Iterable[str], time_ms: int, *, user: str | None = None, computer: str | None = None
 ) -> Hello:
     """The first frame of a connection; `user` and `computer` are this endpoint's unless an agent is simulated."""
+    streams = sorted(streams)
     return Hello(
         agent_id=agent_id,
         user=user or user_name(),
@@ -43,10 +45,11 @@ def make_hello(
         software=SOFTWARE,
         platform=f"{platform.system()} {platform.release()}",
         time_ms=time_ms,
-        streams=sorted(streams),
+        streams=streams,
         detail={
             "machine": platform.machine(),
             "python": platform.python_version(),
             "processors": str(os.cpu_count() or 0),
+            "live": ",".join(stream for stream in streams if stream in LIVE_STREAMS),
         },
     )

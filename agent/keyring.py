@@ -32,6 +32,7 @@ class Keyring:
         self.server = tuple(server)
         self.key_sets = key_sets or KeySets("")
         self._kek_file = kek_file
+        self._viewers: dict[StreamKind, tuple[Recipient, ...]] = {}
 
     def replace_server(self, pems: Iterable[str]) -> bool:
         """Seal to these KEKs from the next epoch on; whether they differ from those before. Raises `ConfigError`."""
@@ -42,11 +43,23 @@ class Keyring:
         self.server = server
         return changed
 
+    def viewers(self, kind: StreamKind) -> tuple[Recipient, ...]:
+        """Who watches that stream now, by the server's word."""
+        return self._viewers.get(kind, ())
+
+    def admit_viewers(self, kind: StreamKind, viewers: Iterable[Recipient]) -> None:
+        """Seal that stream to these viewers too from the next epoch on, unless it is sealed end to end."""
+        self._viewers[kind] = tuple(viewers)
+
     def audience(self, kind: StreamKind, policy: Policy) -> Audience:
-        """Who may open that stream under that policy; raises `ConfigError` when their keys are not there."""
+        """Who may open that stream under that policy; raises `ConfigError` when their keys are not there.
+
+        A viewer's key is named by the server: it never gets near what the server must not read.
+        """
         if policy.seals_end_to_end(kind) or kind.label in self.key_sets.bound:
             signed = self.key_sets.recipients(kind)
             return Audience(signed or load_kek(self._kek_file), end_to_end=True)
         if not self.server:
             raise ConfigError("the server's KEK is not known: enrol this agent (`sealstream agent enrol`)")
-        return Audience(self.server, end_to_end=False)
+        everybody = {one.key_id: one for one in (*self.server, *self.viewers(kind))}
+        return Audience(tuple(everybody.values())[:MAX_RECIPIENTS], end_to_end=False)

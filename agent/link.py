@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import structlog
 
@@ -20,7 +20,24 @@ from agent.https import Check
 from agent.settings import UplinkSettings
 from agent.spool import Spool
 from schemas.errors import RemoteError, WireError
-from schemas.frames import Ack, Drain, Frame, Goodbye, GoodbyeCode, Hello, Nack, Ping, Policy, Pong, Welcome
+from schemas.frames import (
+    Ack,
+    AudioOpen,
+    Drain,
+    Frame,
+    Goodbye,
+    GoodbyeCode,
+    Hello,
+    LiveFrame,
+    LiveStart,
+    LiveState,
+    LiveStop,
+    Nack,
+    Ping,
+    Policy,
+    Pong,
+    Welcome,
+)
 from schemas.topics import MAX_ENVELOPE_BYTES
 from schemas.wire import Connection, Role, State
 
@@ -50,14 +67,27 @@ class LinkCounts:
     last_ack_us: int = 0
 
 
+class Way(Protocol):
+    """What live viewing asks of the connection that it came by."""
+
+    @property
+    def host(self) -> str:
+        """The address at the other end."""
+
+    def tell(self, frame: LiveState) -> None:
+        """Send it, if the connection is still open."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkEvents:
-    """Who is told what the gateway says. Neither may wait. `check` looks at the other end first, and raises."""
+    """Who is told what the gateway says, and of the end; none may wait. `check` looks at the other end, and raises."""
 
     welcome: Callable[[Welcome], None]
     policy: Callable[[Policy], None]
     counts: LinkCounts = field(default_factory=LinkCounts)
     check: Check = lambda _connected: None
+    live: Callable[[LiveFrame, Way], None] = lambda _frame, _way: None
+    ended: Callable[[], None] = lambda: None
 
 
 class Link(asyncio.Protocol):
@@ -135,6 +165,7 @@ class Link(asyncio.Protocol):
             await asyncio.gather(watch, push, return_exceptions=True)
             self.end(Ended("the agent stops"), GoodbyeCode.DONE)
             self._spool.rewind()
+            self._events.ended()
         assert self._ended is not None
         return self._ended
 
@@ -147,6 +178,17 @@ class Link(asyncio.Protocol):
                 self._send(Goodbye(code, ended.reason[:200]))
             self._transport.close()
         self._bell.ring()
+
+    @property
+    def host(self) -> str:
+        """The address at the other end."""
+        peer = self._transport.get_extra_info("peername") if self._transport else None
+        return str(peer[0]) if peer else ""
+
+    def tell(self, frame: LiveState) -> None:
+        """Send it, if the connection is still open."""
+        if self._wire.state in {State.OPEN, State.DRAINING}:
+            self._send(frame)
 
     def abort(self) -> None:
         """Close without a word, when closing in good order takes too long."""
@@ -173,8 +215,10 @@ class Link(asyncio.Protocol):
                 name = GoodbyeCode(frame.code).name.lower() if frame.code in set(GoodbyeCode) else str(frame.code)
                 self._ended = self._ended or Ended(f"the gateway said goodbye: {name}, {frame.reason}", frame.code)
                 self.end(self._ended, GoodbyeCode.DONE)
+            case LiveStart() | LiveStop() | AudioOpen():
+                self._events.live(frame, self)
             case _:
-                pass  # Pong says what any byte says; live viewing comes with its own release
+                pass  # Pong says what any byte says
         self._bell.ring()
 
     @property

@@ -5,6 +5,8 @@ Never leaves out a stream, and never says less than the policy does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.policy import Policy
 from schemas.kinds import StreamKind
 
@@ -14,13 +16,22 @@ DESCRIPTIONS: dict[StreamKind, str] = {
     "(what is typed while the terminal does not show it, such as a password, is not kept)",
     StreamKind.EMAIL: "email in the watched mailboxes: headers and text, and the names of attachments",
     StreamKind.ACTIVITY: "which application and window is in front, and when you are idle",
-    StreamKind.AUDIO: "sound",
+    StreamKind.AUDIO: "sound: what the microphone hears, silence left out",
 }
 
 
-def write_notice(policy: Policy, *, server: str, agent_id: str, user: str, computer: str, paused_here: bool) -> str:
-    """The notice as text of several lines."""
-    lines = ["This computer is being recorded.", ""]
+def write_notice(
+    policy: Policy,
+    *,
+    server: str,
+    agent_id: str,
+    user: str,
+    computer: str,
+    paused_here: bool,
+    live: Sequence[str] = (),
+) -> str:
+    """The notice as text of several lines; `live` are sentences of who watches or listens now."""
+    lines = ["This computer is being recorded.", *(f"{sentence}." for sentence in live), ""]
     recorded = [kind for kind in DESCRIPTIONS if kind.label in policy.streams]
     if policy.paused or paused_here:
         lines[0] = "This computer can be recorded. Recording is paused now."
@@ -42,6 +53,7 @@ def write_notice(policy: Policy, *, server: str, agent_id: str, user: str, compu
         f"Questions:  {policy.contact or 'ask whoever set up this computer'}",
         f"Goes to:    {server}, sealed before it leaves this computer",
         f"Recorded:   {user} on {computer}, as agent {agent_id}",
+        f"Live:       {_live(policy)}",
         f"Pause:      {_pause(policy)}",
         f"Policy:     version {policy.version}",
     ]
@@ -54,6 +66,15 @@ def _readers(policy: Policy, kind: StreamKind) -> str:
         searched = policy.indexes(kind) and (kind is not StreamKind.SCREEN or policy.endpoint_ocr)
         return f"{told}; they can search it by hashes of its words" if searched else told
     return "readable by the server, which makes it searchable for people with access"
+
+
+def _live(policy: Policy) -> str:
+    """What may be watched as it happens."""
+    words = {StreamKind.SCREEN: "your screen may be watched", StreamKind.AUDIO: "sound may be heard"}
+    may = [word for kind, word in words.items() if kind.label in policy.live & policy.streams]
+    if not may:
+        return "nobody may watch or listen as it happens"
+    return f"{' and '.join(may)} as it happens; you are shown when somebody does"
 
 
 def _pause(policy: Policy) -> str:

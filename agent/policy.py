@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas.errors import MalformedError
 from schemas.kinds import StreamKind
+from schemas.live import LIVE_STREAMS
 
 MAX_FRAMES_PER_SECOND = 2.0
 """A screen is looked at twice a second at most, whatever a policy says."""
@@ -30,7 +31,8 @@ class Policy:
 
     `version` only grows; titles and applications are globs (`*bank*`), compared without regard to case. Of streams that
     are sealed end to end, `blind_index` are those that may be searched by hashes of their words (R6.10), and
-    `endpoint_ocr` says whether screens are read on the endpoint for that (R6.9).
+    `endpoint_ocr` says whether screens are read on the endpoint for that (R6.9). Of streams that are recorded, those in
+    `live` may be watched or heard as they happen.
     """
 
     version: int = 0
@@ -38,6 +40,7 @@ class Policy:
     end_to_end: frozenset[str] = frozenset()
     blind_index: frozenset[str] = SEALABLE_END_TO_END
     endpoint_ocr: bool = False
+    live: frozenset[str] = frozenset({"screen"})
     exclude_applications: tuple[str, ...] = ()
     exclude_titles: tuple[str, ...] = ()
     paused: bool = False
@@ -66,6 +69,10 @@ class Policy:
         """Whether words of that stream are indexed blindly, where it is sealed end to end."""
         return kind.label in self.blind_index
 
+    def allows_live(self, kind: StreamKind) -> bool:
+        """Whether that stream may be watched or heard now: only what is recorded can be."""
+        return kind.label in self.live and self.allows(kind)
+
     def to_json(self) -> dict[str, Any]:
         """The policy as Welcome, Policy and enrolment carry it, and the cache keeps it."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -81,6 +88,8 @@ class Policy:
             raise MalformedError(f"policy lists streams that there are not: {', '.join(sorted(unknown))}", "bad_policy")
         if not policy.end_to_end | policy.blind_index <= SEALABLE_END_TO_END:
             raise MalformedError("policy seals streams end to end that cannot be", "bad_policy")
+        if not policy.live <= LIVE_STREAMS:
+            raise MalformedError("policy lists streams as live that cannot be", "bad_policy")
         return policy
 
 

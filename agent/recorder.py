@@ -5,6 +5,8 @@ Never records what the policy does not list, whatever a source emits.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -12,12 +14,13 @@ import structlog
 from agent.clock import Clock
 from agent.index.index import INDEXABLE, Index
 from agent.keyring import Keyring
-from agent.policy import Policy
+from agent.policy import MAX_FRAMES_PER_SECOND, Policy
 from agent.settings import RecorderSettings
 from agent.source import Emit, Source
 from agent.spool import Spool
 from agent.stream import Stream
 from schemas.errors import ConfigError
+from schemas.keys import Recipient
 from schemas.kinds import StreamKind
 from schemas.records import Record
 from schemas.topics import MAX_ENVELOPE_BYTES
@@ -55,11 +58,35 @@ class Recorder:
         self._sources: dict[StreamKind, list[Source]] = {kind: [] for kind in StreamKind}
         self._streams: dict[StreamKind, Stream] = {}
         self._max_envelope: int | None = None
+        self._live: set[StreamKind] = set()
         self._index = Index(agent_id=agent_id, spool=spool, clock=clock, wanted=self._wants_index, stream=self._stream)
 
     def current_policy(self) -> Policy:
-        """The policy as sources are to ask for it."""
-        return self.policy
+        """The policy as sources are to ask for it: a screen that is watched is looked at as often as any may be."""
+        if StreamKind.SCREEN not in self._live:
+            return self.policy
+        return replace(self.policy, max_frames_per_second=MAX_FRAMES_PER_SECOND)
+
+    def watch(self, kind: StreamKind, viewers: Iterable[Recipient], *, fresh: bool) -> None:
+        """Seal each event of that stream at once from now on, to these viewers too; `fresh`: begin with a whole one.
+
+        Who comes cannot open what was before, nor who went what comes after: other viewers, another epoch.
+        """
+        after = tuple(viewers)
+        others = after != self._keyring.viewers(kind)
+        if others:
+            self._end_epoch(kind)
+            self._keyring.admit_viewers(kind, after)
+        self._live.add(kind)
+        if fresh or others:
+            self._renew(kind)
+
+    def unwatch(self, kind: StreamKind) -> None:
+        """Nobody watches that stream any more."""
+        self._live.discard(kind)
+        if self._keyring.viewers(kind):
+            self._end_epoch(kind)
+            self._keyring.admit_viewers(kind, ())
 
     def emit_for(self, source: Source) -> Emit:
         """What `source` calls with each event."""
@@ -180,6 +207,10 @@ class Recorder:
             return False
         return self.policy.indexes(kind) and self._keyring.key_sets.may_index(kind)
 
+    def _end_epoch(self, kind: StreamKind) -> None:
+        if stream := self._streams.get(kind):
+            stream.end_epoch()
+
     def _close_segments(self) -> None:
         for stream in list(self._streams.values()):
             stream.close_segment()
@@ -200,6 +231,7 @@ class Recorder:
                 audience=lambda: self._keyring.audience(kind, self.policy),
                 renew=lambda: self._renew(kind),
                 sealed=partial(self._index.take, kind) if kind in INDEXABLE else None,
+                at_once=lambda: kind in self._live,
             )
             if self._max_envelope is not None:
                 stream.max_envelope = self._max_envelope

@@ -69,11 +69,13 @@ class UplinkSettings:
 class SourceSettings:
     """What `agent run` records, within the policy."""
 
-    run: tuple[str, ...] = _setting(("screen", "activity", "email"), "sources to run: screen, activity, email")
+    run: tuple[str, ...] = _setting(("screen", "activity", "email"), "sources to run: screen, activity, email, audio")
     retry_s: float = _setting(30.0, "a source that cannot work here is tried again after this long", minimum=0.1)
     display: str = _setting("", "X display of screen and activity; empty: DISPLAY")
     maildirs: tuple[str, ...] = _setting((), "Maildirs, or folders of .eml files, that are watched for email")
     shell: str = _setting("", "shell of `agent record` without a command; empty: SHELL")
+    audio_device: str = _setting("", "microphone, by a part of its name; empty: the system's own")
+    audio_file: str = _setting("", "a file of sound that is played in the microphone's place, for tests")
     poll_s: float = _setting(1.0, "how often windows and mail are looked at", minimum=0.05)
 
 
@@ -107,7 +109,7 @@ GROUPS: dict[str, type[Any]] = {
 CHOICES: dict[str, frozenset[str]] = {
     "uplink.tls_profile": frozenset({"modern", "datasheet", "datasheet_ecdhe"}),
     "uplink.pin_server": frozenset({"told", "always", "never"}),
-    "sources.run": frozenset({"screen", "activity", "email"}),
+    "sources.run": frozenset({"screen", "activity", "email", "audio"}),
 }
 """Settings whose values are words of a list."""
 

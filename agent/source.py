@@ -15,6 +15,9 @@ from schemas.records import Record
 Emit = Callable[[Record], Awaitable[None]]
 """Takes one event, a record of the stream's segment schema. Waits while the recorder is full."""
 
+Tap = Callable[[bytes, int], None]
+"""Takes one packet of sound as it is captured, and its time in ms; empty while it is quiet. Never waits."""
+
 CurrentPolicy = Callable[[], Policy]
 """The policy as it is now. Ask again before every look: it may change between two."""
 
@@ -40,3 +43,10 @@ class Source(Protocol):
 
         Must only take a note and return: the recorder calls it from within `emit` too.
         """
+
+
+@runtime_checkable
+class Hearable(Source, Protocol):
+    """A source of sound that can be heard as it is captured, by whoever puts a tap there."""
+
+    taps: set[Tap]

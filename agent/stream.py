@@ -53,7 +53,10 @@ def event_bytes(value: Any) -> int:
 
 
 class Stream:
-    """One kind of recording of one agent. `renew` is called when the next event should be self-contained."""
+    """One kind of recording of one agent. `renew` is called when the next event should be self-contained.
+
+    While `at_once` holds somebody waits for each event, and none waits for others.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Stream:
         audience: Callable[[], Audience],
         renew: Callable[[], None],
         sealed: Sealed | None = None,
+        at_once: Callable[[], bool] = lambda: False,
     ) -> None:
         self.kind = kind
         self.max_envelope = MAX_ENVELOPE_BYTES
@@ -78,6 +82,7 @@ class Stream:
         self._audience = audience
         self._renew = renew
         self._tell_sealed = sealed
+        self._at_once = at_once
         self._sealed_to: Audience | None = None
         self._events: list[Record] = []
         self._bytes = 0
@@ -90,10 +95,10 @@ class Stream:
         self._hole_told = clock.monotonic()
 
     def add(self, event: Record) -> None:
-        """Take an event; it is sealed with its segment, a second later at most."""
+        """Take an event; it is sealed with its segment, a second later at most, at once while somebody watches."""
         self._events.append(event)
         self._bytes += event_bytes(event)
-        if self._bytes >= self._settings.segment_bytes:
+        if self._bytes >= self._settings.segment_bytes or self._at_once():
             self.close_segment()
         elif len(self._events) == 1:
             self._after("segment", self._settings.segment_ms / 1000, self.close_segment)

@@ -15,13 +15,13 @@ import structlog
 
 from agent.clock import Clock, wait_at_most
 from agent.https import request, split_address
-from agent.link import Ended, Link, LinkCounts, LinkEvents
+from agent.link import Ended, Link, LinkCounts, LinkEvents, Way
 from agent.settings import UplinkSettings
 from agent.spool import Spool
 from agent.trust import Trust
 from schemas.enrolment import ASSIGN_PATH
 from schemas.errors import MalformedError, SealstreamError, UnavailableError
-from schemas.frames import GoodbyeCode, Hello, Policy, Welcome
+from schemas.frames import GoodbyeCode, Hello, LiveFrame, Policy, Welcome
 
 log = structlog.get_logger()
 
@@ -62,6 +62,8 @@ class Uplink:
         clock: Clock,
         welcome: Callable[[Welcome], None],
         policy: Callable[[Policy], None],
+        live: Callable[[LiveFrame, Way], None] = lambda _frame, _way: None,
+        ended: Callable[[], None] = lambda: None,
         chance: random.Random | None = None,
     ) -> None:
         self.status = UplinkStatus(since_us=clock.now_us())
@@ -73,7 +75,7 @@ class Uplink:
         self._settings = settings
         self._clock = clock
         self._on_welcome = welcome
-        self._events = LinkEvents(self._welcomed, policy, self.status.counts, trust.check)
+        self._events = LinkEvents(self._welcomed, policy, self.status.counts, trust.check, live, ended)
         self._chance = chance or random.Random()  # noqa: S311  # spreads attempts, keeps no secret
         self._next_server = ""
         self._proven = ""

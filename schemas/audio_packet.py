@@ -104,7 +104,10 @@ class _Blowfish:
         return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(size, "big")
 
 
-_SUITES = {Suite.CHACHA20_POLY1305: _ChaCha, Suite.BLOWFISH_CTR_HMAC_SHA256: _Blowfish}
+_SUITES: dict[Suite, type[_ChaCha | _Blowfish]] = {
+    Suite.CHACHA20_POLY1305: _ChaCha,
+    Suite.BLOWFISH_CTR_HMAC_SHA256: _Blowfish,
+}
 
 
 class AudioSealer:

@@ -30,6 +30,9 @@ def describe_status(status: dict[str, Any]) -> str:
         lines.append(f"source   {name}: {source['state']}, {source['events']} events{seen}{problem}")
     if indexed := status.get("indexed"):
         lines.append("indexed  " + ", ".join(f"{stream}: {texts} texts" for stream, texts in sorted(indexed.items())))
+    for stream, viewing in status.get("live", {}).items():
+        verb = "is being heard" if stream == "audio" else "is being watched"
+        lines.append(f"live     {stream} {verb} live now, by {viewing['viewers']}, since {_when(viewing['since_us'])}")
     if status["guests"]:
         lines.append(f"source   terminal: {status['guests']} sessions")
     lines += [f"sealing  {stream}: {problem}" for stream, problem in status["unsealable"].items()]

@@ -16,7 +16,21 @@ from uuid import UUID, uuid4
 from infra.pki import agent_of, ca_fingerprint, issue, issue_agent, make_ca
 from infra.tls import Profile, server_context
 from schemas.enrolment import EnrolmentToken
-from schemas.frames import Ack, Drain, Frame, Goodbye, Hello, Nack, NackCode, Ping, Policy, Pong, Push, Welcome
+from schemas.frames import (
+    Ack,
+    Drain,
+    Frame,
+    Goodbye,
+    Hello,
+    LiveState,
+    Nack,
+    NackCode,
+    Ping,
+    Policy,
+    Pong,
+    Push,
+    Welcome,
+)
 from schemas.keys import Identity
 from schemas.wire import Connection, Role, State
 
@@ -48,6 +62,7 @@ class FakeGateway:
         self.received: list[bytes] = []
         self.hellos: list[Hello] = []
         self.goodbyes: list[Goodbye] = []
+        self.live: list[LiveState] = []
         self.connections: list[_Connection] = []
         self.secrets = {"one-time secret"}
         self.assigned: str | None = None
@@ -169,6 +184,8 @@ class _Connection:
                 case Ping(token=token):
                     if not self.gateway.faults.silent:
                         self.send(Pong(token))
+                case LiveState():
+                    self.gateway.live.append(frame)
                 case Goodbye():
                     self.gateway.goodbyes.append(frame)
                     self._writer.close()
