@@ -222,7 +222,7 @@ class OidcSettings(Group):
     auto_create: bool = False
     """Make an account for who signs in the first time and has a role by the claim; else the name must be there."""
     title: str = "your organisation"
-    """Words on the sign-in page's button: Sign in with …"""
+    """Words on the button of the sign-in page: Sign in with "your organisation"."""
     ca_file: Path | None = None
     """CA of the provider's certificate, where the system's are not it."""
 

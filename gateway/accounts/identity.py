@@ -37,6 +37,10 @@ BACKGROUND = "x-sealstream-background"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FILE_ACCOUNTS = UUID("5ea15ea1-0000-4000-8000-000000000000")
 _FILE_PERMISSIONS = frozenset({Permission.UNLOCK_SERVER, Permission.RECORDINGS})
+_LIVES = """
+SELECT EXISTS (SELECT FROM account_session s JOIN account a USING (account_id)
+WHERE a.account_id = $1 AND s.session_id = $2 AND s.expires_at > now() AND NOT a.disabled)"""
+_ENABLED = "SELECT EXISTS (SELECT FROM account WHERE account_id = $1 AND NOT disabled)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,16 @@ class Identities:
         if request.method not in _SAFE and not request_is_same_origin(request):
             raise ApiError(403, "cross_site", "another site sent this request: it was not done")
         return await self._by_session(secret, address, busy=BACKGROUND not in request.headers)
+
+    async def lives(self, principal: Principal) -> bool:
+        """Whether what is long, such as a live view, may go on: its session or account may have ended meanwhile."""
+        async with self._services.database() as connection:
+            return bool(
+                await connection.fetchval(_LIVES, principal.account_id, principal.session_id)
+                if principal.session_id
+                else principal.account_id == file_account(principal.name)
+                or await connection.fetchval(_ENABLED, principal.account_id)
+            )
 
     def forget(self) -> None:
         """What was known may have changed."""
@@ -132,7 +146,7 @@ class Identities:
 def file_principal(person: str, address: str) -> Principal:
     """Who has a token of the file `unlock.tokens_file`: unlocks and fetches envelopes, of everybody, as ever."""
     return Principal(
-        account_id=uuid5(_FILE_ACCOUNTS, person),
+        account_id=file_account(person),
         name=person,
         role=Role.OFFICER,
         permissions=_FILE_PERMISSIONS,
@@ -140,6 +154,11 @@ def file_principal(person: str, address: str) -> Principal:
         way="token",
         address=address,
     )
+
+
+def file_account(person: str) -> UUID:
+    """The id of somebody who has no account but a token of the file."""
+    return uuid5(_FILE_ACCOUNTS, person)
 
 
 def address_of(request: Request) -> str:

@@ -101,9 +101,10 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.AUDITOR: frozenset(
         {Permission.OVERVIEW, Permission.AUDIT, Permission.REPORTS, Permission.KEYS, Permission.OWN}
     ),
-    Role.SUBJECT: frozenset({Permission.OWN}),
+    Role.SUBJECT: frozenset({Permission.OWN, Permission.RECORDINGS}),
 }
-"""Of each role. Who runs the installation sees no content, and who sees content does not change the installation."""
+"""Of each role. Who runs the installation sees no content, and who sees content does not change the installation. A
+recorded person sees the recordings of themselves: `persons` is nobody else for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def test_who_runs_the_installation_sees_no_content() -> None:
         assert not PERMISSIONS[role] & content
     managing = {Permission.MANAGE_KEYS, Permission.MANAGE_NODES, Permission.MANAGE_PROCESSORS, Permission.ACCOUNTS}
     assert not PERMISSIONS[Role.OFFICER] & managing
-    assert PERMISSIONS[Role.SUBJECT] == {Permission.OWN}
+    assert PERMISSIONS[Role.SUBJECT] == {Permission.OWN, Permission.RECORDINGS}
 
 
 def test_errors_say_who_can_do_what() -> None:
