@@ -5,8 +5,10 @@ Never takes a KEK away before what was sealed to it opens with another, unless t
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from infra.keys.registry import Registered
     from infra.settings import Settings
     from schemas.keys import Recipient, Unwrapper
+    from sinks.archive.rewrapping import Progress
 
 Name = Annotated[str, typer.Argument(help="The KEK, by name.")]
 Move = Callable[[Sequence["Registered"]], list["Registered"]]
@@ -126,6 +129,7 @@ def rewrap(
     name: Name,
     to: Annotated[list[str] | None, typer.Option("--to", help="KEKs to wrap to; the successor otherwise.")] = None,
     passphrase_file: PassphraseFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines with the progress, for scripts.")] = False,
     reason: Why = "",
 ) -> None:
     """Wrap the DEKs of old epochs in the archive to another KEK, after which the old one does not open them.
@@ -137,7 +141,11 @@ def rewrap(
     """
     settings = load()
     row, identity, recipients = _rewrapping(settings, name, to or [], passphrase_file)
-    report = run(_rewrap(settings, row.name, identity, recipients, reason))
+    show = tell_json if as_json else tell_person
+    report = run(_rewrap(settings, row.name, identity, recipients, reason, show=show))
+    if as_json:
+        print(json.dumps(report))
+        raise typer.Exit(Exit.NOTHING if report["failed"] else Exit.OK)
     print(f"{report['rewrapped']} epochs are wrapped to {', '.join(recipients)} and no longer to {name}")
     if report["failed"]:
         print(f"{report['failed']} headers name {name} and do not open with it: they were left as they are")
@@ -169,7 +177,13 @@ def _rewrapping(
 
 
 async def _rewrap(
-    settings: Settings, name: str, identity: Unwrapper, recipients: dict[str, Recipient], reason: str
+    settings: Settings,
+    name: str,
+    identity: Unwrapper,
+    recipients: dict[str, Recipient],
+    reason: str,
+    *,
+    show: Callable[[Progress], None],
 ) -> dict[str, int]:
     from infra.audit import audit_trail
     from sinks.archive.layout import Layout
@@ -181,13 +195,23 @@ async def _rewrap(
         total = {"rewrapped": 0, "failed": 0}
         for progress in rewrap_archive(Layout(settings.archive.dir), identity, list(recipients.values())):
             total = {"rewrapped": progress.rewrapped, "failed": progress.failed}
-            if sys.stderr.isatty():
-                done = f"{progress.done}/{progress.days} agents' days, {progress.rewrapped} epochs"
-                print(f"\r\x1b[K{done}", end="", file=sys.stderr)
+            show(progress)
         if sys.stderr.isatty():
             print("\r\x1b[K", end="", file=sys.stderr)
         await write("rewrap", target, purpose=reason, detail={key: str(value) for key, value in total.items()})
     return total
+
+
+def tell_person(progress: Progress) -> None:
+    """On one line of the terminal, where there is one."""
+    if sys.stderr.isatty():
+        done = f"{progress.done}/{progress.days} agents' days, {progress.rewrapped} epochs"
+        print(f"\r\x1b[K{done}", end="", file=sys.stderr)
+
+
+def tell_json(progress: Progress) -> None:
+    """A line a step."""
+    print(json.dumps(asdict(progress)), flush=True)
 
 
 async def move(settings: Settings, step: Move, action: str, name: str, reason: str) -> None:

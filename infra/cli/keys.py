@@ -32,6 +32,7 @@ Why = Annotated[str, typer.Option("--reason", help="Why; goes into the audit.")]
 
 def register(app: typer.Typer) -> None:
     """Add `keys` to the command line."""
+    from infra.cli.key_protection import protects
     from infra.cli.key_rotation import add_rotation
     from infra.cli.key_sets import add_key_sets
 
@@ -40,6 +41,7 @@ def register(app: typer.Typer) -> None:
     keys.command("register")(register_key)
     keys.command("list")(show)
     keys.command("check")(check)
+    keys.command("protects")(protects)
     add_key_sets(keys)
     add_rotation(keys)
     app.add_typer(keys, name="keys")
