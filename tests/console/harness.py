@@ -33,6 +33,9 @@ FLAGS = [
     "--disable-sync",
 ]
 PASSWORD = "correct-horse-" + secrets.token_hex(8)
+_RUN = secrets.token_hex(3)
+"""Accounts of this run are told from those of earlier ones on the same stack."""
+
 WIDE, NARROW = (1280, 800), (400, 820)
 
 Theme = Literal["light", "dark"]
@@ -100,12 +103,12 @@ class Console:
 
     @property
     def base(self) -> str:
-        """Its address; `localhost`, since browsers want a secure context and a name in cookies."""
+        """Its address."""
         return f"https://127.0.0.1:{self.settings.gateway.https_port}"
 
     def account(self, role: str, *options: str, name: str = "") -> str:
-        """An account of that role, made when there is none yet; its name."""
-        name = name or f"test-{role}"
+        """An account of that role, made when this run has none yet; its name."""
+        name = f"{name or role}-{_RUN}"
         if (self.settings.data.root, name) not in _made:
             folder = self.settings.data.root / "test-accounts"
             folder.mkdir(exist_ok=True, mode=0o700)
@@ -114,7 +117,7 @@ class Console:
             secret.write_text(PASSWORD)
             done = run_cli(
                 self.settings.data.root,
-                *("accounts", "make", name, "--role", role, "--password-file", str(secret), "--replace"),
+                *("accounts", "make", name, "--role", role, "--password-file", str(secret)),
                 *(options or ("--all-teams",)),
             )
             secret.unlink()
