@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from gateway.api.services import Services
 
-PARTS: tuple[str, ...] = ("gateway.api.session",)
+PARTS: tuple[str, ...] = (
+    "gateway.api.session",
+    "gateway.api.recordings",
+)
 """Modules with a `router`, in the order of their documents."""
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 
 from gateway.accounts.desk import Desk
 from gateway.api.errors import ApiError
+from gateway.recordings.shelf import Recordings
 from infra.settings import postgresql_dsn
 from sinks.elasticsearch.client import connect as connect_elasticsearch
 from sinks.postgresql.connection import store_errors
@@ -42,6 +43,7 @@ class Services:
         self.metrics = metrics
         self.desk = Desk(self)
         self.identify: Identify = self.desk.identities.identify
+        self.recordings = Recordings(settings)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
         self._elasticsearch: AsyncElasticsearch | None = None
@@ -84,6 +86,7 @@ class Services:
     async def close(self) -> None:
         """Close what was opened."""
         self.desk.close()
+        await self.recordings.close()
         if self._pool is not None:
             self._pool.terminate()
         if self._elasticsearch is not None:

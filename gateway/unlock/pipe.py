@@ -1,6 +1,6 @@
-"""What the process that opens and the one that started it say to each other: frames over a pipe.
+"""What a process that opens and the one that started it say to each other: frames over a pipe.
 
-Never carries a passphrase or plaintext but sealed for the other end of the channel: the starter only passes it on.
+Never carries a passphrase, and of an unlock no plaintext but sealed for the other end of the channel.
 
 A frame is 4 bytes of length, big endian, one of `Kind`, and its body: JSON, or a sealed message.
 """
@@ -37,6 +37,20 @@ class Kind(IntEnum):
     """From it, the last: what was released, in numbers."""
     REFUSED = 8
     """From it, the last: why not."""
+    READY = 9
+    """From a reader (`gateway.recordings`): it has its KEKs."""
+    ASK = 10
+    """To a reader: a number, and what is asked for under it. The number begins the body of all that follows."""
+    CREDIT = 11
+    """To it: so many bytes more may come under that number."""
+    CANCEL = 12
+    """To it: nobody waits for that number any more."""
+    PIECE = 13
+    """From it: bytes of an answer."""
+    FINISHED = 14
+    """From it, the last under that number: what there is to say of the answer."""
+    FAILED = 15
+    """From it, the last under that number: why not."""
 
 
 class Frame(NamedTuple):
@@ -70,6 +84,26 @@ def parse_head(head: bytes) -> tuple[int, Kind]:
     if length > MAX_BODY_BYTES:
         raise MalformedError("a frame is too large", "bad_frame")
     return length, kind
+
+
+class FrameSplitter:
+    """Frames out of bytes as they come."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that `data` completes; raises `MalformedError`."""
+        self._held += data
+        frames: list[Frame] = []
+        while len(self._held) >= HEAD_BYTES:
+            length, kind = parse_head(bytes(self._held[:HEAD_BYTES]))
+            end = HEAD_BYTES + length
+            if len(self._held) < end:
+                break
+            frames.append(Frame(kind, bytes(self._held[HEAD_BYTES:end])))
+            del self._held[:end]
+        return frames
 
 
 def read_frame(stream: BinaryIO, wanted: Kind) -> Frame:

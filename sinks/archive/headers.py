@@ -83,6 +83,12 @@ class HeaderStore:
             self._cache.move_to_end((agent_id, day))
         return found
 
+    def renew(self, agent_id: bytes, day: str) -> None:
+        """Read an agent's day again if another process changed it: erased a header, or put another in its place."""
+        found = self._cache.get((agent_id, day))
+        if found is not None and found.state != _state(self._layout.key_file(agent_id, day)):
+            del self._cache[agent_id, day]
+
     def forget(self) -> None:
         """Read everything from disk again."""
         self._cache.clear()
