@@ -18,7 +18,8 @@ from streams import activity, gaps
 from streams.assembly import FAUST_GROUP, Assembly
 
 TASKS = (
-    "mine", "nodes", "watch_mine", "watch_faust", "held_mine", "held_faust", "held_nodes", "rewind", "measure", "keys",
+    "mine", "alerts", "nodes", "watch_mine", "watch_alerts", "watch_faust", "held_mine", "held_alerts", "held_faust",
+    "held_nodes", "rewind", "measure", "keys", "rules", "sizes",
 )  # fmt: skip
 
 WORKER_VARIABLE = "SEALSTREAM_WORKER"

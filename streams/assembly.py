@@ -22,12 +22,14 @@ from infra.keys.keyring import load_opener
 from infra.lifecycle import Reporter
 from infra.metrics import Kind, Metric, Metrics
 from infra.ocr.pool import OcrPool
+from infra.rules.book import rule_book
 from infra.settings import Settings
 from infra.watchdog import Holding, keep_held, keep_watch
 from schemas.errors import UnavailableError
 from schemas.topics import HEARTBEATS
-from streams import activity, gaps, nodes
+from streams import activity, alerts, gaps, nodes
 from streams.activity import ActivityProcessor
+from streams.alerts import AlertProcessor
 from streams.body import Body
 from streams.delivery import BATCHED, Delivery, KeyPartitioner
 from streams.gaps import GapProcessor
@@ -37,6 +39,8 @@ from streams.mine import MINED_TOPICS, Miner
 from streams.past import KafkaPast
 from streams.readings import FaustReading, LaneReading, faust_assignment
 from streams.rewind import keep_within_log
+from streams.sizes import SizeWatch, sizes_of
+from streams.sole import SoleAssignor
 from streams.turnstile import Turnstile
 from streams.warmup import WarmUp
 
@@ -44,6 +48,8 @@ log = structlog.get_logger(__name__)
 
 MINE_GROUP = "mine"
 FAUST_GROUP = "streams"
+ALERT_GROUP = "alerts"
+FAUST_STAGES = ("activity", "gaps")
 FAUST_TOPICS = (activity.TOPIC, gaps.TOPIC)
 SESSION_MS = 10_000
 
@@ -53,6 +59,9 @@ METRICS = (
     Metric("streams_dead_letters_total", Kind.COUNTER, "records that could not be processed", ("stage",)),
     Metric("streams_waiting", Kind.GAUGE, "records that wait for a dependency", ("stage",)),
     Metric("streams_next_offset", Kind.GAUGE, "next offset of each partition of lane in hand", ("topic", "partition")),
+    Metric("streams_rules", Kind.GAUGE, "rules of alerts in force"),
+    Metric("streams_rules_age_seconds", Kind.GAUGE, "since rules were read; grows while PostgreSQL is away"),
+    Metric("streams_rule_windows", Kind.GAUGE, "windows that rules count in"),
 )
 
 
@@ -64,6 +73,8 @@ class Assembly:
         self.name = name
         self.prefix = settings.kafka.topic_prefix
         self.opener = load_opener(settings)
+        self.rules = rule_book(settings)
+        self.lanes: list[Lane] = []
         self.started = asyncio.Event()
         self.metrics = Metrics(METRICS)
         self.bodies: dict[str, Body] = {}
@@ -82,7 +93,9 @@ class Assembly:
         pool = OcrPool(settings.streams.ocr_workers)
         self._stack.push_async_callback(pool.close)
         self._add_bodies(pool)
-        await self._add_mine(app)
+        await self._add_lane("mine", MINE_GROUP, MINED_TOPICS, RangePartitionAssignor)
+        await self._add_lane("alerts", ALERT_GROUP, alerts.TOPICS, SoleAssignor)
+        self._add_tasks(app)
         await self._add_nodes()
         await self._stack.enter_async_context(
             HealthServer(settings.data, self.name, {"kafka": self._check_kafka}, self.metrics)
@@ -109,37 +122,41 @@ class Assembly:
     def _add_bodies(self, pool: OcrPool) -> None:
         past = KafkaPast(lambda: consumer(self.settings, None), self.prefix)
         self._stack.push_async_callback(past.close)
+        self.judge = AlertProcessor(self.rules, past)
         for processor in (
             Miner(self.opener, Turnstile(pool, self.settings.streams.ocr_workers), WarmUp(past)),
             ActivityProcessor(self.opener),
             GapProcessor(self.opener, self._reporter.node_id),
+            self.judge,
         ):
             self.bodies[processor.stage] = Body(processor, self.delivery)
-        self.intakes = {stage: Intake(body, self.prefix) for stage, body in self.bodies.items() if stage != "mine"}
+        self.intakes = {stage: Intake(self.bodies[stage], self.prefix) for stage in FAUST_STAGES}
 
-    async def _add_mine(self, app: Any) -> None:
+    async def _add_lane(self, stage: str, group: str, topics: Sequence[str], assignor: type) -> None:
+        """A lane of its own for a processor that Faust would hold back."""
         client = await self._started(
-            consumer(
-                self.settings,
-                MINE_GROUP,
-                session_timeout_ms=SESSION_MS,
-                partition_assignment_strategy=(RangePartitionAssignor,),
-            )
+            consumer(self.settings, group, session_timeout_ms=SESSION_MS, partition_assignment_strategy=(assignor,))
         )
-        self.lane = Lane("mine", MINED_TOPICS, client, self.bodies["mine"], prefix=self.prefix)
-        lane_reading = LaneReading(self.lane, self.delivery, lambda: self._ends, self.prefix)
+        lane = Lane(stage, topics, client, self.bodies[stage], prefix=self.prefix)
+        self.lanes.append(lane)
+        reading = LaneReading(lane, self.delivery, lambda: self._ends, self.prefix)
+        self.tasks[stage] = lane.run
+        self.tasks[f"watch_{stage}"] = lambda: keep_watch(reading)
+        self.tasks[f"held_{stage}"] = self._keep_held(group, topics, client.assignment)
+
+    def _add_tasks(self, app: Any) -> None:
         others = {stage: self.bodies[stage] for stage in self.intakes}
         faust_reading = FaustReading(
             app, others, self.intakes, delivery=self.delivery, ends=lambda: self._ends, prefix=self.prefix
         )
-        self.tasks["mine"] = self.lane.run
-        self.tasks["watch_mine"] = lambda: keep_watch(lane_reading)
+        sizes = SizeWatch(self.rules, sizes_of(self.settings), self.delivery, lambda: self.judge.holds)
         self.tasks["watch_faust"] = lambda: keep_watch(faust_reading)
-        self.tasks["held_mine"] = self._keep_held(MINE_GROUP, MINED_TOPICS, client.assignment)
         self.tasks["held_faust"] = self._keep_held(FAUST_GROUP, FAUST_TOPICS, lambda: faust_assignment(app))
         self.tasks["rewind"] = lambda: keep_within_log(app, lambda: self._ends)
         self.tasks["measure"] = self._measure
         self.tasks["keys"] = self.opener.follow
+        self.tasks["rules"] = self.rules.follow
+        self.tasks["sizes"] = sizes.run
 
     async def _add_nodes(self) -> None:
         heartbeats = await self._started(
@@ -187,6 +204,10 @@ class Assembly:
                     self.metrics.counter(name).labels(stage).inc(count - counted.get((name, stage), 0))
                     counted[name, stage] = count
                 self.metrics.gauge("streams_waiting").labels(stage).set(body.waiting)
-            for place, offset in self.lane.offsets.items():
-                self.metrics.gauge("streams_next_offset").labels(place.topic, place.number).set(offset)
+            for lane in self.lanes:
+                for place, offset in lane.offsets.items():
+                    self.metrics.gauge("streams_next_offset").labels(place.topic, place.number).set(offset)
+            self.metrics.gauge("streams_rules").set(self.rules.rules)
+            self.metrics.gauge("streams_rules_age_seconds").set(self.rules.age_s)
+            self.metrics.gauge("streams_rule_windows").set(self.judge.windows)
             await asyncio.sleep(1.0)

@@ -1,4 +1,4 @@
-"""What processors produce: records for documents, activity, lifecycle and dead-letters.
+"""What processors produce: records for documents, activity, alerts, lifecycle and dead-letters.
 
 Never decides where offsets go: delivering is `streams.delivery`, committing is `streams.lane`.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from schemas.dead_letter import dead_letter_record
 from schemas.errors import MalformedError, OpenError
 from schemas.records import Record, encode_record
-from schemas.topics import ACTIVITY, DEAD_LETTERS, DOCUMENTS, LIFECYCLE
+from schemas.topics import ACTIVITY, ALERTS, DEAD_LETTERS, DOCUMENTS, LIFECYCLE
 from streams.incoming import Incoming
 
 
@@ -36,6 +36,11 @@ def activity_span(record: Record) -> Outgoing:
 def lifecycle_event(record: Record) -> Outgoing:
     """A `LifecycleEvent` record."""
     return Outgoing(LIFECYCLE.name, record["id"].encode(), encode_record("lifecycle_event", record))
+
+
+def alert(record: Record) -> Outgoing:
+    """An `Alert` record."""
+    return Outgoing(ALERTS.name, record["agent_id"].encode(), encode_record("alert", record))
 
 
 def dead_letter(cause: Incoming, stage: str, reason: str, detail: str, time_ms: int) -> Outgoing:

@@ -124,6 +124,12 @@ class Check:
             if (pattern := glob_pattern(globs)) is not None
         ]
 
+    @property
+    def window_ms(self) -> int:
+        """How long its windows are; 0 where it does not count."""
+        volume = self.rule.conditions.volume
+        return 0 if volume is None else volume.within_minutes * MINUTE_MS
+
     def meets(self, seen: Observation, world: World) -> bool:
         """Whether all conditions but the volume are met."""
         return (

@@ -27,11 +27,15 @@ log = structlog.get_logger(__name__)
 
 _RULES = "SELECT rule_id, name, severity, version, enabled, conditions FROM alert_rule ORDER BY name"
 _ENVELOPES = """
-SELECT e.agent_id, a.user_name, a.computer, e.stream, date_trunc('minute', e.captured_at) AS minute,
-       sum(e.bytes) AS bytes
-FROM envelope e JOIN agent a USING (agent_id)
-WHERE e.captured_at >= $1 AND e.captured_at < $2 AND ($3::text[] IS NULL OR a.user_name = ANY($3))
-GROUP BY 1, 2, 3, 4, 5 ORDER BY 5 LIMIT $4"""
+SELECT agent_id, user_name, computer, stream, minute, bytes
+FROM (
+    SELECT e.agent_id, a.user_name, a.computer, e.stream, date_trunc('minute', e.captured_at) AS minute,
+           sum(e.bytes) AS bytes, sum(sum(e.bytes)) OVER (PARTITION BY a.user_name) AS total
+    FROM envelope e JOIN agent a USING (agent_id)
+    WHERE e.captured_at >= $1 AND e.captured_at < $2 AND ($3::text[] IS NULL OR a.user_name = ANY($3))
+    GROUP BY 1, 2, 3, 4, 5
+) sizes
+WHERE total > $4 ORDER BY minute LIMIT $5"""
 
 
 async def fetch_rules(connection: Connection) -> list[Rule]:
@@ -76,8 +80,18 @@ async def fetch_world(connection: Connection) -> World:
 
 
 async def fetch_envelopes(
-    connection: Connection, since: datetime, until: datetime, persons: Sequence[str] | None = None, limit: int = 200_000
+    connection: Connection,
+    since: datetime,
+    until: datetime,
+    *,
+    more_than: float = 0.0,
+    persons: Sequence[str] | None = None,
+    limit: int = 200_000,
 ) -> list[Observation]:
-    """Sizes of envelopes captured in that time, by agent, stream and minute; the oldest `limit` of them."""
-    rows = await connection.fetch(_ENVELOPES, since, until, None if persons is None else list(persons), limit)
+    """Sizes of envelopes captured in that time, by agent, stream and minute, of people with `more_than` bytes in all.
+
+    No more than the oldest `limit`.
+    """
+    wanted = None if persons is None else list(persons)
+    rows = await connection.fetch(_ENVELOPES, since, until, wanted, int(more_than), limit)
     return [of_envelopes(row) for row in rows]
