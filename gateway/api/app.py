@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from gateway.api.access import Needs
+from gateway.api.documents import OPEN, document, needs_of
 from gateway.api.errors import Problem, add_error_handlers
 from gateway.api.pages import BUILT, Pages, SecurityHeaders
 from schemas.errors import LocalError
@@ -20,7 +20,6 @@ from schemas.errors import LocalError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fastapi.dependencies.models import Dependant
     from starlette.routing import BaseRoute
 
     from gateway.api.services import Services
@@ -34,10 +33,13 @@ PARTS: tuple[str, ...] = (
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in (
+        (400, "the request makes no sense here"),
         (401, "not signed in"),
         (403, "not allowed"),
         (404, "no such thing, or not yours to see"),
+        (409, "not as things are now"),
         (422, "the request cannot be used"),
+        (429, "too many attempts"),
         (503, "a store is away"),
     )
 }
@@ -67,15 +69,12 @@ def create_app(services: Services, first: Iterable[BaseRoute] = ()) -> FastAPI:
     app.router.routes.extend(first)
     app.router.routes.append(Pages(services.settings.console.pages_dir or BUILT).mount())
     app.add_middleware(SecurityHeaders)
+    document(app)
     return app
 
 
 def _require_permissions(router: APIRouter) -> None:
-    """Refuse to start with a route that forgot to say who may use it; `open_to_all` says so on purpose."""
+    """Refuse to start with a route that forgot to say who may use it; the tag `open` says so on purpose."""
     for route in router.routes:
-        if isinstance(route, APIRoute) and not _says_who(route.dependant) and "open" not in route.tags:
+        if isinstance(route, APIRoute) and needs_of(route.dependant) is None and OPEN not in route.tags:
             raise LocalError(f"{route.path} does not say who may use it: `needs(…)`, or the tag `open`")
-
-
-def _says_who(dependant: Dependant) -> bool:
-    return any(isinstance(one.call, Needs) or _says_who(one) for one in dependant.dependencies)
