@@ -96,16 +96,17 @@ def _shown(lag: int | None) -> str:
 async def _describe(settings: Settings, component: ComponentState) -> Overview:
     """One component: what the supervisor noted, and what it answers now."""
     alive = component.mark is not None and component.mark.alive
+    resting = component.phase is Phase.STOPPED and bool(component.stopped_by)
     fault = component.detail if alive else component.detail or "its process is gone"
     note = find_note(settings.data, component.mark.pid) if alive and component.mark else None
-    if not fault:
+    if not fault and not resting:
         fault = await (_ask(settings, str(note.get("health", ""))) if note else _knock(component.address))
-    healthy = component.phase is Phase.READY and not fault
+    healthy = resting or (component.phase is Phase.READY and not fault)
     return {
         "name": component.name,
         "phase": component.phase.value,
         "healthy": healthy,
-        "health": "ok" if healthy else fault or component.phase.value,
+        "health": component.detail if resting else "ok" if healthy else fault or component.phase.value,
         "version": component.version,
         "address": component.address or (str(note.get("address") or note.get("health", "")) if note else ""),
         "pid": component.mark.pid if alive and component.mark else None,

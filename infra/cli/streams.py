@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     streams = typer.Typer(help="The workers that mine: OCR, terminal text, mail, activity, lost nodes.")
     streams.callback(invoke_without_command=True)(start_default)
     streams.command("start")(start)
+    streams.command("stop")(stop)
     streams.command("run")(run)
     streams.command("unlock", help=unlocked_mining.HELP)(unlocked_mining.unlock)
     app.add_typer(streams, name="streams")
@@ -25,19 +26,49 @@ def start_default(context: typer.Context) -> None:
     Example: `sealstream streams`
     """
     if context.invoked_subcommand is None:
-        start(0)
+        start(workers=0)
+
+
+Components = Annotated[
+    list[str] | None, typer.Argument(help="Of the stack, such as `streams-1`, `sinks-disk`.", metavar="[COMPONENT]...")
+]
+Node = Annotated[str, typer.Option(help="The node whose components are meant; usually this one.")]
+Purpose = Annotated[str, typer.Option(help="Why; goes into the audit.")]
+
+
+def stop(components: Components = None, node: Node = "", purpose: Purpose = "") -> None:
+    """Stop workers or sinks of the running stack in order, and keep them stopped until `streams start COMPONENT`.
+
+    What they have in hand is finished and committed; what comes meanwhile waits in Kafka. Without a name all workers
+    of the node are stopped. They stay stopped when the stack is started anew.
+
+    Examples: `sealstream streams stop`, `sealstream streams stop sinks-elasticsearch --purpose 'new disk'`
+    """
+    from infra.cli.components import wish_components
+
+    wish_components(components or (), "stopped", node, purpose)
 
 
 def start(
+    components: Components = None,
     workers: Annotated[int, typer.Option("--workers", "-n", min=0, help="How many; 0: as the settings say.")] = 0,
+    node: Node = "",
+    purpose: Purpose = "",
 ) -> None:
-    """Start workers beside those that run, and keep them running until Ctrl-C.
+    """Start workers beside those that run, and keep them running until Ctrl-C; or let stopped components run again.
 
     A worker that ends is started again, with back-off; each logs to `log/streams-N.log` in the data directory.
     They share the topics' partitions with all other workers, on this node or others.
 
-    Example: `sealstream streams start --workers 4`
+    With names it takes `streams stop` back for these components of the stack, and returns.
+
+    Examples: `sealstream streams start --workers 4`, `sealstream streams start sinks-elasticsearch`
     """
+    if components:
+        from infra.cli.components import wish_components
+
+        wish_components(components, "running", node, purpose)
+        return
     import asyncio
     import signal
 

@@ -32,6 +32,7 @@ from infra.stack.preflight import choose_heaps, require, require_ports
 from infra.stack.processes import our_components
 from infra.stack.state import Phase, StackState, load_state, save_state
 from infra.stack.supervisor import Supervisor
+from infra.stack.wishes import Wishes, WishFollower
 from schemas.errors import ConfigError, SealstreamError, UnavailableError
 
 log = structlog.get_logger()
@@ -87,12 +88,18 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
             await end_orphans(data, before, tell)
             components = await asyncio.to_thread(_prepare, data, choice, tell)
             tell("")
-            access = asyncio.create_task(postgresql.follow_access(load_settings(data.config)), name="access")
+            settings, wishes = load_settings(data.config), Wishes(data)
+            supervisor = Supervisor(data, components, state, changed, os.environ, wishes=wishes)
+            following = [
+                asyncio.create_task(postgresql.follow_access(settings), name="access"),
+                asyncio.create_task(WishFollower(settings, wishes, state).follow(), name="wishes"),
+            ]
             try:
-                await Supervisor(data, components, state, changed, os.environ).run(stop)
+                await supervisor.run(stop)
             finally:
-                access.cancel()
-                await asyncio.gather(access, return_exceptions=True)
+                for task in following:
+                    task.cancel()
+                await asyncio.gather(*following, return_exceptions=True)
         except (SealstreamError, OSError) as fault:
             error = fault if isinstance(fault, SealstreamError) else ConfigError(_explain(fault))
             state.phase, state.fault, state.exit_code = Phase.FAILED, str(error), exit_code(error)

@@ -43,6 +43,8 @@ class ComponentState:
     restarts: int = 0
     since_ms: int = 0
     log: str = ""
+    stopped_by: str = ""
+    """Who wished that it stays stopped, while it does."""
 
 
 @dataclass(slots=True)

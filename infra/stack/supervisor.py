@@ -1,6 +1,7 @@
 """Runs components: in the order of their needs, again with back-off when one ends, and stops them in reverse.
 
-Never leaves a process behind when it stops, and never takes "it was started" for "it serves".
+Never leaves a process behind when it stops, and never takes "it was started" for "it serves". What an operator wished
+stopped is stopped in order and stays so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from infra.lifecycle import wall_clock_ms
 from infra.stack.child import Child
 from infra.stack.component import Component, NotReadyError, start_order
 from infra.stack.state import ComponentState, Phase, StackState
+from infra.stack.wishes import Wish, Wishes
 from schemas.errors import UnavailableError
 
 log = structlog.get_logger()
@@ -50,13 +52,17 @@ class Supervisor:
         state: StackState,
         changed: Callable[[], None],
         environment: Mapping[str, str],
+        *,
+        wishes: Wishes | None = None,
     ) -> None:
         self._data = data
         self._components = components
         self._state = state
         self._changed = changed
         self._environment = environment
+        self._wishes = wishes or Wishes(data)
         self._ready = {component.name: asyncio.Event() for component in components}
+        self._settled = {component.name: asyncio.Event() for component in components}
         self._children: dict[str, Child] = {}
         state.components = {it.name: ComponentState(it.name, address=it.address) for it in components}
 
@@ -79,13 +85,41 @@ class Supervisor:
                 raise outcome
 
     async def _announce_ready(self) -> None:
-        for event in self._ready.values():
+        """All have been ready once, or are not to run."""
+        for event in self._settled.values():
             await event.wait()
         self._state.phase = Phase.READY
         self._changed()
 
     async def _keep(self, component: Component) -> None:
-        """One component's life: start, serve, end, back off, start again."""
+        """One component's life: run while it is wanted, stay stopped while somebody wishes so."""
+        if (wish := self._wishes.stops(component.name)) is not None:
+            await self._rest(component, wish)
+        while True:
+            await self._wishes.until_running(component.name)
+            self._state.components[component.name].stopped_by = ""
+            living = asyncio.create_task(self._live(component))
+            stopping = asyncio.create_task(self._wishes.until_stopped(component.name))
+            try:
+                await asyncio.wait([living, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if living.done():
+                    living.result()  # it only ends by raising
+            finally:
+                living.cancel()
+                stopping.cancel()
+                await asyncio.gather(living, stopping, return_exceptions=True)
+            await self._rest(component, stopping.result())
+
+    async def _rest(self, component: Component, wish: Wish) -> None:
+        """Stop it in order, and say by whose wish."""
+        state = self._state.components[component.name]
+        state.stopped_by = wish.by
+        log.info("component_stopped_by_wish", component_name=component.name, by=wish.by)
+        await self._stop(component, f"stopped by {wish.by}")
+        self._settled[component.name].set()
+
+    async def _live(self, component: Component) -> None:
+        """Start, serve, end, back off, start again."""
         failures = 0
         while True:
             await self._wait_for_needs(component)
@@ -138,6 +172,7 @@ class Supervisor:
         self._state.components[component.name].version = version
         self._note(component, Phase.READY, "")
         self._ready[component.name].set()
+        self._settled[component.name].set()
 
     async def _until_ready(self, component: Component, child: Child) -> str:
         deadline = time.monotonic() + component.ready_within_s
@@ -199,8 +234,8 @@ class Supervisor:
         for tier in reversed(start_order(self._components)):
             await asyncio.gather(*(self._stop(component) for component in tier))
 
-    async def _stop(self, component: Component) -> None:
-        child = self._children.get(component.name)
+    async def _stop(self, component: Component, told: str = "") -> None:
+        child = self._children.pop(component.name, None)
         failed = self._state.components[component.name].phase is Phase.FAILED
         if child is not None:
             if not failed:
@@ -208,7 +243,7 @@ class Supervisor:
             if not await child.stop(component.stop_signal, component.stop_within_s):
                 log.warning("component_killed", component_name=component.name, waited_s=component.stop_within_s)
         if not failed:
-            self._note(component, Phase.STOPPED, "")
+            self._note(component, Phase.STOPPED, told)
 
     def _note(self, component: Component, phase: Phase, detail: str) -> None:
         """Say where a component stands; losing readiness holds back what starts after it."""
