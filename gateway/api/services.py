@@ -15,6 +15,8 @@ from fastapi import Depends, Request
 
 from gateway.accounts.desk import Desk
 from gateway.api.errors import ApiError
+from gateway.jobs import Jobs
+from gateway.protection import Protection
 from gateway.recordings.shelf import Recordings
 from infra.settings import postgresql_dsn
 from sinks.elasticsearch.client import connect as connect_elasticsearch
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.api.access import Identify, Principal
     from gateway.facts import Facts
+    from gateway.lifecycle import LifecycleLog
     from infra.metrics import Metrics
     from infra.settings import Settings
     from sinks.postgresql.connection import Connection
@@ -44,6 +47,10 @@ class Services:
         self.desk = Desk(self)
         self.identify: Identify = self.desk.identities.identify
         self.recordings = Recordings(settings)
+        self.jobs = Jobs(self)
+        self.protection = Protection(settings)
+        self.lifecycle: LifecycleLog | None = None
+        """What happens to nodes and agents; set by the process that follows it."""
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
         self._elasticsearch: AsyncElasticsearch | None = None
@@ -87,6 +94,7 @@ class Services:
         """Close what was opened."""
         self.desk.close()
         await self.recordings.close()
+        await self.jobs.close()
         if self._pool is not None:
             self._pool.terminate()
         if self._elasticsearch is not None:
