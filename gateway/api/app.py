@@ -10,9 +10,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
 
-from gateway.api.documents import OPEN, document, needs_of
+from gateway.api.documents import OPEN, api_routes, document, needs_of
 from gateway.api.errors import Problem, add_error_handlers
 from gateway.api.pages import BUILT, Pages, SecurityHeaders
 from schemas.errors import LocalError
@@ -24,9 +23,13 @@ if TYPE_CHECKING:
 
     from gateway.api.services import Services
 
+MAX_BODY_BYTES = 1024 * 1024
+"""Of any request; a route may allow less."""
+
 PARTS: tuple[str, ...] = (
     "gateway.api.session",
     "gateway.api.recordings",
+    "gateway.api.keys",
 )
 """Modules with a `router`, in the order of their documents."""
 
@@ -59,6 +62,7 @@ def create_app(services: Services, first: Iterable[BaseRoute] = ()) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=_PROBLEMS,
+        max_body_size=MAX_BODY_BYTES,
     )
     app.state.services = services
     add_error_handlers(app)
@@ -75,6 +79,6 @@ def create_app(services: Services, first: Iterable[BaseRoute] = ()) -> FastAPI:
 
 def _require_permissions(router: APIRouter) -> None:
     """Refuse to start with a route that forgot to say who may use it; the tag `open` says so on purpose."""
-    for route in router.routes:
-        if isinstance(route, APIRoute) and needs_of(route.dependant) is None and OPEN not in route.tags:
+    for route in api_routes(router.routes):
+        if needs_of(route.dependant) is None and OPEN not in route.tags:
             raise LocalError(f"{route.path} does not say who may use it: `needs(…)`, or the tag `open`")

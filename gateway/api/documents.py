@@ -5,17 +5,18 @@ Never documents a route as open that is not, nor the reverse: both come from the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from gateway.api.access import Needs
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from fastapi.dependencies.models import Dependant
+    from starlette.routing import BaseRoute
 
 OPEN = "open"
 """Tag of routes that serve whoever asks."""
@@ -48,15 +49,13 @@ def document(app: FastAPI) -> None:
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    described = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=list(_routes(app))
-    )
+    described = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     described.setdefault("components", {})["securitySchemes"] = _SCHEMES
-    for route in _routes(app):
+    for route in api_routes(app.routes):
         wants = needs_of(route.dependant)
-        if wants is None:
+        if wants is None or not route.include_in_schema:
             continue
-        for method in route.methods:
+        for method in route.methods or ():
             operation = described["paths"][route.path_format][method.lower()]
             operation["security"] = [{COOKIE: []}, {BEARER: []}]
             told = f"Needs the permission `{wants.permission}`." if wants.permission else "For whoever is signed in."
@@ -64,7 +63,8 @@ def _describe(app: FastAPI) -> dict[str, Any]:
     return described
 
 
-def _routes(app: FastAPI) -> Iterator[APIRoute]:
-    for route in app.routes:
-        if isinstance(route, APIRoute) and route.include_in_schema:
-            yield route
+def api_routes(routes: Sequence[BaseRoute]) -> Iterator[RouteContext]:
+    """Those of FastAPI's, as they are in effect, those of included routers among them."""
+    for context in iter_route_contexts(routes):
+        if isinstance(context.original_route, APIRoute):
+            yield context

@@ -122,3 +122,14 @@ def test_errors_say_who_can_do_what() -> None:
 
     told = as_api_error(UnavailableError("PostgreSQL does not answer"))
     assert (told.status, told.word, str(told)) == (503, "unavailable", "PostgreSQL does not answer")
+
+
+async def test_documents_say_who_may_use_each_route(client: httpx.AsyncClient) -> None:
+    """Every route but those of signing in names its permission and how to show who asks."""
+    described = (await client.get("/api/v1/openapi.json")).json()
+    operations = [(path, one) for path, methods in described["paths"].items() for one in methods.values()]
+    assert len(operations) > 5
+    for path, one in operations:
+        told = "Needs the permission" in one["description"] or "whoever is signed in" in one["description"]
+        assert told == ("security" in one), path
+        assert told != ("open" in one.get("tags", [])), path
