@@ -5,7 +5,8 @@ Never joins a group: looking at lag must not disturb who reads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -34,36 +35,124 @@ class PartitionLag:
         return max(0, self.end_offset - self.next_offset)
 
 
-async def read_lag(settings: Settings) -> list[PartitionLag]:
-    """The lag of every group of this deployment; names come without prefix. Raises `UnavailableError`."""
-    prefix = settings.kafka.topic_prefix
-    client, reader = kafka.admin(settings), kafka.consumer(settings, None)
-    try:
-        await client.start()
-        await reader.start()
-        groups = sorted(group for group, *_ in await client.list_consumer_groups() if group.startswith(prefix))
-        standing = {group: await _standing(client, group) for group in groups}
-        newest_only = kafka.topic_name(settings, HEARTBEATS.name)  # read from its end on: an old heartbeat says nothing
-        there = {place for offsets in standing.values() for place in offsets if place.topic.startswith(prefix)}
-        wanted = {place for place in there if place.topic != newest_only}
-        starts, ends = await _extents(reader, wanted)
-    except KafkaError as error:
-        raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not tell lag: {error}") from error
-    finally:
-        await reader.stop()
-        await client.close()
-    return [
-        PartitionLag(
-            group.removeprefix(prefix),
-            kafka.strip_prefix(settings, place.topic),
-            place.partition,
-            starts[place] if next_offset is None else next_offset,
-            ends[place],
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who reads in a group: its client's name, where it connects from, and the partitions that it was given."""
+
+    client: str
+    host: str
+    partitions: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStanding:
+    """A consumer group now: the broker's word for its state, its members, and where it stands in each partition."""
+
+    group: str
+    state: str
+    members: tuple[Member, ...]
+    rows: tuple[PartitionLag, ...]
+
+
+class LagReader:
+    """Measures again and again with clients that stay open; `close` it. Not for two tasks at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._prefix = settings.kafka.topic_prefix
+        self._admin: AIOKafkaAdminClient | None = None
+        self._reader: AIOKafkaConsumer | None = None
+
+    async def read(self) -> list[GroupStanding]:
+        """Every group of this deployment; names come without prefix. Raises `UnavailableError`."""
+        try:
+            client, reader = await self._open()
+            names = sorted(group for group, *_ in await client.list_consumer_groups() if group.startswith(self._prefix))
+            standing = {group: await _standing(client, group) for group in names}
+            newest_only = kafka.topic_name(
+                self._settings, HEARTBEATS.name
+            )  # read from its end on: old ones say nothing
+            there = {
+                place for one in standing.values() for place in one.offsets if place.topic.startswith(self._prefix)
+            }
+            starts, ends = await _extents(reader, {place for place in there if place.topic != newest_only})
+        except KafkaError as error:
+            await self.close()
+            raise UnavailableError(f"Kafka at {self._settings.kafka.bootstrap} does not tell lag: {error}") from error
+        return [self._told(group, one, starts, ends) for group, one in standing.items()]
+
+    async def read_ends(self, topics: Collection[str]) -> dict[str, int]:
+        """How many records each topic has had in all, of those that there are. Raises `UnavailableError`."""
+        try:
+            _, reader = await self._open()
+            there = await reader.topics()
+            names = {kafka.topic_name(self._settings, topic): topic for topic in topics}
+            places = [
+                TopicPartition(name, number)
+                for name in names
+                if name in there
+                for number in reader.partitions_for_topic(name) or ()
+            ]
+            ends = await reader.end_offsets(places) if places else {}
+        except KafkaError as error:
+            await self.close()
+            raise UnavailableError(
+                f"Kafka at {self._settings.kafka.bootstrap} does not tell its topics: {error}"
+            ) from error
+        sums: dict[str, int] = {}
+        for place, end in ends.items():
+            sums[names[place.topic]] = sums.get(names[place.topic], 0) + end
+        return sums
+
+    async def close(self) -> None:
+        """Close the clients; the next reading opens others."""
+        client, reader = self._admin, self._reader
+        self._admin = self._reader = None
+        if reader is not None:
+            await reader.stop()
+        if client is not None:
+            await client.close()
+
+    async def _open(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
+        if self._admin is None or self._reader is None:
+            self._admin, self._reader = kafka.admin(self._settings), kafka.consumer(self._settings, None)
+            await self._admin.start()
+            await self._reader.start()
+        return self._admin, self._reader
+
+    def _told(
+        self,
+        group: str,
+        standing: _Standing,
+        starts: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> GroupStanding:
+        name = group.removeprefix(self._prefix)
+        rows = tuple(
+            PartitionLag(
+                name,
+                kafka.strip_prefix(self._settings, place.topic),
+                place.partition,
+                starts[place] if next_offset is None else next_offset,
+                ends[place],
+            )
+            for place, next_offset in sorted(standing.offsets.items())
+            if place in ends
         )
-        for group, offsets in standing.items()
-        for place, next_offset in sorted(offsets.items())
-        if place in ends
-    ]
+        members = tuple(
+            Member(client, host, tuple((kafka.strip_prefix(self._settings, it.topic), it.partition) for it in places))
+            for client, host, places in standing.members
+        )
+        return GroupStanding(name, standing.state, members, rows)
+
+
+async def read_lag(settings: Settings) -> list[PartitionLag]:
+    """The lag of every group of this deployment, measured once. Raises `UnavailableError`."""
+    reader = LagReader(settings)
+    try:
+        return [row for group in await reader.read() for row in group.rows]
+    finally:
+        await reader.close()
 
 
 def lag_by_group(rows: list[PartitionLag]) -> dict[str, int]:
@@ -74,15 +163,27 @@ def lag_by_group(rows: list[PartitionLag]) -> dict[str, int]:
     return sums
 
 
-async def _standing(client: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int | None]:
+@dataclass(slots=True)
+class _Standing:
     """Where a group stands in each partition that it has or ever committed; none where it has committed nothing yet."""
-    standing: dict[TopicPartition, int | None] = {}
+
+    state: str = ""
+    members: list[tuple[str, str, list[TopicPartition]]] = field(default_factory=list)
+    offsets: dict[TopicPartition, int | None] = field(default_factory=dict)
+
+
+async def _standing(client: AIOKafkaAdminClient, group: str) -> _Standing:
+    standing = _Standing()
     for response in await client.describe_consumer_groups([group]):
-        for _error, _group, _state, _type, _protocol, members, *_ in response.groups:
-            for member in members:
-                standing |= dict.fromkeys(assigned_partitions(member[4]))
+        for _error, _group, state, _type, _protocol, members, *_ in response.groups:
+            standing.state = state
+            for _member, name, host, _metadata, assignment, *_ in members:
+                places = assigned_partitions(assignment)
+                standing.members.append((name, host.removeprefix("/"), places))
+                standing.offsets |= dict.fromkeys(places)
     committed = await client.list_consumer_group_offsets(group)
-    return standing | {place: at.offset for place, at in committed.items() if at.offset >= 0}
+    standing.offsets |= {place: at.offset for place, at in committed.items() if at.offset >= 0}
+    return standing
 
 
 def assigned_partitions(assignment: bytes) -> list[TopicPartition]:
