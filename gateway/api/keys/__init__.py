@@ -9,6 +9,6 @@ from fastapi import APIRouter
 
 from gateway.api.keys import changes, sets, showing, work
 
-router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
+router = APIRouter()
 for _part in (showing, sets, changes, work):
     router.include_router(_part.router)

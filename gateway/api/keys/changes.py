@@ -27,7 +27,7 @@ from schemas.keys import Recipient
 if TYPE_CHECKING:
     from pathlib import Path
 
-router = APIRouter()
+router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
 Keeper = Annotated[Principal, needs(Permission.MANAGE_KEYS)]
 Move = Callable[[Sequence[Registered]], list[Registered]]

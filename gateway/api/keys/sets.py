@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from schemas.keyset import KeySet
 
-router = APIRouter()
+router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
 NEXT = "An officer signs it: `sealstream keys distribute`. Until then nothing changes."
 _HISTORY = 20

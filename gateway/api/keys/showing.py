@@ -38,7 +38,7 @@ from schemas.work_factor import pbkdf2_rounds
 if TYPE_CHECKING:
     from sinks.postgresql.connection import Connection
 
-router = APIRouter()
+router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
 Seer = Annotated[Principal, needs(Permission.KEYS)]
 

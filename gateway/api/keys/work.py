@@ -18,7 +18,7 @@ from gateway.jobs import Job
 from infra.keys.registry import Purpose, Registered, State, find
 from infra.keys.table import fetch_rows
 
-router = APIRouter()
+router = APIRouter(prefix="/api/v1/keys", tags=["keys"])
 
 KIND = "rewrap"
 
