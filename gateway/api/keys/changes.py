@@ -86,7 +86,7 @@ async def register(wish: Registration, principal: Keeper, services: Serving) -> 
     async with services.database() as connection, connection.transaction():
         await add_row(connection, row)
         key_id = await asyncio.to_thread(_place, wish, row, folder)
-        detail = {"purpose": row.purpose.value, "key_id": key_id}
+        detail = {"kek_purpose": row.purpose.value, "key_id": key_id}
         try:
             await services.audit(principal, "register_kek", f"kek {row.name}", purpose=wish.reason, **detail)
         except ApiError:
