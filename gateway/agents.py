@@ -17,6 +17,7 @@ import structlog
 from gateway.budget import Budget
 from gateway.connection import AgentConnection
 from gateway.door import Door
+from gateway.live.side import LiveSide, NobodyWatches
 from gateway.publisher import Outcome
 from gateway.sequence import Continuity
 from gateway.suites import Suites
@@ -77,6 +78,7 @@ class AgentPort:
         budget_bytes: int,
         limits: AgentLimits | None = None,
         refuses: Callable[[Peer], Refusal | None] = lambda _peer: None,
+        live: LiveSide | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits or AgentLimits()
@@ -86,6 +88,7 @@ class AgentPort:
         self.budget = Budget(budget_bytes, WINDOW_BYTES)
         self.peeker = Peeker()
         self.suites = Suites(metrics)
+        self.live = live or NobodyWatches()
         self.draining = False
         self.ack_seconds = metrics.histogram("gateway_ack_seconds")
         self._metrics = metrics
@@ -211,6 +214,7 @@ class AgentPort:
         self.suites.leave(peer)
         if self._by_agent.get(peer.agent_id) is connection:
             del self._by_agent[peer.agent_id]
+            self.live.gone(connection)
             self.facts.tell_agent(peer.agent_id, AgentEvent.DISCONNECTED, peer.address, {"reason": reason})
         log.info("agent_disconnected", agent=peer.agent_id, reason=reason, unsettled=connection.unsettled)
 

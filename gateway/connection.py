@@ -20,7 +20,7 @@ from gateway.publisher import Outcome
 from gateway.sequence import Continuity, Sequences
 from gateway.suites import yes_or_no
 from schemas.errors import LocalError, MalformedError, WireError
-from schemas.frames import Ack, Frame, Goodbye, GoodbyeCode, Hello, Nack, NackCode, Ping, Pong, Push, Welcome
+from schemas.frames import Ack, Frame, Goodbye, GoodbyeCode, Hello, LiveState, Nack, NackCode, Ping, Pong, Push, Welcome
 from schemas.kinds import StreamKind
 from schemas.lifecycle import AgentEvent
 from schemas.topics import ENVELOPE_CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_ENVELOPE_BYTES, envelope_topic
@@ -28,7 +28,9 @@ from schemas.wire import VERSION, Connection, Role, State
 
 if TYPE_CHECKING:
     from gateway.agents import AgentPort
+    from gateway.live.room import Tee
     from gateway.publisher import Headers
+    from schemas.envelope import Peek
     from schemas.frames import Drain
 
 log = structlog.get_logger()
@@ -65,6 +67,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         "partial_bytes",
         "peer",
         "stuck_since",
+        "tee",
     )
 
     def __init__(self, port: AgentPort) -> None:
@@ -77,6 +80,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Bytes of a frame that is not complete yet."""
         self.goodbye = ""
         """Why we ended it, if we did."""
+        self.tee: Tee | None = None
+        """Who watches gets each envelope that will be stored, while somebody does."""
         self._port = port
         self._wire = Connection(Role.GATEWAY)
         self._ledger = Ledger()
@@ -212,6 +217,8 @@ class AgentConnection(asyncio.BufferedProtocol):
                 self._write(Pong(frame.token))
             case Hello():
                 self._greet(frame)
+            case LiveState():
+                self._port.live.said(self, frame)
             case Goodbye():
                 self.goodbye = f"goodbye from the agent: {frame.reason[:_MAX_LABEL]}"
                 if self._transport:
@@ -252,6 +259,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         detail |= {"platform": hello.platform[:_MAX_LABEL], "tls": self.peer.version, "suite": self.peer.suite}
         detail["forward_secret"] = yes_or_no(self.peer.forward_secret)
         self._port.facts.tell_agent(self.peer.agent_id, AgentEvent.CONNECTED, self.peer.address, detail)
+        self._port.live.came(self, hello)
 
     def _take_push(self, push: Push) -> None:
         headers = [*self._headers, ("received-ms", str(now_ms()).encode())]
@@ -265,15 +273,17 @@ class AgentConnection(asyncio.BufferedProtocol):
             ledger.open(index, size)
             self._port.budget.take(size + ENVELOPE_OVERHEAD)
             try:
-                topic = self._check(envelope)
+                seen = self._check(envelope)
             except _Refusal as refusal:
                 self._refuse(index, refusal.code, str(refusal))
                 continue
-            publish(topic, self._key, envelope, headers, partial(self._settle, index))
+            if self.tee is not None:
+                self.tee(seen, envelope)
+            publish(_TOPICS[seen.record.kind], self._key, envelope, headers, partial(self._settle, index))
         self._port.count_received(total)
 
-    def _check(self, envelope: bytes) -> str:
-        """The topic of an envelope; raises `_Refusal` for one that can never be stored."""
+    def _check(self, envelope: bytes) -> Peek:
+        """The header of an envelope; raises `_Refusal` for one that can never be stored."""
         if len(envelope) > MAX_ENVELOPE_BYTES:
             raise _Refusal(NackCode.TOO_LARGE, f"larger than {MAX_ENVELOPE_BYTES} bytes")
         try:
@@ -293,7 +303,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         continuity = self._sequences.note(seen.epoch.epoch_id, seen.record.sequence)
         if continuity is not Continuity.NEXT:
             self._port.count_discontinuity(self, continuity, seen)
-        return _TOPICS[seen.record.kind]
+        return seen
 
     # Settling.
 

@@ -43,6 +43,14 @@ TABLE: tuple[Metric, ...] = (
     ),
     Metric("gateway_metrics_refused_total", Kind.COUNTER, "requests for metrics from addresses that are not approved"),
     Metric("gateway_enrolments_total", Kind.COUNTER, "enrolments, by outcome", ("outcome",)),
+    Metric("gateway_live_viewers", Kind.GAUGE, "people who watch or listen live now, by stream", ("stream",)),
+    Metric("gateway_live_bytes_total", Kind.COUNTER, "bytes of envelopes handed to viewers"),
+    Metric(
+        "gateway_live_events_total",
+        Kind.COUNTER,
+        "packets of sound by what became of them, and viewers who fell behind",
+        ("event",),
+    ),
     Metric("gateway_mirror_readers", Kind.GAUGE, "readers of the mirror now"),
     Metric("gateway_mirror_dropped_total", Kind.COUNTER, "readers of the mirror that were too slow"),
 )

@@ -22,6 +22,7 @@ from schemas.errors import ConfigError, MalformedError
 from schemas.frames import Policy as PolicyFrame
 from schemas.keys import Recipient
 from schemas.kinds import StreamKind
+from schemas.live import LIVE_STREAMS
 
 log = structlog.get_logger()
 
@@ -43,6 +44,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "end_to_end": list,
     "blind_index": list,
     "endpoint_ocr": bool,
+    "live": list,
     "exclude_applications": list,
     "exclude_titles": list,
     "paused": bool,
@@ -154,10 +156,13 @@ def check_policy(policy: dict[str, Any], path: Path) -> None:
         for name, kind in _TYPES.items()
         if name in policy and (not isinstance(policy[name], kind) or (kind is not bool and policy[name] is True))
     ]
-    for name in ("streams", "end_to_end", "blind_index"):
+    for name in ("streams", "end_to_end", "blind_index", "live"):
         listed = policy.get(name, [])
         strange = [label for label in listed if label not in known] if isinstance(listed, list) else []
         faults += [f"{name!r} lists {label!r}; there are {', '.join(sorted(known))}" for label in strange]
+    live = policy.get("live", [])
+    if isinstance(live, list) and any(label in known - LIVE_STREAMS for label in live):
+        faults.append(f"'live' lists what cannot be watched; there are {', '.join(sorted(LIVE_STREAMS))}")
     if faults:
         raise ConfigError(f"the policy {path}: " + "; ".join(faults))
 

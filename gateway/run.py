@@ -23,6 +23,7 @@ from gateway.health import Health
 from gateway.https import HttpsPort
 from gateway.kafka import KafkaPublisher
 from gateway.lifecycle import LifecycleLog
+from gateway.live.desk import LiveDesk
 from gateway.metrics import TABLE
 from gateway.mirror import LifecycleReader, Mirror
 from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
@@ -73,6 +74,7 @@ class Gateway:
         self.policy = PolicyFiles(gateway.policy_file, gateway.recipients_dir)
         revocations = Revocations(enrolment_dir(settings))
         self.gate = Gate(gateway.ca_file.parent, revocations, pin_agents=gateway.pin_agents)
+        self.live = LiveDesk(settings, lambda: self.policy.told, self.facts, self.metrics)
         self.agents = AgentPort(
             self.publisher,
             self.facts,
@@ -86,6 +88,7 @@ class Gateway:
                 hello_timeout_s=gateway.handshake_timeout_s,
             ),
             refuses=self.gate.refuses,
+            live=self.live.hub,
         )
         self.health = Health(self.publisher, self.agents.budget, settings.node.data_dir)
         self.approved = ApprovedNodes(settings, self._apply_approval)
@@ -97,6 +100,7 @@ class Gateway:
             metrics=self.metrics,
             approved=self.approved,
         )
+        self.live.join(self.https.services)
         self.tls: list[TlsListener] = []
         self.events = LifecycleLog(asyncio.get_running_loop().time)
         self._reader = LifecycleReader(settings, self.events)
@@ -111,9 +115,10 @@ class Gateway:
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set or a part fails; then stop in order, and raise what failed."""
         self.tls = [self._tls("agent"), self._tls("https")]
-        https = await self._open_ports()
+        https, live = await self._open_ports()
         parts = {
             "https": self.https.serve(https, self.tls[1].context),
+            "live": self.live.port.serve(live, self.tls[1].context),
             "health": self.health.watch(),
             "files": self._watch_files(),
             "keys": follow_table(self.settings),
@@ -135,20 +140,21 @@ class Gateway:
         if failed:
             raise failed
 
-    async def _open_ports(self) -> socket.socket:
+    async def _open_ports(self) -> tuple[socket.socket, socket.socket]:
         """Open every port, or say which one cannot be."""
         gateway = self.settings.gateway
         try:
             port = gateway.agent_port
             https = self.https.listen(gateway.host, port := gateway.https_port)
+            live = self.https.listen(gateway.host, port := self.settings.live_port)
             await self.mirror.listen(gateway.host, port := gateway.mirror_port)
             self.agents.listen(gateway.host, port := gateway.agent_port, self.tls[0].context)
         except OSError as error:
             raise ConfigError(
                 f"port {port} on {gateway.host} cannot be opened ({error.strerror}): "
-                "free it, or name another in the table [gateway] of the settings"
+                "free it, or name another in the table [gateway] of the settings ([live] for the agent port and one)"
             ) from None
-        return https
+        return https, live
 
     def _tls(self, listener: Listener) -> TlsListener:
         """A port's TLS, which is checked here: one that does not offer what its profile says is not opened."""
@@ -188,11 +194,12 @@ class Gateway:
         if reported:
             await self._say(self.reporter.draining("stopping"))
         await self.agents.drain()
+        self.live.port.stop()
         self.https.stop()
         if reported:
             await self._say(self.reporter.left())
         await self.publisher.flush(FAREWELL_S)
-        await asyncio.wait([tasks["https"]], timeout=FAREWELL_S)
+        await asyncio.wait([tasks["https"], tasks["live"]], timeout=FAREWELL_S)
         await self.mirror.close()
         for task in tasks.values():
             task.cancel()

@@ -227,6 +227,36 @@ class OidcSettings(Group):
     """CA of the provider's certificate, where the system's are not it."""
 
 
+class LiveSettings(Group):
+    """Watching and listening live."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of the viewers' websockets: odd, 10001 to 11001; 0 for the agent port and one."""
+    viewers: Count = 200
+    """People who watch or listen at once, on one gateway."""
+    viewers_each: Annotated[int, Field(ge=1, le=8)] = 8
+    """People who watch one screen, or hear one agent, at once."""
+    queue_bytes: Annotated[int, Field(ge=MIB)] = 8 * MIB
+    """Bytes that wait for one viewer; beyond them the viewer begins anew with a whole frame."""
+    session_s: Seconds = 14400.0
+    """Seconds after which a view ends, whatever was seen."""
+    audio_cipher: Literal["chacha20-poly1305", "blowfish"] = "chacha20-poly1305"
+    """How agents seal live sound: `blowfish` is the datasheet's, in counter mode with HMAC-SHA256."""
+    audio_first_port: Annotated[int, Field(ge=1024, le=65535)] = 1024
+    """First of the UDP ports, one of which is opened at random for each agent that is heard."""
+    audio_last_port: Annotated[int, Field(ge=1024, le=65535)] = 65535
+    """Last of them."""
+    ticket_key_file: Path = Path("secrets/live.key")
+    """Key of viewers' tickets; made when it is missing, and the same on every gateway."""
+
+    @model_validator(mode="after")
+    def _order_ports(self) -> Self:
+        """The first port is not after the last."""
+        if self.audio_first_port > self.audio_last_port:
+            raise ValueError("audio_first_port must not be above audio_last_port")
+        return self
+
+
 class StreamsSettings(Group):
     """The workers that mine."""
 
@@ -272,6 +302,7 @@ class Settings(BaseSettings):
     recordings: RecordingsSettings = RecordingsSettings()
     accounts: AccountSettings = AccountSettings()
     oidc: OidcSettings = OidcSettings()
+    live: LiveSettings = LiveSettings()
     streams: StreamsSettings = StreamsSettings()
     archive: ArchiveSettings = ArchiveSettings()
 
@@ -287,6 +318,11 @@ class Settings(BaseSettings):
         for name, group in places.items():
             object.__setattr__(self, name, group)
         return self
+
+    @property
+    def live_port(self) -> int:
+        """Port of the viewers' websockets."""
+        return self.live.port or self.gateway.agent_port + 1
 
     @property
     def data(self) -> DataDir:

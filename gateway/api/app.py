@@ -29,7 +29,11 @@ MAX_BODY_BYTES = 1024 * 1024
 PARTS: tuple[str, ...] = (
     "gateway.api.session",
     "gateway.api.recordings",
+    "gateway.api.search",
+    "gateway.api.exports",
     "gateway.api.keys",
+    "gateway.api.live",
+    "gateway.api.reports",
 )
 """Modules with a `router`, in the order of their documents."""
 

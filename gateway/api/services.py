@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.api.access import Identify, Principal
     from gateway.facts import Facts
     from gateway.lifecycle import LifecycleLog
+    from gateway.live.desk import LiveDesk
     from infra.metrics import Metrics
     from infra.settings import Settings
     from sinks.postgresql.connection import Connection
@@ -49,6 +50,8 @@ class Services:
         self.recordings = Recordings(settings)
         self.jobs = Jobs(self)
         self.protection = Protection(settings)
+        self.live: LiveDesk | None = None
+        """Live viewing; set by the process that has agents."""
         self.lifecycle: LifecycleLog | None = None
         """What happens to nodes and agents; set by the process that follows it."""
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None

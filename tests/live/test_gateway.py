@@ -89,6 +89,7 @@ async def site(tmp_path: Path, backing: Settings) -> Settings:
     (tmp_path / "sealstream.toml").write_text(
         f'[kafka]\nbootstrap = "{settings.kafka.bootstrap}"\ntopic_prefix = "{settings.kafka.topic_prefix}"\n'
         f"[gateway]\nagent_port = {free_port()}\nhttps_port = {free_port()}\nmirror_port = {free_port()}\n"
+        f"[live]\nport = {free_port()}\n"
     )
     return load_settings(tmp_path / "sealstream.toml")
 

@@ -1,0 +1,52 @@
+"""Live viewing of one gateway process, put together: the hub, the tickets, the port.
+
+Never outlives the services that it asks whether a session still goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from gateway.api.access import Principal, Role
+from gateway.live.hub import Hub
+from gateway.live.port import LivePort
+from gateway.live.tickets import Ticket, Tickets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.api.services import Services
+    from gateway.facts import Facts
+    from gateway.policy import Told
+    from infra.metrics import Metrics
+    from infra.settings import Settings
+
+
+class LiveDesk:
+    """One of them for the process. `services` is there once the application is."""
+
+    def __init__(self, settings: Settings, told: Callable[[], Told], facts: Facts, metrics: Metrics) -> None:
+        self.settings = settings
+        self.services: Services | None = None
+        self.tickets = Tickets(settings.live.ticket_key_file)
+        self.hub = Hub(settings.live, settings.gateway.host, told, metrics)
+        self.port = LivePort(settings, self.hub, self.tickets, facts=facts, metrics=metrics, lives=self._lives)
+
+    def join(self, services: Services) -> None:
+        """Let the API use it, and it the API's accounts."""
+        self.services = services
+        services.live = self
+
+    async def _lives(self, ticket: Ticket) -> bool:
+        """Whether the viewer may go on: the session or account may have ended meanwhile."""
+        if self.services is None:
+            return True
+        principal = Principal(
+            account_id=UUID(ticket.account_id),
+            name=ticket.account,
+            role=Role.OFFICER,
+            permissions=frozenset(),
+            session_id=UUID(ticket.session_id) if ticket.session_id else None,
+        )
+        return await self.services.desk.identities.lives(principal)

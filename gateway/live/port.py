@@ -1,0 +1,264 @@
+"""The odd port: HTTPS websockets by which viewers get what they may watch or hear (R2.3).
+
+Never sends anything before a ticket was shown, nor to a page of another site, nor after its owner's session has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from gateway.door import Door
+from gateway.facts import now_ms
+from gateway.peer import address_text
+from gateway.visits import Visit, Visits
+from gateway.webserver import WebServer
+from schemas.errors import MalformedError, UnavailableError
+from schemas.live import LiveMessage
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+    from gateway.facts import Facts
+    from gateway.live.hub import Hub
+    from gateway.live.tickets import Ticket, Tickets
+    from gateway.live.view import View
+    from infra.metrics import Metrics
+    from infra.settings import Settings
+
+log = structlog.get_logger()
+
+PATH = "/live"
+TICKET_S = 10.0
+"""A connection that shows no ticket for so long is ended."""
+
+CHECK_S = 15.0
+"""So often it is asked whether the viewer's session still goes on."""
+
+PING_S = 20.0
+MAX_MESSAGE_BYTES = 16 * 1024
+MAX_HEAD_BYTES = 16 * 1024
+MAX_HANDSHAKES = 32
+SHUTDOWN_TIMEOUT_S = 2.0
+
+REFUSED, OVER = 4403, 4410
+"""Codes of closing: no ticket that is good; the view has ended. The status before it has the words."""
+
+Lives = Callable[["Ticket"], Awaitable[bool]]
+"""Whether the session or account of a ticket still goes on; raises `UnavailableError` when that cannot be known."""
+
+
+class LivePort:
+    """The websockets' application; `serve` runs it until `stop`."""
+
+    def __init__(
+        self, settings: Settings, hub: Hub, tickets: Tickets, *, facts: Facts, metrics: Metrics, lives: Lives
+    ) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._tickets = tickets
+        self._facts = facts
+        self._metrics = metrics
+        self._lives = lives
+        self._server: WebServer | None = None
+        self._open = 0
+        self.app = Starlette(routes=[WebSocketRoute(PATH, self.show)])
+
+    async def show(self, socket: WebSocket) -> None:
+        """One viewer, from their ticket to the end."""
+        await socket.accept()
+        if self._open >= self._settings.live.viewers:
+            await _close(socket, REFUSED, "refused", "too many people watch now: try again later")
+            return
+        self._open += 1
+        try:
+            with contextlib.suppress(WebSocketDisconnect):
+                await self._show(socket)
+        finally:
+            self._open -= 1
+
+    async def _show(self, socket: WebSocket) -> None:
+        try:
+            async with asyncio.timeout(TICKET_S):
+                ticket = self._tickets.check(_ticket_in(await socket.receive_text()), now_ms())
+            check_origin(socket.headers.get("origin", ""), ticket.origin)
+            view = self._hub.enter(ticket)
+        except (MalformedError, UnavailableError, TimeoutError, KeyError) as error:
+            await _close(socket, REFUSED, "refused", str(error) or "show a ticket first")
+            return
+        log.info("live_view_begins", agent=ticket.agent_id, what=ticket.what, actor=ticket.actor)
+        started = time.monotonic()
+        try:
+            await self._serve_view(socket, view)
+        finally:
+            self._hub.leave(view)
+            await self._note_end(view, time.monotonic() - started)
+        await _close(socket, OVER, "over", view.end_reason or "the view is over")
+
+    async def _serve_view(self, socket: WebSocket, view: View) -> None:
+        """Until the viewer, the agent or their session has gone."""
+        tasks = [
+            asyncio.create_task(self._send(socket, view), name="live send"),
+            asyncio.create_task(_receive(socket, view), name="live receive"),
+            asyncio.create_task(self._watch(view), name="live watch"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        for fault in ended:
+            if isinstance(fault, Exception) and not isinstance(fault, WebSocketDisconnect | RuntimeError):
+                raise fault
+
+    async def _send(self, socket: WebSocket, view: View) -> None:
+        while (message := await view.take()) is not None:
+            await socket.send_bytes(message)
+
+    async def _watch(self, view: View) -> None:
+        """End a view when its time is up, or the session that it came by has ended."""
+        until = time.monotonic() + self._settings.live.session_s
+        while not view.end_reason:
+            await asyncio.sleep(min(CHECK_S, max(0.0, until - time.monotonic())))
+            if time.monotonic() >= until:
+                view.end("the longest time for one view is over: begin another")
+            elif refusal := self._hub.allows(view.ticket.what):
+                view.end(refusal)
+            else:
+                await self._check_session(view)
+
+    async def _check_session(self, view: View) -> None:
+        try:
+            lives = await self._lives(view.ticket)
+        except UnavailableError:
+            return  # while nobody can know, what was allowed goes on until its time is up
+        if not lives:
+            view.end("you are signed out")
+
+    async def _note_end(self, view: View, seconds: float) -> None:
+        """The audit has that it began; that it ended, and after how long, is told too."""
+        ticket = view.ticket
+        action = "watch" if ticket.what == "screen" else "listen"
+        log.info("live_view_ends", agent=ticket.agent_id, what=ticket.what, actor=ticket.actor, seconds=round(seconds))
+        await self._facts.audit_durably(
+            action,
+            ticket.agent_id,
+            "done",
+            actor=ticket.actor,
+            purpose=ticket.purpose,
+            persons=ticket.user,
+            part="end",
+            seconds=f"{seconds:.1f}",
+            messages=str(view.sent),
+            reason=view.end_reason or "the viewer left",
+        )
+
+    async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve on `listener` until `stop`."""
+        log.info("live_listening", address=address_text(listener.getsockname()))
+        await asyncio.to_thread(self._tickets.load)
+        visits = Visits(self._settings.live.viewers + MAX_HANDSHAKES, self._metrics, request_timeout_s=TICKET_S)
+        config = uvicorn.Config(
+            self.app,
+            http=partial(Visit, visits),  # type: ignore[arg-type]  # a factory serves as well as a class
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_ping_interval=PING_S,
+            ws_ping_timeout=PING_S,
+            ws_per_message_deflate=False,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        )
+        self._server = WebServer(
+            config,
+            lambda factory: Door(
+                listener,
+                lambda sock: asyncio.get_running_loop().connect_accepted_socket(
+                    factory,
+                    sock,
+                    ssl=context,
+                    ssl_handshake_timeout=self._settings.gateway.handshake_timeout_s,
+                    ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+                ),
+                max_handshakes=MAX_HANDSHAKES,
+                may_enter=visits.may_enter,
+            ),
+        )
+        sweeping = asyncio.create_task(self._hub.sweep(), name="live sweep")
+        try:
+            await self._server.serve()
+        finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Send viewers away, and let `serve` return."""
+        self._hub.end_all("the server stops")
+        if self._server:
+            self._server.should_exit = True
+
+
+async def _receive(socket: WebSocket, view: View) -> None:
+    """Answer what the viewer asks: the time, so that it can tell how late a picture is."""
+    while True:
+        try:
+            asked = json.loads(await socket.receive_text())
+            sent = float(asked["ping"])
+        except (ValueError, KeyError, TypeError):
+            continue  # what is not understood is not answered
+        view.tell("pong", ping=sent, server_ms=now_ms())
+
+
+async def _close(socket: WebSocket, code: int, kind: str, reason: str) -> None:
+    """Say why, and close; the viewer may have gone already."""
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        if socket.application_state is WebSocketState.CONNECTED:
+            status = json.dumps({"kind": kind, "reason": reason}).encode()
+            await socket.send_bytes(bytes((LiveMessage.STATUS,)) + status)
+            await socket.close(code)
+
+
+def _ticket_in(text: str) -> str:
+    try:
+        ticket = json.loads(text)["ticket"]
+    except (ValueError, KeyError, TypeError):
+        ticket = None
+    if not isinstance(ticket, str):
+        raise MalformedError('the first message is {"ticket": …}', "bad_ticket")
+    return ticket
+
+
+def check_origin(origin: str, wanted: str) -> None:
+    """Raise `MalformedError` unless the page that opens the websocket is the console that got the ticket.
+
+    What is no browser says no origin, neither here nor there.
+    """
+    if origin and origin_of(origin) != origin_of(wanted):
+        raise MalformedError("a page of another site opened this websocket", "other_site")
+
+
+def origin_of(text: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an origin; port 443 where it names none."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(text)
+        return parts.scheme, parts.hostname or "", parts.port or 443
+    return "", "", 0
