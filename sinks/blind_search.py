@@ -131,11 +131,7 @@ class BlindSearch:
 
     async def _open_roots(self, spans: Sequence[Span]) -> dict[tuple[str, str], dict[bytes, list[Root]]]:
         """Roots by agent and stream, then by root id."""
-        since = datetime.fromtimestamp(min(span.from_ms for span in spans) / 1000 - _LOOK_BACK_DAYS * 86_400, UTC)
-        until = datetime.fromtimestamp((max(span.until_ms for span in spans) + 2 * DAY_MS) / 1000, UTC)
-        agents = [UUID(one) for one in {span.agent_id for span in spans}]
-        rows = await self._connection.fetch(_ROOTS, agents, since, until)
-        ids = [EnvelopeId(row["agent_id"].bytes, row["epoch_id"], row["sequence"]) for row in rows]
+        ids = await find_roots(self._connection, spans)
         found: dict[tuple[str, str], dict[bytes, list[Root]]] = defaultdict(lambda: defaultdict(list))
         for envelope_id, parts in (await find_segments(self._connection, self._archive, ids)).items():
             opened = self._open(parts)
@@ -196,6 +192,17 @@ class BlindSearch:
         except RemoteError:
             return None
         return whole
+
+
+async def find_roots(connection: Connection, spans: Sequence[Span]) -> list[EnvelopeId]:
+    """Where the roots stand that open the index of these times, as far back as one may have to go."""
+    if not spans:
+        return []
+    since = datetime.fromtimestamp(min(span.from_ms for span in spans) / 1000 - _LOOK_BACK_DAYS * 86_400, UTC)
+    until = datetime.fromtimestamp((max(span.until_ms for span in spans) + 2 * DAY_MS) / 1000, UTC)
+    agents = [UUID(one) for one in {span.agent_id for span in spans}]
+    rows = await connection.fetch(_ROOTS, agents, since, until)
+    return [EnvelopeId(row["agent_id"].bytes, row["epoch_id"], row["sequence"]) for row in rows]
 
 
 def read_texts(opened: Opened) -> dict[Origin, Text]:

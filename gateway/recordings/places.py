@@ -47,10 +47,10 @@ class Wish(NamedTuple):
     since_ms: int
     until_ms: int
 
-    def windows(self) -> Iterator[tuple[int, int]]:
+    def windows(self, length_ms: int = WINDOW_MS) -> Iterator[tuple[int, int]]:
         """The times in which it is asked of a reader."""
-        for start in range(self.since_ms, self.until_ms, WINDOW_MS):
-            yield start, min(start + WINDOW_MS, self.until_ms)
+        for start in range(self.since_ms, self.until_ms, length_ms):
+            yield start, min(start + length_ms, self.until_ms)
 
 
 async def find_places(

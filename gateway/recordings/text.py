@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Generator
-from datetime import UTC, datetime
 
 from gateway.recordings.asking import Ask
 from gateway.recordings.jobs import Steps, Tools
 from gateway.recordings.library import Group, Visit, opened_of
+from gateway.recordings.text_lines import entry
 from infra.text.terminal import Passage, TerminalReader
 from schemas.errors import MalformedError, OpenError
 from schemas.kinds import ContentType, StreamKind
@@ -96,10 +96,3 @@ def _mail(event: Record) -> bytes:
 
 def _terminal(passage: Passage) -> bytes:
     return entry(passage.time_us // 1000, "terminal", f"{passage.title}\n{passage.text}".strip("\n"))
-
-
-def entry(time_ms: int, kind: str, text: str) -> bytes:
-    """One entry of the file: when, what, and the text below it, indented."""
-    when = datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    body = "\n".join(f"    {line}".rstrip() for line in text.replace("\r", "").split("\n"))
-    return f"{when}Z  {kind}\n{body}\n\n".encode("utf-8", "replace")

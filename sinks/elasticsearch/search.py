@@ -6,7 +6,7 @@ Never changes the store, and never returns more than it was asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from elasticsearch import ApiError, AsyncElasticsearch
 
 from schemas.errors import UnavailableError
 from sinks.elasticsearch.client import refusal, request
+from sinks.elasticsearch.facets import Facets, build_facets, parse_facets
 from sinks.elasticsearch.mapping import alias_name, iso_time
 
 FIELDS = (
@@ -33,6 +34,9 @@ FIELDS = (
 HIGHLIGHTED = ("text", "title", "sender", "recipients", "attachments")
 MARK_START, MARK_END = "\ufdd0", "\ufdd1"
 """Stand round the words found: code points that Unicode gives to no text (control characters would be trimmed)."""
+
+_TIE = ({"agent_id": "asc"}, {"sequence": "asc"}, {"version": "asc"})
+"""Orders documents of the same score and moment, so that pages do not repeat one (`_id` cannot be sorted by)."""
 
 _WORDS = re.compile(r'"([^"]*)"|(\S+)')
 
@@ -52,6 +56,12 @@ class Question:
     fuzzy: bool = False
     limit: int = 20
     order: Literal["score", "newest", "oldest"] = "score"
+    persons: Collection[str] | None = None
+    """The users that are searched, by their whole names; `None`: all."""
+    after: Sequence[Any] | None = None
+    """`Answer.after` of the page before."""
+    ranges: Sequence[tuple[int, int]] | None = None
+    """Stretches of time, in milliseconds, to count hits in; with them the hits are counted by what they are like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,9 @@ class Answer:
     total: int
     at_least: bool
     took_ms: int
+    after: Sequence[Any] | None = None
+    """Where the next page begins; `None` at the end."""
+    facets: Facets | None = None
 
 
 async def search(client: AsyncElasticsearch, prefix: str, question: Question) -> Answer:
@@ -93,24 +106,26 @@ async def search(client: AsyncElasticsearch, prefix: str, question: Question) ->
         raise UnavailableError(f"Elasticsearch refuses the search: {refusal(error)}") from error
     if body.get("timed_out") or body["_shards"]["failed"]:
         raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
-    total = body["hits"]["total"]
-    hits = tuple(_hit(hit) for hit in body["hits"]["hits"])
-    return Answer(hits, total["value"], total["relation"] != "eq", body["took"])
+    total, found = body["hits"]["total"], body["hits"]["hits"]
+    return Answer(
+        tuple(_hit(hit) for hit in found),
+        total["value"],
+        total["relation"] != "eq",
+        body["took"],
+        found[-1]["sort"] if len(found) == question.limit else None,
+        None if question.ranges is None else parse_facets(body),
+    )
 
 
 def build_search(question: Question) -> dict[str, Any]:
     """The request's body."""
     order: dict[str, list[Any]] = {
-        "score": ["_score", {"@timestamp": "desc"}],
-        "newest": [{"@timestamp": "desc"}],
-        "oldest": [{"@timestamp": "asc"}],
+        "score": ["_score", {"@timestamp": "desc"}, *_TIE],
+        "newest": [{"@timestamp": "desc"}, *_TIE],
+        "oldest": [{"@timestamp": "asc"}, *_TIE],
     }
-    must = [
-        _clause(phrase or word, phrase=bool(phrase), fuzzy=question.fuzzy)
-        for phrase, word in _WORDS.findall(question.text)
-        if phrase or word.strip('"')
-    ]
-    return {
+    must = build_words(question.text, fuzzy=question.fuzzy)
+    body = {
         "size": question.limit,
         "track_total_hits": 10_000,
         "query": {"bool": {"must": must or [{"match_all": {}}], "filter": build_filters(question)}},
@@ -125,6 +140,20 @@ def build_search(question: Question) -> dict[str, Any]:
             "fields": {name: {"matched_fields": [name, f"{name}.parts"]} for name in HIGHLIGHTED},
         },
     }
+    if question.after is not None:
+        body["search_after"] = list(question.after)
+    if question.ranges is not None:
+        body["aggs"] = build_facets(question.ranges)
+    return body
+
+
+def build_words(text: str, *, fuzzy: bool) -> list[dict[str, Any]]:
+    """A clause for each word or phrase; all must be met."""
+    return [
+        _clause(phrase or word, phrase=bool(phrase), fuzzy=fuzzy)
+        for phrase, word in _WORDS.findall(text)
+        if phrase or word.strip('"')
+    ]
 
 
 def _clause(text: str, *, phrase: bool, fuzzy: bool) -> dict[str, Any]:
@@ -148,6 +177,8 @@ def _clause(text: str, *, phrase: bool, fuzzy: bool) -> dict[str, Any]:
 def build_filters(question: Question) -> list[dict[str, Any]]:
     """The question's scope: whatever is not words."""
     filters: list[dict[str, Any]] = []
+    if question.persons is not None:
+        filters.append({"terms": {"user": sorted(question.persons)}})
     if question.agents:
         filters.append(_any([_agent(agent) for agent in question.agents]))
     named = (("user", question.users), ("computer", question.computers), ("application", question.applications))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 BINARY = "application/octet-stream"
-_ANSWER = {200: {"content": {BINARY: {}}, "description": "messages, each after its length in 4 bytes"}}
+_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {BINARY: {}}, "description": "messages, each after its length in 4 bytes"}
+}
 
 
 @router.get("/segments", response_class=StreamingResponse, responses=_ANSWER)

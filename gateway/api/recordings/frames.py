@@ -6,7 +6,7 @@ Never shows a picture of what is end to end: only the browser can draw that.
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query
@@ -22,7 +22,7 @@ from schemas.tiles import MAX_DISPLAY, MAX_SIDE
 
 router = APIRouter()
 
-_ANSWER = {
+_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/webp": {}}, "description": "the picture"},
     304: {"description": "the picture is as it was"},
     409: {"description": "it is end to end"},
