@@ -28,6 +28,14 @@ MAX_BODY_BYTES = 1024 * 1024
 
 PARTS: tuple[str, ...] = (
     "gateway.api.session",
+    "gateway.api.links",
+    "gateway.api.account",
+    "gateway.api.tokens",
+    "gateway.api.accounts",
+    "gateway.api.teams",
+    "gateway.api.own",
+    "gateway.api.audit",
+    "gateway.api.unlock",
     "gateway.api.recordings",
     "gateway.api.search",
     "gateway.api.exports",
