@@ -33,7 +33,6 @@ from gateway.enrol import (
 from gateway.peer import address_text
 from gateway.throttle import Throttle
 from gateway.trust import TrustApi
-from gateway.unlock.api import UnlockApi
 from gateway.visits import REQUEST_TIMEOUT_S, Visit, Visits
 from gateway.webserver import WebServer
 from infra.health import run_checks
@@ -86,7 +85,6 @@ class HttpsPort:
         self._request_timeout_s = request_timeout_s
         self._tokens = TokenStore(enrolment_dir(settings))
         self._throttle = Throttle()
-        self._unlocks = UnlockApi(settings)
         self.trust = TrustApi(settings, facts, self._throttle)
         self._server: WebServer | None = None
         self.services = Services(settings, facts, metrics)
@@ -99,7 +97,6 @@ class HttpsPort:
                 Route("/healthz", self.show_health),
                 Route("/metrics", self.show_metrics),
                 *registry.ROUTES,
-                *self._unlocks.routes,
                 *self.trust.routes,
             ],
         )
@@ -221,7 +218,6 @@ class HttpsPort:
         try:
             await self._server.serve()
         finally:
-            await self._unlocks.close()
             await self.services.close()
 
     def stop(self) -> None:

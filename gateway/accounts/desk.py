@@ -5,16 +5,24 @@ Never does what could not be audited; a refusal alone is told without waiting.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, TypeVar
 
-from gateway.accounts.identity import Identities
+from gateway.accounts.identity import Identities, address_of
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.sealing import AccountKey
 from gateway.accounts.sign_in import SignIn
+from gateway.accounts.verifier import Verifier
 from gateway.api.errors import ApiError
+from gateway.throttle import Throttle
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from gateway.api.services import Services
+
+Answer = TypeVar("Answer")
 
 
 class Desk:
@@ -26,6 +34,8 @@ class Desk:
         self.key = AccountKey(services.settings.accounts.key_file)
         self.identities = Identities(services)
         self.sign_in = SignIn(self)
+        self.verifier = Verifier(services.settings)
+        self._guesses = Throttle()
 
     async def audit_plainly(
         self, action: str, target: str, *, actor: str, outcome: str = "done", **detail: str
@@ -40,6 +50,19 @@ class Desk:
     def audit_later(self, action: str, target: str, *, outcome: str, **detail: str) -> None:
         """An entry that nobody waits for: nothing was done."""
         self.services.facts.audit(action, target, outcome, **detail)
+
+    def slow_down(self, request: Request) -> None:
+        """Raises `ApiError` 429 for an address that guessed too often."""
+        if not self._guesses.allows(address_of(request), time.monotonic()):
+            raise ApiError(429, "too_many_attempts", "too many attempts: try again in a minute", retry_after_s=60)
+
+    async def counted(self, request: Request, question: Awaitable[Answer]) -> Answer:
+        """The answer to a question about a secret; one that there is not counts as a guess."""
+        try:
+            return await question
+        except ApiError:
+            self._guesses.fail(address_of(request), time.monotonic())
+            raise
 
     def close(self) -> None:
         """End what was begun."""

@@ -80,7 +80,7 @@ def first_link(settings: Settings, secret: str) -> str:
 
 def password_link(settings: Settings, secret: str) -> str:
     """The address at which somebody sets their password."""
-    return f"{console_address(settings)}/password#{secret}"
+    return f"{console_address(settings)}/set-password#{secret}"
 
 
 def console_address(settings: Settings) -> str:

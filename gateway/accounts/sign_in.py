@@ -104,8 +104,18 @@ class SignIn:
                 way=way,
             )
 
+    async def check_password(self, account: Account, password: str, caller: Caller) -> None:
+        """Who has a session shows the password; raises `ApiError` 403 and 429."""
+        async with self._services.database() as connection:
+            attempt = await self._begin(connection, account.name, caller)
+        if not await self._desk.passwords.matches(account.password_hash, password):
+            await self._refuse(account.name, caller, "password")
+            raise ApiError(403, "wrong_password", "that is not your password")
+        async with self._services.database() as connection:
+            await forgive(connection, [attempt])
+
     async def prove(self, account: Account, password: str, code: str, caller: Caller) -> None:
-        """Who has a session shows again that it is theirs; raises `ApiError` 401 and 429."""
+        """Who has a session shows again that it is theirs; raises `ApiError` 403 and 429."""
         async with self._services.database() as connection:
             attempt = await self._begin(connection, account.name, caller)
         right = await self._desk.passwords.matches(account.password_hash, password)
@@ -113,7 +123,7 @@ class SignIn:
             if right and await self.takes(connection, account, code):
                 return await forgive(connection, [attempt])
         await self._refuse(account.name, caller, "proof")
-        raise wrong()
+        raise ApiError(403, "wrong_password", "that is not your password, or the code is not right")
 
     async def _begin(self, connection: Connection, name: str, caller: Caller) -> int:
         try:

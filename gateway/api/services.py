@@ -18,6 +18,7 @@ from gateway.api.errors import ApiError
 from gateway.jobs import Jobs
 from gateway.protection import Protection
 from gateway.recordings.shelf import Recordings
+from gateway.unlock.held import HeldUnlocks
 from infra.settings import postgresql_dsn
 from sinks.elasticsearch.client import connect as connect_elasticsearch
 from sinks.postgresql.connection import store_errors
@@ -48,6 +49,7 @@ class Services:
         self.desk = Desk(self)
         self.identify: Identify = self.desk.identities.identify
         self.recordings = Recordings(settings)
+        self.unlocks = HeldUnlocks(settings)
         self.jobs = Jobs(self)
         self.protection = Protection(settings)
         self.live: LiveDesk | None = None
@@ -96,6 +98,7 @@ class Services:
     async def close(self) -> None:
         """Close what was opened."""
         self.desk.close()
+        await self.unlocks.close()
         await self.recordings.close()
         await self.jobs.close()
         if self._pool is not None:

@@ -30,13 +30,22 @@ class UnlockSession:
     """Use it as `async with UnlockSession(…) as session`; then `survey`, `open`, `release`, in this order."""
 
     def __init__(
-        self, settings: Settings, scope: Scope, *, person: str, reason: str, keys: Sequence[str] = (), via: str = ""
+        self,
+        settings: Settings,
+        scope: Scope,
+        *,
+        person: str,
+        reason: str,
+        keys: Sequence[str] = (),
+        via: str = "",
+        persons: Sequence[str] = (),
     ) -> None:
         self.id = secrets.token_bytes(SESSION_BYTES)
         self.scope = scope
         self._settings = settings
         self._person, self._reason, self._keys = person, " ".join(reason.split()), tuple(keys)
-        self._detail = {**_flat(scope), "session": self.id.hex(), **({"via": via} if via else {})}
+        about = {"session": self.id.hex(), "via": via, "persons": ",".join(persons)}
+        self._detail = {**_flat(scope), **{name: text for name, text in about.items() if text}}
         self._attempts = Attempts(settings)
         self._stack = contextlib.AsyncExitStack()
         self._write: Write | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import httpx2 as httpx
 import pytest
-from starlette.applications import Starlette
 
-from gateway.unlock.api import UnlockApi
+from gateway.api.app import create_app
+from gateway.api.services import Services
+from gateway.facts import Facts
+from gateway.kafka import KafkaPublisher
 from gateway.unlock.tokens import ApiTokens
 from schemas.unlock_channel import Viewing, answer
 from tests.live.test_stores import dsn  # noqa: F401  # a fixture
@@ -28,14 +31,17 @@ class TestApi:
         """A person with a token, and the application."""
         await site.mails("first", "second")
         token = ApiTokens(site.settings.unlock.tokens_file).issue("ann", 1)
-        api = UnlockApi(site.settings)
+        kafka = site.settings.kafka
+        publisher = KafkaPublisher(kafka.bootstrap, topic_prefix=kafka.topic_prefix)
+        services = Services(site.settings, Facts(publisher, reporter="node/gateway", incarnation="1"), Mock())
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=Starlette(routes=api.routes)),
+            transport=httpx.ASGITransport(app=create_app(services)),
             base_url="https://server",
             headers={"Authorization": f"Bearer {token}"},
         ) as client:
             yield client
-        await api.close()
+        await services.close()
+        await publisher.close()
 
     WISH: ClassVar[dict[str, Any]] = {
         "agents": ["00000000-0000-0000-0000-000000000001"],

@@ -1,0 +1,137 @@
+"""Unlocks of the HTTPS port that are under way: each its person's alone, bounded in number and in time.
+
+Never outlives its time, and never leaves an opener process behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.unlock.refusal import NOTHING_FOUND, RefusedError
+from schemas.errors import SealstreamError
+
+if TYPE_CHECKING:
+    from gateway.unlock.process import Survey
+    from gateway.unlock.session import UnlockSession
+    from infra.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """An unlock under way, and whose it is."""
+
+    session: UnlockSession
+    actor: str
+    ends: asyncio.TimerHandle | None = None
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class HeldUnlocks:
+    """All of them; `close` at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limit = settings.unlock.sessions
+        self.session_s = settings.unlock.session_s
+        self._held: dict[str, Held] = {}
+        self._beginning = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def begin(self, session: UnlockSession, actor: str) -> Survey:
+        """Begin one, and look what is in scope; raises `RefusedError`."""
+        if len(self._held) + self._beginning >= self._limit:
+            raise RefusedError("too_many_sessions", "other unlocks are under way: try again in a minute", 60)
+        self._beginning += 1
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                await stack.enter_async_context(session)
+                survey = await session.survey()
+                stack.pop_all()
+        finally:
+            self._beginning -= 1
+        held = self._held[session.id.hex()] = Held(session, actor)
+        held.ends = asyncio.get_running_loop().call_later(self.session_s, self._close_soon, held)
+        return survey
+
+    async def open(self, held: Held, viewer: bytes, sealed: bytes) -> list[str]:
+        """Try a sealed passphrase; the KEKs that it opened. One that opens none ends the unlock."""
+        async with held.busy:
+            try:
+                return await held.session.open(viewer, sealed)
+            except RefusedError:
+                await self.end(held)
+                raise
+
+    async def release(self, held: Held) -> AsyncIterator[bytes]:
+        """The sealed messages, each after its length; then the unlock is over. Raises `RefusedError` at once."""
+        if held.busy.locked():
+            raise RefusedError("out_of_turn", "this unlock is busy")
+        messages = held.session.release()
+        first = await anext(messages)
+
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                async with held.busy:
+                    yield with_length(first)
+                    async for message in messages:
+                        yield with_length(message)
+            finally:
+                self._close_soon(held)
+
+        return body()
+
+    def find(self, session: str, actor: str) -> Held:
+        """That person's unlock; raises `RefusedError`."""
+        held = self._held.get(session)
+        if held is None or held.actor != actor:
+            raise RefusedError(NOTHING_FOUND, "there is no such unlock of yours: it ended, or never began")
+        return held
+
+    async def end(self, held: Held) -> None:
+        """End it; when this returns, its memory is gone."""
+        if self._held.pop(held.session.id.hex(), None) is None:
+            return
+        if held.ends:
+            held.ends.cancel()
+        try:
+            await held.session.__aexit__(None, None, None)
+        except SealstreamError as error:
+            log.error("unlock_end_not_audited", reason=str(error))  # noqa: TRY400 - the message is all there is to say
+
+    async def close(self) -> None:
+        """End every unlock."""
+        for held in list(self._held.values()):
+            await self.end(held)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _close_soon(self, held: Held) -> None:
+        task = asyncio.get_running_loop().create_task(self.end(held))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def batches(envelopes: Iterator[bytes], least: int = 256 * 1024) -> AsyncIterator[bytes]:
+    """Envelopes after their lengths, read beside the event loop."""
+
+    def some() -> bytes:
+        batch = bytearray()
+        for envelope in envelopes:
+            batch += with_length(envelope)
+            if len(batch) >= least:
+                break
+        return bytes(batch)
+
+    while batch := await asyncio.to_thread(some):
+        yield batch
+
+
+def with_length(message: bytes) -> bytes:
+    """A message after its length in 4 bytes, big endian."""
+    return len(message).to_bytes(4, "big") + message
