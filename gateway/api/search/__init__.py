@@ -9,6 +9,6 @@ from fastapi import APIRouter
 
 from gateway.api.search import asking, blind, documents, saved
 
-router = APIRouter(prefix="/api/v1/search", tags=["search"])
+router = APIRouter(prefix="/api/v1", tags=["search"])
 for part in (asking, documents, saved, blind):
     router.include_router(part.router)

@@ -36,7 +36,7 @@ from sinks.envelopes import MAX_TIME_MS
 if TYPE_CHECKING:
     from gateway.api.services import Services
 
-router = APIRouter()
+router = APIRouter(prefix="/search")
 
 MAX_HITS = 100
 TOLD_S = 300.0

@@ -32,7 +32,7 @@ from sinks.envelopes import MAX_TIME_MS
 if TYPE_CHECKING:
     from sinks.elasticsearch.blind import Candidate
 
-router = APIRouter(prefix="/blind")
+router = APIRouter(prefix="/search/blind")
 
 MOST_ROOTS = 2000
 MOST_PLACES = 200

@@ -21,7 +21,7 @@ from sinks.elasticsearch.documents import read_document
 from sinks.elasticsearch.mapping import alias_name
 from sinks.elasticsearch.search import Question
 
-router = APIRouter()
+router = APIRouter(prefix="/search")
 
 _ID = r"^[0-9a-f-]{36}-[0-9a-f]{32}-[0-9]+-[0-9]+$"
 

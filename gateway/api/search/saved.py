@@ -20,7 +20,7 @@ from gateway.api.times import to_ms
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-router = APIRouter(prefix="/saved")
+router = APIRouter(prefix="/search/saved")
 
 MAX_QUERY_BYTES = 4096
 MOST_SAVED = 500
