@@ -222,6 +222,7 @@ class HttpsPort:
 
     def stop(self) -> None:
         """Let `serve` finish what it has and return."""
+        self.services.overview.stop()
         if self._server:
             self._server.should_exit = True
 

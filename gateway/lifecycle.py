@@ -9,7 +9,7 @@ import asyncio
 import datetime as dt
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
 from itertools import takewhile
 from typing import Any
@@ -43,6 +43,16 @@ class LifecycleLog:
     def oldest(self) -> int:
         """The oldest offset in memory; what is before it must be read back from Kafka."""
         return self._lines[0][0] if self._lines else self.next_offset
+
+    @property
+    def nodes(self) -> Mapping[str, NodeState]:
+        """Every node, by its id."""
+        return self._nodes
+
+    @property
+    def agents(self) -> Mapping[str, AgentState]:
+        """Every agent that was ever told of, by its id."""
+        return self._agents
 
     def take(self, offset: int, value: bytes) -> None:
         """The topic's next record; one that is not a lifecycle event is passed over."""

@@ -103,6 +103,7 @@ class Gateway:
         self.live.join(self.https.services)
         self.tls: list[TlsListener] = []
         self.events = LifecycleLog(asyncio.get_running_loop().time)
+        self.https.services.lifecycle = self.events
         self._reader = LifecycleReader(settings, self.events)
         self.mirror = Mirror(
             self.events,

@@ -28,6 +28,8 @@ MAX_BODY_BYTES = 1024 * 1024
 
 PARTS: tuple[str, ...] = (
     "gateway.api.session",
+    "gateway.api.overview",
+    "gateway.api.dead_letters",
     "gateway.api.links",
     "gateway.api.account",
     "gateway.api.tokens",

@@ -16,6 +16,8 @@ from fastapi import Depends, Request
 from gateway.accounts.desk import Desk
 from gateway.api.errors import ApiError
 from gateway.jobs import Jobs
+from gateway.ops.letters import DeadLetters
+from gateway.ops.sampler import Sampler
 from gateway.protection import Protection
 from gateway.recordings.shelf import Recordings
 from gateway.unlock.held import HeldUnlocks
@@ -52,6 +54,8 @@ class Services:
         self.unlocks = HeldUnlocks(settings)
         self.jobs = Jobs(self)
         self.protection = Protection(settings)
+        self.overview = Sampler(self)
+        self.letters = DeadLetters(self)
         self.live: LiveDesk | None = None
         """Live viewing; set by the process that has agents."""
         self.lifecycle: LifecycleLog | None = None
@@ -101,6 +105,8 @@ class Services:
         await self.unlocks.close()
         await self.recordings.close()
         await self.jobs.close()
+        await self.overview.close()
+        await self.letters.close()
         if self._pool is not None:
             self._pool.terminate()
         if self._elasticsearch is not None:

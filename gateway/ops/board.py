@@ -1,0 +1,217 @@
+"""What the sampler has read so far, put together into a picture.
+
+Reads no store: it is given what was read, and looks at what this process knows by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any
+
+from gateway.ops.picture import (
+    Acks,
+    AgentRow,
+    Agents,
+    Alerts,
+    Away,
+    ComponentRow,
+    Gaps,
+    GroupRow,
+    NodeRow,
+    Overview,
+    Storage,
+    StreamRow,
+    Suite,
+)
+from gateway.ops.problems import find_problems
+from gateway.ops.rates import Latencies, Rates
+from gateway.ops.stores import Arrivals, Tables
+from schemas.topics import ENVELOPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.api.services import Services
+    from infra.lag import GroupStanding
+
+SILENT_MS = 7 * 86_400_000
+SHOWN_SILENT = 12
+LAG_LOOKS = 90
+_STREAM = "envelopes."
+
+GROUPS = {
+    "mine": "Mining: OCR, terminal text, mail, window titles",
+    "streams": "Activity and gaps",
+    "alerts": "Alerts by rules",
+    "nodes": "Watching for lost nodes",
+    "sink-disk": "The archive on disk",
+    "sink-postgresql": "PostgreSQL",
+    "sink-elasticsearch": "Elasticsearch",
+}
+"""Consumer groups as people know them."""
+
+
+class Board:
+    """Holds the newest of each part."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.topics = [topic.name for topic in ENVELOPES]
+        self.arrivals = Arrivals()
+        self._rates = Rates()
+        self._acks = Latencies()
+        self._lags: dict[str, deque[int]] = {}
+        self._groups: list[GroupStanding] = []
+        self._ends: dict[str, int] = {}
+        self._storage: dict[str, Any] = {}
+        self._tables = Tables(Gaps(), Alerts(), [], [])
+        self._missing: list[str] = []
+        self._dead: int | None = None
+        self._away: dict[int, Away] = {}
+
+    @property
+    def components(self) -> list[ComponentRow]:
+        """Every component of every node."""
+        return self._tables.components
+
+    @property
+    def groups(self) -> Sequence[GroupStanding]:
+        """Every consumer group, with its members."""
+        return self._groups
+
+    def answers(self, part: int) -> None:
+        """That part was read."""
+        self._away.pop(part, None)
+
+    def fails(self, part: int, store: str, fault: str, now_ms: int) -> None:
+        """That part could not be read."""
+        before = self._away.get(part)
+        self._away[part] = Away(store=store, fault=fault, since_ms=before.since_ms if before else now_ms)
+
+    def look(self, now_s: float) -> None:
+        """Look at this process's own metrics."""
+        buckets = {
+            float(sample.labels["le"]): sample.value
+            for family in self._services.metrics.histogram("gateway_ack_seconds").collect()
+            for sample in family.samples
+            if sample.name.endswith("_bucket")
+        }
+        self._acks.look(now_s, buckets)
+
+    def take_kafka(self, now_s: float, groups: list[GroupStanding], ends: Mapping[str, int]) -> None:
+        """Where groups stand, and how many records the envelope topics have had."""
+        self._groups, self._ends = groups, dict(ends)
+        reached = {f"group {one.group}": float(sum(row.next_offset for row in one.rows)) for one in groups}
+        self._rates.look(now_s, {**{name: float(end) for name, end in ends.items()}, **reached})
+        for one in groups:
+            lags = self._lags.setdefault(one.group, deque(maxlen=LAG_LOOKS))
+            lags.append(sum(row.lag for row in one.rows))
+
+    def take_tables(self, tables: Tables, missing: list[str], dead: int | None) -> None:
+        """What the tables say, which key files this node lacks, and how many dead letters are open."""
+        self._tables, self._missing, self._dead = tables, missing, dead
+
+    def take_storage(self, known: Mapping[str, Any]) -> None:
+        """Some of what is known of storage."""
+        self._storage |= known
+
+    def picture(self, now_ms: int) -> Overview:
+        """All of it, with what wants attention."""
+        away = {one.store: one for one in self._away.values()}
+        picture = Overview(
+            measured_ms=now_ms,
+            node=self._services.settings.node.id,
+            problems=[],
+            away=sorted(away.values(), key=lambda one: one.store),
+            agents=self._agents(now_ms),
+            streams=[self._stream(topic) for topic in self.topics],
+            acks=self._ack(),
+            groups=self.group_rows(),
+            nodes=self._nodes(),
+            components=self._tables.components,
+            storage=Storage(**self._storage),
+            gaps=self._tables.gaps,
+            dead_letters=self._dead,
+            alerts=self._tables.alerts,
+            keks_missing=self._missing,
+        )
+        return picture.model_copy(update={"problems": find_problems(picture)})
+
+    def group_rows(self) -> list[GroupRow]:
+        """Consumer groups, those that we know by name first."""
+        order = {name: index for index, name in enumerate(GROUPS)}
+        rows = sorted(self._groups, key=lambda one: (order.get(one.group, len(order)), one.group))
+        return [self._group(one) for one in rows]
+
+    def _group(self, one: GroupStanding) -> GroupRow:
+        places = {(row.topic, row.partition) for row in one.rows}
+        held = {place for member in one.members for place in member.partitions}
+        return GroupRow(
+            group=one.group,
+            what=GROUPS.get(one.group, one.group),
+            state=one.state,
+            members=len(one.members),
+            partitions=len(places | held),
+            held=len(held),
+            lag=sum(row.lag for row in one.rows),
+            per_s=self._rates.per_second(f"group {one.group}"),
+            history=list(self._lags.get(one.group, ())),
+        )
+
+    def _stream(self, topic: str) -> StreamRow:
+        stream = topic.removeprefix(_STREAM)
+        known = self.arrivals.known
+        return StreamRow(
+            stream=stream,
+            envelopes=self._ends.get(topic, 0),
+            envelopes_per_s=self._rates.per_second(topic),
+            bytes_per_s=self.arrivals.bytes_per_s(stream) if known else None,
+            history=self.arrivals.history(stream) if known else None,
+        )
+
+    def _ack(self) -> Acks:
+        p50, p99 = self._acks.percentile(0.5), self._acks.percentile(0.99)
+        return Acks(
+            node=self._services.settings.node.id,
+            per_s=self._acks.per_second(),
+            p50_ms=None if p50 is None else p50 * 1000,
+            p99_ms=None if p99 is None else p99 * 1000,
+        )
+
+    def _nodes(self) -> list[NodeRow]:
+        lifecycle = self._services.lifecycle
+        nodes = sorted(lifecycle.nodes.values(), key=lambda one: one.node_id) if lifecycle else []
+        return [
+            NodeRow(node_id=one.node_id, role=one.role, state=one.state, address=one.address, since_ms=one.since_ms)
+            for one in nodes
+            if one.state != "left"
+        ]
+
+    def _agents(self, now_ms: int) -> Agents:
+        lifecycle = self._services.lifecycle
+        if lifecycle is None:
+            return Agents()
+        agents = lifecycle.agents.values()
+        silent = [one for one in agents if not one.connected and one.since_ms > now_ms - SILENT_MS]
+        suites = Counter((one.tls, one.suite, one.forward_secret) for one in agents if one.connected)
+        newest = sorted(silent, key=lambda one: -one.since_ms)[:SHOWN_SILENT]
+        return Agents(
+            known=len(agents),
+            connected=suites.total(),
+            silent=len(silent),
+            went_silent=[
+                AgentRow(
+                    agent_id=one.agent_id,
+                    person=one.user,
+                    computer=one.computer,
+                    gateway=one.gateway,
+                    since_ms=one.since_ms,
+                )
+                for one in newest
+            ],
+            suites=[
+                Suite(tls=tls, suite=suite, forward_secret=forward_secret, agents=count)
+                for (tls, suite, forward_secret), count in suites.most_common()
+            ],
+            age_s=lifecycle.age_s(),
+        )
