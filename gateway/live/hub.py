@@ -136,6 +136,8 @@ class Hub:
         room = self._rooms.get((ticket.agent_id, ticket.what))
         if room and len(room.views) >= self._settings.viewers_each:
             raise UnavailableError(f"{len(room.views)} people watch already: no more may")
+        if sum(len(one.views) for one in self._rooms.values()) >= self._settings.viewers:
+            raise UnavailableError("too many people watch now: try again later")
         if room is None:
             room = self._rooms[ticket.agent_id, ticket.what] = self._open_room(present, ticket.what)
         view = View(ticket, self._settings.queue_bytes)

@@ -45,6 +45,9 @@ PATH = "/live"
 TICKET_S = 10.0
 """A connection that shows no ticket for so long is ended."""
 
+WAITING = 64
+"""Connections that may be open without a ticket while all places are taken by who has one."""
+
 CHECK_S = 15.0
 """So often it is asked whether the viewer's session still goes on."""
 
@@ -56,6 +59,9 @@ SHUTDOWN_TIMEOUT_S = 2.0
 
 REFUSED, OVER = 4403, 4410
 """Codes of closing: no ticket that is good; the view has ended. The status before it has the words."""
+
+NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, RecursionError)
+"""What reading JSON of a stranger raises."""
 
 Lives = Callable[["Ticket"], Awaitable[bool]]
 """Whether the session or account of a ticket still goes on; raises `UnavailableError` when that cannot be known."""
@@ -79,10 +85,10 @@ class LivePort:
 
     async def show(self, socket: WebSocket) -> None:
         """One viewer, from their ticket to the end."""
-        await socket.accept()
-        if self._open >= self._settings.live.viewers:
-            await _close(socket, REFUSED, "refused", "too many people watch now: try again later")
+        if self._open >= self._settings.live.viewers + WAITING:
+            await socket.close()
             return
+        await socket.accept()
         self._open += 1
         try:
             with contextlib.suppress(WebSocketDisconnect):
@@ -97,7 +103,8 @@ class LivePort:
             check_origin(socket.headers.get("origin", ""), ticket.origin)
             view = self._hub.enter(ticket)
         except (MalformedError, UnavailableError, TimeoutError, KeyError) as error:
-            await _close(socket, REFUSED, "refused", str(error) or "show a ticket first")
+            told = isinstance(error, MalformedError | UnavailableError)
+            await _close(socket, REFUSED, "refused", str(error) if told else "show a ticket first")
             return
         log.info("live_view_begins", agent=ticket.agent_id, what=ticket.what, actor=ticket.actor)
         started = time.monotonic()
@@ -223,8 +230,8 @@ async def _receive(socket: WebSocket, view: View) -> None:
         try:
             asked = json.loads(await socket.receive_text())
             sent = float(asked["ping"])
-        except (ValueError, KeyError, TypeError):
-            continue  # what is not understood is not answered
+        except NOT_UNDERSTOOD:
+            continue  # and not answered
         view.tell("pong", ping=sent, server_ms=now_ms())
 
 
@@ -240,7 +247,7 @@ async def _close(socket: WebSocket, code: int, kind: str, reason: str) -> None:
 def _ticket_in(text: str) -> str:
     try:
         ticket = json.loads(text)["ticket"]
-    except (ValueError, KeyError, TypeError):
+    except NOT_UNDERSTOOD:
         ticket = None
     if not isinstance(ticket, str):
         raise MalformedError('the first message is {"ticket": …}', "bad_ticket")
