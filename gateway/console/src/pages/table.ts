@@ -23,4 +23,6 @@ export const GROUPS = [
   ["self", "You"],
 ] as const;
 
-export const PAGES: readonly Page[] = [];
+export const PAGES: readonly Page[] = [
+  { path: "/keys", title: "Keys", permission: "keys", group: "run", load: () => import("./keys/Keys") },
+];
