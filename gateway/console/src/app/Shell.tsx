@@ -5,6 +5,8 @@ import { useEffect } from "preact/hooks";
 import icon from "../icon.svg";
 import { GROUPS, PAGES, type Page } from "../pages/table";
 import { Button, Empty, Toasts } from "../ui/parts";
+import { askToUnlock, unlockFacts } from "../unlocking/current";
+import { UnlockBar } from "../unlocking/UnlockBar";
 import { Lazy } from "./Lazy";
 import { Link, navigate, path } from "./router";
 import { may, session, signOut } from "./session";
@@ -48,6 +50,11 @@ export function Shell() {
           <Items pages={shown} />
           <div class="foot">
             <span class="quiet item">{session.value?.account.display_name || session.value?.account.name}</span>
+            {may("recordings") && !unlockFacts.value && (
+              <Button kind="plain" small onClick={askToUnlock}>
+                Unlock sealed recordings
+              </Button>
+            )}
             <Button kind="plain" small onClick={nextTheme}>
               Colours: {THEMES[theme.value]}
             </Button>
@@ -57,6 +64,7 @@ export function Shell() {
           </div>
         </nav>
         <main class="main" id="main" tabIndex={-1}>
+          {may("recordings") && <UnlockBar />}
           {page ? <Lazy key={page.path} load={page.load} /> : <NoPage />}
         </main>
       </div>

@@ -41,10 +41,10 @@ export async function loadSession(): Promise<void> {
 }
 
 /** Called before the session ends, so that nothing that was unlocked stays. */
-export const beforeSignOut: (() => void)[] = [];
+export const beforeSignOut: (() => void | Promise<void>)[] = [];
 
 export async function signOut(): Promise<void> {
-  for (const act of beforeSignOut) act();
+  for (const act of beforeSignOut) await act();
   await request("/session", { method: "DELETE" }).catch(() => undefined);
   location.assign("/");
 }

@@ -11,7 +11,8 @@ import type { UnlockSession } from "../unlock/session";
 import { CONTENT_TYPES } from "../unlock/streams";
 import { makeDayKeys, type AgentRoot, type DayKey } from "./dayKeys";
 import { envelopesOf, type Candidate, type Scope, type Sealed, type Server } from "./server";
-import { originOf, readTexts, type Origin, type Text } from "./texts";
+import { isNamed } from "./names";
+import { originOf, placeOfOpened, readTexts, type Origin, type Text } from "./texts";
 import { Wanted } from "./wanted";
 
 /** Tokens of one request. */
@@ -19,7 +20,7 @@ export const MOST_TOKENS = 60_000;
 /** Opened and compared for one search. */
 export const MOST_CANDIDATES = 2000;
 const MOST_REQUESTS = 50;
-const CANDIDATES_AT_ONCE = 500;
+const CANDIDATES_AT_ONCE = MOST_CANDIDATES;
 const OPENED_AT_ONCE = 50;
 
 /** What a search took, and what it could not do; a person is told. */
@@ -60,10 +61,11 @@ export interface Question {
 export type Progress = (effort: Readonly<Effort>, hits: readonly SealedHit[]) => void;
 
 /** The keys of a scope, kept while the unlock lasts and the scope stays. */
-export interface ScopeKeys {
+interface ScopeKeys {
   readonly keys: readonly DayKey[];
   readonly shutRoots: number;
   readonly spans: number;
+  readonly cut: boolean;
 }
 
 /** Searches with one unlock. */
@@ -84,8 +86,8 @@ export class BlindSearch {
   async search(question: Question, signal: AbortSignal, progress: Progress): Promise<SealedHit[]> {
     const wanted = new Wanted(question.text);
     const effort = newEffort();
-    const { keys, shutRoots, spans } = await this.#keysOf(question.scope, signal);
-    [effort.days, effort.shutRoots, effort.spans] = [keys.length, shutRoots, spans];
+    const { keys, shutRoots, spans, cut } = await this.#keysOf(question.scope, signal);
+    Object.assign(effort, { days: keys.length, shutRoots, spans, cut });
     progress({ ...effort }, []);
     const candidates = await this.#findCandidates(question, wanted.words, keys, effort, signal);
     const hits: SealedHit[] = [];
@@ -103,7 +105,7 @@ export class BlindSearch {
   async #keysOf(scope: Scope, signal: AbortSignal): Promise<ScopeKeys> {
     const name = JSON.stringify(scope);
     if (this.#kept?.name === name && Date.now() - this.#kept.atMs < 60_000) return this.#kept.keys;
-    const { spans, envelopes } = await this.#server.roots(scope, signal);
+    const { spans, envelopes, more } = await this.#server.roots(scope, signal);
     let shutRoots = 0;
     const roots: AgentRoot[] = [];
     for (const sealed of envelopes) {
@@ -114,7 +116,7 @@ export class BlindSearch {
         shutRoots += 1;
       }
     }
-    const keys = { keys: await makeDayKeys(spans, roots), shutRoots, spans: spans.length };
+    const keys = { keys: await makeDayKeys(spans, roots), shutRoots, spans: spans.length, cut: more };
     this.#kept = { name, atMs: Date.now(), keys };
     return keys;
   }
@@ -124,14 +126,15 @@ export class BlindSearch {
   ): Promise<Candidate[]> {
     const found = new Map<string, Candidate>();
     const portions = [...portionsOf(keys, words.length)];
-    effort.cut = portions.length > MOST_REQUESTS;
+    effort.cut ||= portions.length > MOST_REQUESTS;
     for (const some of portions.slice(0, MOST_REQUESTS)) {
       const tokens = await Promise.all(words.map((word) => tokensOf(some, word)));
       effort.tokens += tokens.reduce((sum, ofWord) => sum + ofWord.length, 0);
       const asked = { tokens, order: question.order, limit: CANDIDATES_AT_ONCE };
       const answer = await this.#server.candidates(question.scope, asked, signal);
       effort.cut ||= answer.more;
-      for (const one of answer.candidates) found.set(one.id, one);
+      const among = answer.candidates.filter((one) => isNamed(one.computer, question.scope.endpoint));
+      for (const one of among) found.set(one.id, one);
     }
     const sign = question.order === "oldest" ? 1 : -1;
     const ordered = [...found.values()].sort((one, other) => sign * (one.time_ms - other.time_ms));
@@ -170,7 +173,7 @@ export class BlindSearch {
   async #read(sealed: Sealed): Promise<Map<Origin, Text>> {
     try {
       const opened = await this.#open(sealed);
-      return opened ? readTexts(opened, this.#session.decode(opened)) : new Map<Origin, Text>();
+      return opened ? readTexts(placeOfOpened(opened), this.#session.decode(opened)) : new Map<Origin, Text>();
     } catch (error) {
       if (isDamage(error)) return new Map();
       throw error;

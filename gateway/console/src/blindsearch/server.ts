@@ -57,7 +57,7 @@ export interface Tokens {
 
 /** The four requests of a search. */
 export interface Server {
-  roots(scope: Scope, signal: AbortSignal): Promise<{ spans: Span[]; envelopes: Sealed[] }>;
+  roots(scope: Scope, signal: AbortSignal): Promise<{ spans: Span[]; envelopes: Sealed[]; more: boolean }>;
   candidates(scope: Scope, asked: Tokens, signal: AbortSignal): Promise<{ candidates: Candidate[]; more: boolean }>;
   sealed(places: readonly Place[], signal: AbortSignal): Promise<(Place & Sealed)[]>;
 }

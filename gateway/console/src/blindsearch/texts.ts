@@ -26,6 +26,8 @@ export interface Line {
 
 /** What was opened of one document. `others` are people and names of attachments. */
 export interface Text {
+  readonly timeMs: number;
+  readonly kind: string;
   readonly title: string;
   readonly text: string;
   readonly application: string;
@@ -35,16 +37,39 @@ export interface Text {
   readonly lines: readonly Line[];
 }
 
+/** A text and who it is of. */
+export interface DatedText extends Text {
+  readonly id: Origin;
+  readonly agentId: string;
+  readonly stream: string;
+  readonly person: string;
+  readonly computer: string;
+}
+
 /** Epoch (the hex digits that a document's id has of it), sequence and ordinal of where a text began. */
 export type Origin = string;
 
+/** Where a segment stands, and what it holds. */
+export interface SegmentPlace {
+  /** In hexadecimal. */
+  readonly epoch: string;
+  readonly sequence: number;
+  readonly stream: string;
+  readonly contentType: number;
+}
+
+export function placeOfOpened({ epoch, record }: Opened): SegmentPlace {
+  const { sequence, stream, contentType } = record;
+  return { epoch: toHex(epoch.epochId), sequence, stream, contentType };
+}
+
 /** The texts of a segment and where they began; none for one that holds no text. */
-export function readTexts({ epoch, record }: Pick<Opened, "epoch" | "record">, events: readonly AvroRecord[]): Map<Origin, Text> {
-  if (record.contentType === CONTENT_TYPES.text) {
+export function readTexts(place: SegmentPlace, events: readonly AvroRecord[]): Map<Origin, Text> {
+  if (place.contentType === CONTENT_TYPES.text) {
     return new Map(events.map((passage) => [originOfPassage(passage), textOfPassage(passage)]));
   }
-  if (record.contentType === CONTENT_TYPES.segment && record.stream === "email") {
-    return readMessages(toHex(epoch.epochId), record.sequence, events);
+  if (place.contentType === CONTENT_TYPES.segment && place.stream === "email") {
+    return readMessages(place.epoch, place.sequence, events);
   }
   return new Map();
 }
@@ -66,6 +91,8 @@ function originOfPassage(passage: AvroRecord): Origin {
 
 function textOfPassage(passage: AvroRecord): Text {
   return {
+    timeMs: timeOf(passage),
+    kind: passage["kind"] as string,
     title: passage["title"] as string,
     text: passage["text"] as string,
     application: passage["application"] as string,
@@ -74,6 +101,10 @@ function textOfPassage(passage: AvroRecord): Text {
     recipients: [],
     lines: (passage["lines"] as AvroRecord[]).map(lineOf),
   };
+}
+
+function timeOf(event: AvroRecord): number {
+  return Math.floor(Number(event["time_us"]) / 1000);
 }
 
 function lineOf(line: AvroRecord): Line {
@@ -101,6 +132,8 @@ function readMessages(epoch: string, sequence: number, events: readonly AvroReco
     const attachments = (event["attachments"] as AvroRecord[]).map((one) => one["name"] as string);
     for (let part = 0; part === 0 || part * EMAIL_CHARACTERS < characters.length; part++) {
       texts.set(originAt(epoch, sequence, part * CONTINUATION + index), {
+        timeMs: timeOf(event),
+        kind: "email",
         title: event["subject"] as string,
         text: characters.slice(part * EMAIL_CHARACTERS, (part + 1) * EMAIL_CHARACTERS).join(""),
         application: "",

@@ -21,6 +21,7 @@ export class UnlockSession {
   #handedOut = new Set<WeakRef<ArrayBuffer>>();
   #canvases: Canvas[] = [];
   #locked = false;
+  #opened = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #idleMs: number;
   readonly #forgotten = new FinalizationRegistry<WeakRef<ArrayBuffer>>((gone) => this.#handedOut.delete(gone));
@@ -33,6 +34,11 @@ export class UnlockSession {
 
   get locked(): boolean {
     return this.#locked;
+  }
+
+  /** How many envelopes it opened. */
+  get opened(): number {
+    return this.#opened;
   }
 
   /** Key ids of the KEKs that are open, in hexadecimal. */
@@ -61,6 +67,7 @@ export class UnlockSession {
     const opened = await this.#opener.open(envelope);
     if (this.#locked) wipe(opened.plaintext);
     this.#requireOpen();
+    this.#opened += 1;
     this.track(opened.plaintext);
     return opened;
   }

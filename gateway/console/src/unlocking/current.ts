@@ -4,6 +4,7 @@
  */
 
 import { computed, signal } from "@preact/signals";
+import type { DatedText } from "../blindsearch/texts";
 import type { UnlockSession } from "../unlock/index";
 
 /** What a person is told of the unlock. Holds no key. */
@@ -14,6 +15,8 @@ export interface UnlockFacts {
   /** Key ids of the KEKs, in hexadecimal. */
   readonly keyIds: readonly string[];
   readonly endsAtMs: number;
+  /** The server opened it (R6.6): then there is no `unlockSession`. */
+  readonly onServer: boolean;
 }
 
 /** What opens envelopes; `undefined` when locked: then nothing that was opened may stay in sight. */
@@ -21,6 +24,9 @@ export const unlockSession = signal<UnlockSession | undefined>(undefined);
 export const unlockFacts = signal<UnlockFacts | undefined>(undefined);
 /** Why it was unlocked, for the `purpose` of every request for envelopes; empty when locked. */
 export const unlockPurpose = computed(() => unlockFacts.value?.purpose ?? "");
+
+/** What the server opened for this person and this page; gone with the lock. */
+export const serverTexts = signal<readonly DatedText[]>([]);
 
 /** Whether the dialog that unlocks is wanted. */
 export const unlockWanted = signal(false);

@@ -1,0 +1,23 @@
+/** How many results each day has; a click narrows the search to it. Never shown for a single day. */
+
+import { formatDay, formatNumber } from "../../ui/format";
+import type { Day } from "./answer";
+import type { Asked } from "./asked";
+
+export function Days(props: { days: readonly Day[]; change: (asked: Partial<Asked>) => void }) {
+  const most = Math.max(...props.days.map((day) => day.count));
+  if (props.days.length < 2 || !(most > 0)) return null;
+  return (
+    <div class="days" role="group" aria-label="Results by time">
+      {props.days.map(({ from_ms, until_ms, count }) => {
+        const title = `${formatDay(from_ms)}: ${formatNumber(count)}`;
+        const narrow = () => props.change({ when: "range", sinceMs: from_ms, untilMs: until_ms });
+        return (
+          <button key={from_ms} type="button" title={title} aria-label={title} disabled={!count} onClick={narrow}>
+            <span style={{ height: `${count ? Math.max(8, (100 * count) / most) : 0}%` }} />
+          </button>
+        );
+      })}
+    </div>
+  );
+}

@@ -1,0 +1,56 @@
+/** One result in the list: who, when, where, and the words in their place. Never holds more than one link. */
+
+import { useState } from "preact/hooks";
+import { Link } from "../../app/router";
+import { Badge, Time } from "../../ui/parts";
+import { kindName, playerLink, type Result } from "./answer";
+import { FramePicture } from "./FramePicture";
+import { Marked } from "./Marked";
+
+const THUMBNAIL_PIXELS = 320;
+const SOURCES = { open: undefined, sealed: "Opened in this page", server: "Opened on the server" } as const;
+
+export function ResultCard(props: { result: Result; words: string; fuzzy: boolean; chosen: boolean; choose: () => void }) {
+  const { result } = props;
+  const thumbnail = result.source === "open" && result.frameAtMs !== undefined;
+  const [atMs, setAtMs] = useState<number | undefined>(undefined);
+  const title = result.title.some((piece) => piece.text.trim());
+  return (
+    <li class={`result ${props.chosen ? "chosen" : ""}`} data-opened={result.source === "open" ? undefined : "text"}>
+      <div class="told">
+        <div class="line">
+          <Badge tone={result.source === "open" ? undefined! : "sealed"} title={SOURCES[result.source]}>
+            {result.source !== "open" && <Lock />}
+            {kindName(result)}
+          </Badge>
+          <strong>{result.person}</strong>
+          <span class="quiet">
+            <Time ms={result.timeMs} />
+          </span>
+        </div>
+        <Link class="main-link" href={playerLink(result, props.words, atMs)} onFocus={props.choose}>
+          {title ? <Marked pieces={result.title} /> : result.application || kindName(result)}
+        </Link>
+        {result.fragments.slice(0, 3).map((pieces, at) => (
+          <p key={at} class="fragment">
+            <Marked pieces={pieces} />
+          </p>
+        ))}
+        <div class="line quiet small">
+          {[result.application, result.computer, result.people].filter(Boolean).join(" · ")}
+        </div>
+      </div>
+      {thumbnail && (
+        <FramePicture result={result} words={props.words} fuzzy={props.fuzzy} width={THUMBNAIL_PIXELS} told={setAtMs} />
+      )}
+    </li>
+  );
+}
+
+export function Lock() {
+  return (
+    <svg class="lock" viewBox="0 0 16 16" width="11" height="11" role="img" aria-label="sealed end to end">
+      <path d="M4 7V5a4 4 0 0 1 8 0v2h1v8H3V7zm2 0h4V5a2 2 0 0 0-4 0z" fill="currentColor" />
+    </svg>
+  );
+}

@@ -1,0 +1,83 @@
+/** The search of what the server reads, as one types. Never shows an older answer after a newer one. */
+
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { getJson, type Query } from "../../api/client";
+import type { Answer, Facets, Hit } from "./answer";
+import { isAsking, orderOf, rangeOf, type Asked } from "./asked";
+
+const PAGE = 20;
+
+export interface Plain {
+  readonly hits: readonly Hit[];
+  readonly answer: Answer | undefined;
+  readonly facets: Facets | undefined;
+  /** From the question to the answer, in milliseconds. */
+  readonly roundMs: number;
+  readonly loading: boolean;
+  readonly error: unknown;
+  /** The next page, where there is one. */
+  readonly more: (() => void) | undefined;
+  readonly again: () => void;
+}
+
+interface State {
+  hits: readonly Hit[];
+  answer: Answer | undefined;
+  facets: Facets | undefined;
+  roundMs: number;
+  loading: boolean;
+  error: unknown;
+}
+
+const NOTHING: State = { hits: [], answer: undefined, facets: undefined, roundMs: 0, loading: false, error: undefined };
+
+/** The answer to `asked`; nothing is asked where only sealed texts are searched. */
+export function usePlain(asked: Asked): Plain {
+  const [state, setState] = useState<State>(NOTHING);
+  const [turn, setTurn] = useState(0);
+  const aborter = useRef<AbortController>(undefined);
+  const asking = asked.where === "all" && isAsking(asked);
+  const name = asking ? JSON.stringify(asked) : "";
+  useEffect(() => {
+    if (!asking) {
+      setState(NOTHING);
+      return;
+    }
+    const { signal } = (aborter.current = new AbortController());
+    const began = performance.now();
+    setState((before) => ({ ...before, loading: true }));
+    getJson<Answer>("/search", requestOf(asked), signal).then(
+      (answer) => {
+        if (signal.aborted) return;
+        const [hits, facets] = [answer.hits, answer.facets ?? undefined];
+        setState({ hits, answer, facets, roundMs: performance.now() - began, loading: false, error: undefined });
+      },
+      (error: unknown) => !signal.aborted && setState({ ...NOTHING, error }),
+    );
+    return () => aborter.current?.abort();
+  }, [name, turn]);
+  const again = useCallback(() => setTurn((before) => before + 1), []);
+  const after = state.answer?.after;
+  const more = () => {
+    const signal = aborter.current!.signal;
+    setState((before) => ({ ...before, loading: true }));
+    getJson<Answer>("/search", { ...requestOf(asked), facets: "false", after }, signal).then(
+      (answer) =>
+        !signal.aborted &&
+        setState((before) => ({
+          ...before,
+          hits: [...before.hits, ...answer.hits],
+          answer: { ...before.answer!, after: answer.after },
+          loading: false,
+        })),
+      (error: unknown) => !signal.aborted && setState((before) => ({ ...before, error, loading: false })),
+    );
+  };
+  return { ...state, more: after && !state.loading ? more : undefined, again };
+}
+
+function requestOf(asked: Asked): Query {
+  const { q, person, team, endpoint, stream, application, fuzzy } = asked;
+  const names = { person, team, endpoint, stream, application };
+  return { q, ...names, ...rangeOf(asked, Date.now()), fuzzy, order: orderOf(asked), limit: PAGE };
+}

@@ -1,0 +1,67 @@
+/** What says on every page that sealed data is open, why and how long, and locks it. Never shows a key. */
+
+import "./unlocking.css";
+import { formatDuration } from "../ui/format";
+import { Button, Dialog } from "../ui/parts";
+import { Lazy } from "../app/Lazy";
+import { unlockFacts, unlockWanted } from "./current";
+import { endedBy, leftMs, lock, WARNING_MS, type EndReason } from "./locking";
+
+const ENDED: Record<EndReason, string> = {
+  locked: "Locked: keys and everything that was opened are gone from this page.",
+  time_out: "The time is over: keys and everything that was opened are gone from this page.",
+  signed_out: "",
+  closed: "",
+};
+
+export function UnlockBar() {
+  const facts = unlockFacts.value;
+  const told = endedBy.value && ENDED[endedBy.value];
+  return (
+    <>
+      {facts ? <Open purpose={facts.purpose} /> : told && <Ended text={told} />}
+      {unlockWanted.value && (
+        <Dialog title="Unlock sealed recordings" close={() => (unlockWanted.value = false)}>
+          <Lazy load={() => import("./UnlockDialog")} />
+        </Dialog>
+      )}
+    </>
+  );
+}
+
+function Open(props: { purpose: string }) {
+  const soon = leftMs.value <= WARNING_MS;
+  return (
+    <section class={`unlock-bar ${soon ? "soon" : ""}`} aria-label="Sealed recordings are open">
+      <strong>Unlocked</strong>
+      <span class="purpose" title={props.purpose}>
+        {props.purpose}
+      </span>
+      <span class="left" role="timer">
+        {soon ? "locks in " : ""}
+        {formatDuration(Math.ceil(leftMs.value / 1000) * 1000)}
+        {soon ? "" : " left"}
+      </span>
+      <span class="visually-hidden" role="status">
+        {soon ? "Sealed recordings are locked in a minute" : "Sealed recordings are unlocked"}
+      </span>
+      <Button small aria-keyshortcuts="Control+Shift+L" title="Ctrl+Shift+L" onClick={() => void lock("locked")}>
+        Lock now
+      </Button>
+    </section>
+  );
+}
+
+function Ended(props: { text: string }) {
+  return (
+    <section class="unlock-bar ended" role="status">
+      <span class="purpose">{props.text}</span>
+      <Button small onClick={() => (unlockWanted.value = true)}>
+        Unlock again
+      </Button>
+      <Button small kind="plain" aria-label="Close this notice" onClick={() => (endedBy.value = undefined)}>
+        ✕
+      </Button>
+    </section>
+  );
+}
