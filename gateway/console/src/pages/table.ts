@@ -24,5 +24,6 @@ export const GROUPS = [
 ] as const;
 
 export const PAGES: readonly Page[] = [
+  { path: "/search", title: "Search", permission: "search", group: "watch", load: () => import("./search/Search") },
   { path: "/keys", title: "Keys", permission: "keys", group: "run", load: () => import("./keys/Keys") },
 ];
