@@ -21,19 +21,30 @@ MOST_DAYS = 32
 MOST_BUCKETS = 1500
 """Of one stream of one agent: what a screen can show."""
 
+FINE_MS = 2 * 3_600_000
+"""Up to so long a time is told run by run, a longer one by the minute at most."""
+
 PAUSE_MS = 5_000
 """Pauses shorter than this are none."""
 
 MOST_GAPS, MOST_ALERTS, MOST_SESSIONS = 2000, 2000, 2000
 _KNOWN_EPOCHS = 200_000
 
-_SPANS = """
+_RUNS = """
 SELECT agent_id, stream, epoch_id, min(first_captured_at) AS since, max(last_captured_at) AS until,
        sum(last_sequence - first_sequence + 1)::bigint AS envelopes, sum(byte_length)::bigint AS bytes
 FROM archive_run
 WHERE agent_id = ANY($1) AND stream = ANY($2)
   AND last_captured_at >= $3 AND last_captured_at < $5 AND first_captured_at < $4
-GROUP BY agent_id, stream, epoch_id, floor(extract(epoch FROM first_captured_at) * 1000 / $6)"""
+GROUP BY agent_id, stream, epoch_id, date_bin($6, first_captured_at, $3)"""
+_MINUTES = """
+SELECT agent_id, stream, epoch_id, min(first_captured_at) AS since, max(last_captured_at) AS until,
+       sum(envelopes)::bigint AS envelopes, sum(bytes)::bigint AS bytes
+FROM archive_minute
+WHERE agent_id = ANY($1) AND stream = ANY($2)
+  AND minute >= $3::timestamptz - interval '16 minutes' AND minute < $4 AND last_captured_at >= $3 AND last_captured_at < $5
+GROUP BY agent_id, stream, epoch_id, date_bin($6, minute, $3)"""
+"""A run is in the minute in which it began, and as long as its epoch at most."""
 
 _SEALED = """
 SELECT wanted.epoch_id, (
@@ -89,7 +100,13 @@ class Period:
     @property
     def bucket_ms(self) -> int:
         """Runs that begin in the same so many milliseconds are one."""
-        return max(1000, -(-(self.until_ms - self.since_ms) // MOST_BUCKETS))
+        length_ms = self.until_ms - self.since_ms
+        return max(1000 if self.fine else 60_000, -(-length_ms // MOST_BUCKETS))
+
+    @property
+    def fine(self) -> bool:
+        """Whether runs are told, not minutes."""
+        return self.until_ms - self.since_ms <= FINE_MS
 
     @property
     def resolution_ms(self) -> int:
@@ -125,7 +142,8 @@ async def read_spans(connection: Connection, flags: EpochFlags, agents: Sequence
     """What was recorded, by stream, agent and time."""
     since, until = period.bounds
     latest = until + timedelta(milliseconds=MAX_EPOCH_MS)
-    rows = await connection.fetch(_SPANS, list(agents), list(STREAMS), since, until, latest, float(period.bucket_ms))
+    statement, bucket = _RUNS if period.fine else _MINUTES, timedelta(milliseconds=period.bucket_ms)
+    rows = await connection.fetch(statement, list(agents), list(STREAMS), since, until, latest, bucket)
     sealed = await flags.read(connection, {row["epoch_id"]: row["agent_id"] for row in rows})
     return list(
         join_spans(
