@@ -125,6 +125,7 @@ class Gateway:
             "keys": follow_table(self.settings),
             "approved": self.approved.follow(),
             "lifecycle": self._reader.follow(),
+            "replays": self.https.services.replays.follow(),
             "report": self._report(),
             "stop": stop.wait(),
         }

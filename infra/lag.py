@@ -104,6 +104,21 @@ class LagReader:
             sums[names[place.topic]] = sums.get(names[place.topic], 0) + end
         return sums
 
+    async def read_extents(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Of each partition of a topic: its first offset, and the one after its last. Raises `UnavailableError`."""
+        try:
+            _, reader = await self._open()
+            name = kafka.topic_name(self._settings, topic)
+            there = await reader.topics()
+            numbers = reader.partitions_for_topic(name) or () if name in there else ()
+            starts, ends = await _extents(reader, {TopicPartition(name, number) for number in numbers})
+        except KafkaError as error:
+            await self.close()
+            raise UnavailableError(
+                f"Kafka at {self._settings.kafka.bootstrap} does not tell {topic}: {error}"
+            ) from error
+        return {place.partition: (starts[place], ends[place]) for place in ends}
+
     async def close(self) -> None:
         """Close the clients; the next reading opens others."""
         client, reader = self._admin, self._reader
@@ -177,7 +192,7 @@ async def _standing(client: AIOKafkaAdminClient, group: str) -> _Standing:
     for response in await client.describe_consumer_groups([group]):
         for _error, _group, state, _type, _protocol, members, *_ in response.groups:
             standing.state = state
-            for _member, name, host, _metadata, assignment, *_ in members:
+            for _member, name, host, _metadata, assignment, *_more in members:
                 places = assigned_partitions(assignment)
                 standing.members.append((name, host.removeprefix("/"), places))
                 standing.offsets |= dict.fromkeys(places)

@@ -29,8 +29,11 @@ MAX_BODY_BYTES = 1024 * 1024
 PARTS: tuple[str, ...] = (
     "gateway.api.session",
     "gateway.api.overview",
+    "gateway.api.processors",
+    "gateway.api.replays",
     "gateway.api.dead_letters",
     "gateway.api.links",
+    "gateway.api.oidc",
     "gateway.api.account",
     "gateway.api.tokens",
     "gateway.api.accounts",
@@ -38,12 +41,15 @@ PARTS: tuple[str, ...] = (
     "gateway.api.own",
     "gateway.api.audit",
     "gateway.api.unlock",
+    "gateway.api.browser_unlock",
     "gateway.api.recordings",
     "gateway.api.search",
     "gateway.api.exports",
     "gateway.api.keys",
     "gateway.api.live",
     "gateway.api.reports",
+    "gateway.api.alerts",
+    "gateway.api.rules",
 )
 """Modules with a `router`, in the order of their documents."""
 

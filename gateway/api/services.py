@@ -17,6 +17,7 @@ from gateway.accounts.desk import Desk
 from gateway.api.errors import ApiError
 from gateway.jobs import Jobs
 from gateway.ops.letters import DeadLetters
+from gateway.ops.replays import Replays
 from gateway.ops.sampler import Sampler
 from gateway.protection import Protection
 from gateway.recordings.shelf import Recordings
@@ -56,6 +57,7 @@ class Services:
         self.protection = Protection(settings)
         self.overview = Sampler(self)
         self.letters = DeadLetters(self)
+        self.replays = Replays(self)
         self.live: LiveDesk | None = None
         """Live viewing; set by the process that has agents."""
         self.lifecycle: LifecycleLog | None = None

@@ -110,6 +110,14 @@ class Sampler:
         with contextlib.suppress(SealstreamError, TimeoutError, OSError):
             await self._read_tables()
 
+    async def read_extents(self, topic: str) -> dict[int, tuple[int, int]]:
+        """First and end offset of each partition; raises `UnavailableError`."""
+        reader = LagReader(self._services.settings)
+        try:
+            return await reader.read_extents(topic)
+        finally:
+            await reader.close()
+
     def stop(self) -> None:
         """Let who looks go: the server stops."""
         self.closed = True

@@ -11,6 +11,7 @@ from infra.cli.exits import Exit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from infra.cli.replay_view import JsonLines, RunBar
     from infra.settings import Settings
     from streams.replay.ledger import Ledger, Run
     from streams.replay.request import Request
@@ -40,6 +41,8 @@ Examples:
 `sealstream replay envelopes.screen --offset 3:1200-1500 --dry-run`
 
 `sealstream replay envelopes.screen --from archive --since 30d`
+
+`sealstream replay envelopes.screen --since 2h --json-progress | jq .done`
 """
 
 
@@ -58,11 +61,13 @@ def replay(  # noqa: PLR0917 - typer makes options of them
     ocr_workers: Annotated[int, typer.Option(min=0, help="OCR processes; 0: as the settings say.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be read.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    json_progress: Annotated[bool, typer.Option("--json-progress", help="A JSON line about every second.")] = False,
+    name: Annotated[str, typer.Option("--as", help="The run's own name, as `list` shows names.", hidden=True)] = "",
 ) -> None:
     """Run, list, resume or cancel replays."""
     import uvloop
 
-    from infra.cli.replay_view import print_runs, report
+    from infra.cli.replay_view import JsonLines, RunBar, print_runs, report
     from infra.cli.times import parse_time_ms
     from infra.logging import configure_logging
     from infra.settings import load_settings
@@ -99,9 +104,10 @@ def replay(  # noqa: PLR0917 - typer makes options of them
         if dry_run:
             uvloop.run(_estimate(settings, request, as_json=as_json))
             return
-        run = ledger.begin(request)
-    run = uvloop.run(_conduct(settings, ledger, run, throttle, ocr_workers, as_json=as_json))
-    report(run, as_json=as_json)
+        run = ledger.begin(request, name)
+    bar: RunBar | JsonLines = JsonLines(run) if json_progress else RunBar(run, silent=as_json)
+    run = uvloop.run(_conduct(settings, ledger, run, bar, throttle=throttle, ocr_workers=ocr_workers))
+    report(run, as_json=as_json or json_progress)
     if run.state != "done":
         raise typer.Exit(Exit.NOTHING)
 
@@ -145,12 +151,11 @@ async def _estimate(settings: Settings, request: Request, *, as_json: bool) -> N
 
 
 async def _conduct(
-    settings: Settings, ledger: Ledger, run: Run, throttle: float, ocr_workers: int, *, as_json: bool
+    settings: Settings, ledger: Ledger, run: Run, shown: RunBar | JsonLines, *, throttle: float, ocr_workers: int
 ) -> Run:
     import asyncio
     import signal
 
-    from infra.cli.replay_view import RunBar
     from streams.replay.ledger import STOPPED
     from streams.replay.session import Session
 
@@ -158,7 +163,7 @@ async def _conduct(
     assert task is not None
     for how in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(how, task.cancel)
-    with RunBar(run, silent=as_json) as bar:
+    with shown as bar:
         try:
             async with Session(settings, run.request, archive_reader(settings, run.request)) as session:
                 return await session.run(run, ledger, bar.show, records_per_s=throttle, ocr_workers=ocr_workers)

@@ -82,6 +82,29 @@ class RunBar:
         return f", {run.left} offsets left, {seconds * run.left / read:.0f} s"
 
 
+class JsonLines:
+    """Tells how far a run is as a JSON line, about every second, for programs."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __enter__(self) -> Self:
+        self.show(self._run, paused=False)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is left to close."""
+
+    def show(self, run: Run, paused: bool) -> None:
+        """One line: the run's name, its counts, and whether it stands back for live traffic."""
+        total = sum(end - first for first, end in run.ranges.values())
+        line = {"run": run.id, "state": run.state, "done": run.done, "bytes": run.done_bytes, "results": run.results}
+        line |= {"dead": run.dead, "left": run.left, "total": total, "paused": paused}
+        print(json.dumps(line), flush=True)
+
+
 def run_json(run: Run) -> dict[str, Any]:
     """A run for scripts."""
     return {**asdict(run), "request": run.request.to_json(), "alive": run.alive, "left": run.left}

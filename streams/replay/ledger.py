@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from uuid import uuid4
 from infra.health import write_note
 from infra.lifecycle import wall_clock_ms
 from schemas.errors import ConfigError
+from schemas.replays import RUN_ID
 from streams.replay.reached import Reached
 from streams.replay.request import Request
 
@@ -63,9 +65,11 @@ class Ledger:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def begin(self, request: Request) -> Run:
-        """A new run, named after now."""
-        run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
+    def begin(self, request: Request, run_id: str = "") -> Run:
+        """A new run, named after now unless it has a name; raises `ConfigError` for a name that cannot be one."""
+        run_id = run_id or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
+        if not re.fullmatch(RUN_ID, run_id) or (self._directory / f"{run_id}.json").exists():
+            raise ConfigError(f"a replay cannot be called {run_id!r}, or there is one: see `sealstream replay list`")
         run = Run(run_id, request, pid=os.getpid(), started_ms=wall_clock_ms())
         self.save(run)
         return run

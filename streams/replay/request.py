@@ -10,18 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from schemas.errors import ConfigError
-from schemas.kinds import StreamKind
-from schemas.topics import ENVELOPES, envelope_topic
+from schemas.replays import REPLAYABLE
+from schemas.topics import ENVELOPES
 from streams.incoming import Incoming
-
-PROCESSORS: Mapping[str, frozenset[str]] = {
-    "mine": frozenset(
-        envelope_topic(kind)
-        for kind in (StreamKind.SCREEN, StreamKind.KEYSTROKES, StreamKind.EMAIL, StreamKind.ACTIVITY, StreamKind.INDEX)
-    ),
-    "activity": frozenset({envelope_topic(StreamKind.ACTIVITY)}),
-}
-"""Processor to the topics that it reads. `gaps` is not among them: its facts would be told twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +37,9 @@ class Request:
         names = {topic.name for topic in ENVELOPES}
         if self.topic not in names:
             raise ConfigError(f"{self.topic!r} is no envelope topic; there are {', '.join(sorted(names))}")
-        topics = PROCESSORS.get(self.processor)
+        topics = REPLAYABLE.get(self.processor)
         if topics is None:
-            raise ConfigError(f"no processor {self.processor!r} can be replayed; there are {', '.join(PROCESSORS)}")
+            raise ConfigError(f"no processor {self.processor!r} can be replayed; there are {', '.join(REPLAYABLE)}")
         if self.topic not in topics:
             raise ConfigError(f"{self.processor} does not read {self.topic}; it reads {', '.join(sorted(topics))}")
         if self.until_ms is not None and self.until_ms <= self.since_ms:
