@@ -67,15 +67,28 @@ def documents(stack: Settings) -> schemathesis.BaseSchema:
 schema = schemathesis.pytest.from_fixture("documents")
 
 
-@pytest.mark.parametrize("role", ["officer", "auditor"])
+asked = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+
+
 @schema.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_route_keeps_to_its_documents(case: schemathesis.Case, stack: Settings, role: str) -> None:
-    """Whatever is asked, the answer is one that the documents have, and no failure of the server's."""
-    cookie = session_of(stack.data.root, stack.gateway.https_port, role)
+@asked
+def test_every_route_keeps_to_its_documents(case: schemathesis.Case, stack: Settings) -> None:
+    """Whatever an officer asks, the answer is one that the documents have, and no failure of the server's."""
+    ask(case, stack, "officer")
+
+
+@schema.parametrize()
+@asked
+def test_every_route_refuses_as_its_documents_say(case: schemathesis.Case, stack: Settings) -> None:
+    """An auditor, who may do little: what is refused is refused in the one form."""
+    ask(case, stack, "auditor")
+
+
+def ask(case: schemathesis.Case, stack: Settings, role: str) -> None:
+    """Send it with the cookie of that role, and compare the answer with the documents."""
     case.call_and_validate(
         base_url=f"https://127.0.0.1:{stack.gateway.https_port}",
-        cookies={COOKIE: cookie},
+        cookies={COOKIE: session_of(stack.data.root, stack.gateway.https_port, role)},
         verify=False,
         checks=CHECKS,
     )
