@@ -83,7 +83,7 @@ class Account:
         """Who asks, by a session or, with `scopes`, by a token."""
         permissions = self.permissions
         if scopes is not None:
-            permissions &= {Permission(scope) for scope in scopes if scope in Permission}
+            permissions &= {Permission(scope) for scope in scopes if scope in set(Permission)}
         if self.must_change_password:
             permissions = frozenset()
         return Principal(

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.accounts.identity import Identities, address_of
+from gateway.accounts.oidc import Provider
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.sealing import AccountKey
 from gateway.accounts.sign_in import SignIn
@@ -35,6 +36,7 @@ class Desk:
         self.identities = Identities(services)
         self.sign_in = SignIn(self)
         self.verifier = Verifier(services.settings)
+        self.provider = Provider(services.settings, self.key)
         self._guesses = Throttle()
 
     async def audit_plainly(

@@ -19,7 +19,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.errors import ConfigError, OpenError
+from schemas.errors import ConfigError, RemoteError
 
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -35,6 +35,10 @@ def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
+class NotOursError(RemoteError):
+    """A challenge or a state is not what this installation gave out, or its time is over."""
+
+
 class AccountKey:
     """The key in the file at `path`, made when it is first needed."""
 
@@ -48,12 +52,12 @@ class AccountKey:
         return nonce + cipher.encrypt(nonce, plaintext, label.encode())
 
     async def open(self, label: str, sealed: bytes) -> bytes:
-        """The way back; raises `OpenError`."""
+        """The way back; raises `NotOursError`."""
         cipher = await self._load()
         try:
             return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], label.encode())
         except (InvalidTag, ValueError):
-            raise OpenError("this was not sealed with this installation's account key") from None
+            raise NotOursError("this was not sealed with this installation's account key") from None
 
     async def seal_object(self, label: str, value: dict[str, Any], seconds: float) -> str:
         """A JSON object that is good for so long, as text for a cookie or a body."""
@@ -61,14 +65,14 @@ class AccountKey:
         return base64.urlsafe_b64encode(await self.seal(label, told)).decode().rstrip("=")
 
     async def open_object(self, label: str, text: str) -> dict[str, Any]:
-        """The way back; raises `OpenError`, also when its time is over."""
+        """The way back; raises `NotOursError`, also when its time is over."""
         try:
             sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         except ValueError:
-            raise OpenError("this is not what was given out") from None
+            raise NotOursError("this is not what was given out") from None
         value: dict[str, Any] = json.loads(await self.open(label, sealed))
         if time.time() > value["until"]:
-            raise OpenError("its time is over")
+            raise NotOursError("its time is over")
         return value
 
     async def _load(self) -> AESGCM:

@@ -5,7 +5,6 @@ Never answers sooner or otherwise for a name that does not exist, and never begi
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -13,12 +12,11 @@ from uuid import UUID
 from gateway.accounts.account import Account
 from gateway.accounts.limits import begin_attempt, forgive
 from gateway.accounts.passwords import outdated
-from gateway.accounts.sealing import hash_of
+from gateway.accounts.sealing import NotOursError, hash_of
 from gateway.accounts.sessions import begin_session
 from gateway.accounts.store import change_account, find_account, read_account
 from gateway.accounts.totp import LABEL, looks_like_recovery_code, take_code, take_recovery_code
 from gateway.api.errors import ApiError
-from schemas.errors import OpenError
 
 if TYPE_CHECKING:
     from gateway.accounts.desk import Desk
@@ -68,14 +66,16 @@ class SignIn:
         """The cookie, for the answer to a challenge; raises `ApiError` 401 and 429."""
         try:
             told = await self._desk.key.open_object(CHALLENGE, challenge)
-        except OpenError:
+        except NotOursError:
             raise ApiError(401, "expired", "that took too long: sign in again") from None
         async with self._services.database() as connection:
             account = await read_account(connection, UUID(told["account"]))
             attempt = await self._begin(connection, account.name, caller)
+            if await is_spent(connection, challenge):
+                raise _finished()
             right = not account.disabled and await self.takes(connection, account, code)
             if right and not await spend(connection, challenge, CHALLENGE_S):
-                raise ApiError(401, "expired", "that sign-in was finished already: sign in again")
+                raise _finished()
         if not right:
             await self._refuse(account.name, caller, "code")
             raise ApiError(401, "wrong_code", "that code is not right, or was used before")
@@ -153,8 +153,18 @@ class SignIn:
 async def spend(connection: Connection, secret: str, seconds: float) -> bool:
     """Whether a sealed secret is used for the first time, on whichever gateway."""
     await connection.execute("DELETE FROM spent_secret WHERE expires_at < now()")
-    spent: str = await connection.execute(_SPEND, await asyncio.to_thread(hash_of, secret), seconds)
+    spent: str = await connection.execute(_SPEND, hash_of(secret), seconds)
     return spent == "INSERT 0 1"
+
+
+async def is_spent(connection: Connection, secret: str) -> bool:
+    """Whether a sealed secret was used."""
+    query = "SELECT EXISTS (SELECT FROM spent_secret WHERE secret_hash = $1)"
+    return bool(await connection.fetchval(query, hash_of(secret)))
+
+
+def _finished() -> ApiError:
+    return ApiError(401, "expired", "that sign-in was finished already: sign in again")
 
 
 def wrong() -> ApiError:

@@ -48,6 +48,12 @@ async def find_account(connection: Connection, name: str) -> Account | None:
     return Account.of_row(row) if row else None
 
 
+async def find_by_subject(connection: Connection, subject: str) -> Account | None:
+    """By who they are at the organisation's provider."""
+    row = await connection.fetchrow(f"{_SELECT} WHERE a.oidc_subject = $1", subject)
+    return Account.of_row(row) if row else None
+
+
 async def read_account(connection: Connection, account_id: UUID) -> Account:
     """By its id; raises `ApiError` 404."""
     row = await connection.fetchrow(f"{_SELECT} WHERE a.account_id = $1", account_id)

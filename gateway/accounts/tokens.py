@@ -66,7 +66,7 @@ async def make_token(
     if not 0 < len(name) <= 64 or not name.isprintable():
         raise MalformedError("a token's name has 1 to 64 characters", "bad_request")
     wanted = sorted(set(scopes))
-    unknown = [scope for scope in wanted if scope not in Permission]
+    unknown = [scope for scope in wanted if scope not in set(Permission)]
     if unknown or not wanted:
         raise MalformedError(f"there is no scope {', '.join(unknown) or '(none was named)'}", "bad_request")
     beyond = [scope for scope in wanted if Permission(scope) not in account.permissions]

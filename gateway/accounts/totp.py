@@ -39,7 +39,7 @@ def make_totp_secret() -> str:
 
 def provisioning_uri(secret: str, name: str, issuer: str = ISSUER) -> str:
     """What an authenticator reads from the picture."""
-    return pyotp.TOTP(secret).provisioning_uri(name, issuer_name=issuer)
+    return pyotp.TOTP(secret, name=name, issuer=issuer).provisioning_uri()
 
 
 def picture_of(uri: str) -> str:
