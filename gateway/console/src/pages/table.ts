@@ -24,6 +24,7 @@ export const GROUPS = [
 ] as const;
 
 export const PAGES: readonly Page[] = [
+  { path: "/live", title: "Live", permission: "watch", group: "watch", load: () => import("./live/Live") },
   { path: "/search", title: "Search", permission: "search", group: "watch", load: () => import("./search/Search") },
   { path: "/keys", title: "Keys", permission: "keys", group: "run", load: () => import("./keys/Keys") },
 ];

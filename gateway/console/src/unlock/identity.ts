@@ -44,6 +44,17 @@ export class Identity implements Unwrapper {
     }
   }
 
+  /**
+   * A key of this page alone, for what is sealed to it while it is open; `publicKey` is its SubjectPublicKeyInfo.
+   * The private half cannot be read out, not even by this page.
+   */
+  static async generate(): Promise<{ identity: Identity; publicKey: Bytes }> {
+    const algorithm = { ...OAEP, modulusLength: MIN_KEK_BITS, publicExponent: Uint8Array.of(1, 0, 1) };
+    const pair = await crypto.subtle.generateKey(algorithm, false, ["encrypt", "decrypt"]);
+    const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", pair.publicKey));
+    return { identity: new Identity(pair.privateKey, await sha256(publicKey), MIN_KEK_BITS, []), publicKey };
+  }
+
   static async #import(pkcs8: Bytes, warnings: readonly string[], encrypted: boolean): Promise<Identity> {
     // A wrong passphrase passes the padding once in 256: what does not read as a key is the passphrase's fault.
     const notAKey = encrypted
