@@ -115,11 +115,20 @@ class Readers:
         self._numbers = itertools.count(1)
         self._failed_s = 0.0
         self._ending: asyncio.Task[None] | None = None
+        self._warming: set[asyncio.Task[None]] = set()
 
     @property
     def pids(self) -> list[int]:
         """The process ids of those that run."""
         return [child.process.pid for child in self._children if child is not None and child.alive]
+
+    def warm(self) -> None:
+        """Have readers started, for who is going to ask soon; returns at once."""
+        for place, child in enumerate(self._children):
+            if child is None or not child.alive:
+                task = asyncio.create_task(self._warm(place), name="reader start")
+                self._warming.add(task)
+                task.add_done_callback(self._warming.discard)
 
     async def collect(self, wish: Ask) -> tuple[bytes, dict[str, Any]]:
         """A whole answer, and what there is to say of it. Raises `AnswerError` and `UnavailableError`."""
@@ -142,6 +151,8 @@ class Readers:
         """End them all."""
         if self._ending is not None:
             self._ending.cancel()
+        for task in self._warming:
+            task.cancel()
         children = [child for child in self._children if child is not None]
         self._children = [None] * len(self._children)
         await asyncio.gather(*(child.end() for child in children))
@@ -184,6 +195,10 @@ class Readers:
             child.used_s = time.monotonic()
             if not ended and child.alive:
                 await child.say(Kind.CANCEL, number.to_bytes(NUMBER_BYTES, "big"))
+
+    async def _warm(self, place: int) -> None:
+        with contextlib.suppress(UnavailableError):  # who asks is told
+            await self._child(place)
 
     async def _child(self, place: int) -> _Child:
         async with self._starting[place]:

@@ -24,5 +24,6 @@ class Recordings:
         self.epochs = EpochFlags()
 
     async def close(self) -> None:
-        """End the readers."""
+        """End the readers, and tell what was seen last."""
+        await self.seen.close()
         await self.readers.close()

@@ -42,7 +42,8 @@ SELECT agent_id, stream, epoch_id, min(first_captured_at) AS since, max(last_cap
        sum(envelopes)::bigint AS envelopes, sum(bytes)::bigint AS bytes
 FROM archive_minute
 WHERE agent_id = ANY($1) AND stream = ANY($2)
-  AND minute >= $3::timestamptz - interval '16 minutes' AND minute < $4 AND last_captured_at >= $3 AND last_captured_at < $5
+  AND minute >= $3::timestamptz - interval '16 minutes' AND minute < $4
+  AND last_captured_at >= $3 AND last_captured_at < $5
 GROUP BY agent_id, stream, epoch_id, date_bin($6, minute, $3)"""
 """A run is in the minute in which it began, and as long as its epoch at most."""
 

@@ -74,6 +74,7 @@ async def list_people(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> People:
     """The people whom the account may see, those online first. `query`: a part of the person's or computer's name."""
+    services.recordings.readers.warm()
     async with services.database() as connection:
         agents = await find_agents(connection, principal.persons, query)
         persons = _by_person(agents)
@@ -194,6 +195,7 @@ async def show_timeline(
 ) -> Timeline:
     """What was recorded of a person when, what is missing, what was in front, and which alerts there were."""
     check_times(since_ms, until_ms)
+    services.recordings.readers.warm()
     period = timeline.Period(since_ms, until_ms)
     agents = await _agents(services, principal, person)
     ids = [agent.agent_id for agent in agents]

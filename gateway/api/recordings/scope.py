@@ -13,7 +13,7 @@ from fastapi import Query
 
 from gateway.api.errors import ApiError, not_found
 from gateway.recordings.places import Wish, agents_of, parse_kinds
-from gateway.recordings.seen import Look
+from gateway.recordings.seen import Look, Stretch, told
 from schemas.identity import agent_text
 from sinks.envelopes import MAX_TIME_MS
 
@@ -72,16 +72,9 @@ async def note_view(
     for agent in wish.agents:
         text = agent_text(agent)
 
-        async def write(since_ms: int, until_ms: int, text: str = text) -> None:
-            await services.audit(
-                principal,
-                action,
-                f"{text} {streams}",
-                purpose=purpose,
-                persons=",".join(persons),
-                since_ms=str(since_ms),
-                until_ms=str(until_ms),
-            )
+        async def write(outcome: str, stretches: Sequence[Stretch], text: str = text) -> None:
+            detail = {"persons": ",".join(persons), **told(stretches)}
+            await services.audit(principal, action, f"{text} {streams}", purpose=purpose, outcome=outcome, **detail)
 
         look = Look(principal.actor, text, f"{action} {streams}", purpose)
         await services.recordings.seen.note(look, wish.since_ms, wish.until_ms, write)

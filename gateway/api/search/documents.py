@@ -5,6 +5,7 @@ Never shows a document of a person whom the account may not see: there is none t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -16,7 +17,7 @@ from gateway.api.search.answers import Frozen, HitRow, display_of, time_of
 from gateway.api.search.pieces import Piece, marked_lines, pieces_of
 from gateway.api.search.scope import Words
 from gateway.api.services import Serving
-from gateway.recordings.seen import Look
+from gateway.recordings.seen import Look, Stretch, told
 from sinks.elasticsearch.documents import read_document
 from sinks.elasticsearch.mapping import alias_name
 from sinks.elasticsearch.search import Question
@@ -68,16 +69,9 @@ async def show_document(
         raise not_found("document")
     source = found["_source"]
 
-    async def write(since_ms: int, until_ms: int) -> None:
-        await services.audit(
-            principal,
-            "view",
-            f"{source['agent_id']} {source['stream']}",
-            purpose=purpose.strip(),
-            persons=source["user"],
-            since_ms=str(since_ms),
-            until_ms=str(until_ms),
-        )
+    async def write(outcome: str, stretches: Sequence[Stretch]) -> None:
+        target, detail = f"{source['agent_id']} {source['stream']}", {"persons": source["user"], **told(stretches)}
+        await services.audit(principal, "view", target, purpose=purpose.strip(), outcome=outcome, **detail)
 
     look = Look(principal.actor, source["agent_id"], f"text {source['stream']}", purpose.strip())
     time_ms, until_ms = time_of(source["@timestamp"]), time_of(source["until"])
