@@ -84,15 +84,8 @@ class LagReader:
     async def read_ends(self, topics: Collection[str]) -> dict[str, int]:
         """How many records each topic has had in all, of those that there are. Raises `UnavailableError`."""
         try:
-            _, reader = await self._open()
-            there = await reader.topics()
             names = {kafka.topic_name(self._settings, topic): topic for topic in topics}
-            places = [
-                TopicPartition(name, number)
-                for name in names
-                if name in there
-                for number in reader.partitions_for_topic(name) or ()
-            ]
+            places, reader = await self._places(names)
             ends = await reader.end_offsets(places) if places else {}
         except KafkaError as error:
             await self.close()
@@ -107,11 +100,8 @@ class LagReader:
     async def read_extents(self, topic: str) -> dict[int, tuple[int, int]]:
         """Of each partition of a topic: its first offset, and the one after its last. Raises `UnavailableError`."""
         try:
-            _, reader = await self._open()
-            name = kafka.topic_name(self._settings, topic)
-            there = await reader.topics()
-            numbers = reader.partitions_for_topic(name) or () if name in there else ()
-            starts, ends = await _extents(reader, {TopicPartition(name, number) for number in numbers})
+            places, reader = await self._places([kafka.topic_name(self._settings, topic)])
+            starts, ends = await _extents(reader, set(places))
         except KafkaError as error:
             await self.close()
             raise UnavailableError(
@@ -134,6 +124,12 @@ class LagReader:
             await self._admin.start()
             await self._reader.start()
         return self._admin, self._reader
+
+    async def _places(self, names: Collection[str]) -> tuple[list[TopicPartition], AIOKafkaConsumer]:
+        """The partitions of those topics that there are, and who can tell their offsets."""
+        client, reader = await self._open()
+        described = await client.describe_topics(list(names))
+        return [TopicPartition(one["topic"], it["partition"]) for one in described for it in one["partitions"]], reader
 
     def _told(
         self,
