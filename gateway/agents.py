@@ -111,11 +111,17 @@ class AgentPort:
         """Agents connected now."""
         return len(self._connections)
 
+    @property
+    def listening(self) -> bool:
+        """Whether agents may come."""
+        return self._door is not None
+
     def listen(self, host: str, port: int, context: ssl.SSLContext) -> int:
-        """Open the port; the number it has, for who asked for 0."""
+        """Open the port, also again after `drain`; the number it has, for who asked for 0."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
         listener.setblocking(False)
+        self.draining = False
         self._door = Door(
             listener,
             lambda sock: accept_tls(
@@ -148,6 +154,7 @@ class AgentPort:
             self._sweeper.cancel()
         if self._door:
             await self._door.close()
+            self._door = None
         within_ms = int(self.limits.drain_timeout_s * 1000)
         for connection in list(self._connections):
             connection.drain(Drain("", reason, within_ms))

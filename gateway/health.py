@@ -32,6 +32,8 @@ class Health:
     ) -> None:
         self.faults: dict[str, str] = {_KAFKA: "not looked at yet", _DISK: ""}
         self.stopping = False
+        self.drained = False
+        """Somebody wished that no agents be served here."""
         self._publisher = publisher
         self._budget = budget
         self._data_dir = data_dir
@@ -40,7 +42,7 @@ class Health:
     @property
     def reasons(self) -> list[str]:
         """Why agents should not come here now, in words; empty when they may."""
-        stopping = ["this gateway stops"] if self.stopping else []
+        stopping = ["this gateway stops"] if self.stopping else ["this gateway is drained"] if self.drained else []
         return stopping + [fault for fault in self.faults.values() if fault]
 
     async def kafka(self) -> str:

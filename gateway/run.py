@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from gateway.agents import AgentLimits, AgentPort
 from gateway.allocator import tune_allocator
+from gateway.draining import Draining
 from gateway.enrol import enrolment_dir
 from gateway.facts import Facts
 from gateway.gate import Gate
@@ -101,6 +102,7 @@ class Gateway:
             approved=self.approved,
         )
         self.live.join(self.https.services)
+        self.draining = Draining(settings, self.reporter, self.agents, self.health, self._open_agent_port)
         self.tls: list[TlsListener] = []
         self.events = LifecycleLog(asyncio.get_running_loop().time)
         self.https.services.lifecycle = self.events
@@ -126,7 +128,8 @@ class Gateway:
             "approved": self.approved.follow(),
             "lifecycle": self._reader.follow(),
             "replays": self.https.services.replays.follow(),
-            "report": self._report(),
+            "report": self.draining.report(),
+            "wishes": self.draining.follow(),
             "stop": stop.wait(),
         }
         tasks = {name: asyncio.create_task(part, name=name) for name, part in parts.items()}
@@ -150,7 +153,9 @@ class Gateway:
             https = self.https.listen(gateway.host, port := gateway.https_port)
             live = self.https.listen(gateway.host, port := self.settings.live_port)
             await self.mirror.listen(gateway.host, port := gateway.mirror_port)
-            self.agents.listen(gateway.host, port := gateway.agent_port, self.tls[0].context)
+            port = gateway.agent_port
+            if not self.draining.drained:
+                self._open_agent_port()
         except OSError as error:
             raise ConfigError(
                 f"port {port} on {gateway.host} cannot be opened ({error.strerror}): "
@@ -174,9 +179,10 @@ class Gateway:
     def _apply_approval(self) -> None:
         self.mirror.drop_unapproved()
 
-    async def _report(self) -> None:
-        await self.reporter.joined()
-        await self.reporter.ready()
+    def _open_agent_port(self) -> None:
+        gateway = self.settings.gateway
+        if not self.agents.listening:
+            self.agents.listen(gateway.host, gateway.agent_port, self.tls[0].context)
 
     async def _watch_files(self) -> None:
         while True:

@@ -41,6 +41,7 @@ from streams.readings import FaustReading, LaneReading, faust_assignment
 from streams.rewind import keep_within_log
 from streams.sizes import SizeWatch, sizes_of
 from streams.sole import SoleAssignor
+from streams.standby import Standby
 from streams.turnstile import Turnstile
 from streams.warmup import WarmUp
 
@@ -90,6 +91,8 @@ class Assembly:
         self._ends = await self._started(consumer(settings, None))
         self._admin = await self._started(admin(settings), stop="close")
         self._reporter = await self._stack.enter_async_context(Reporter(settings, self.name, self.producer))
+        self._standby = Standby(settings, self._reporter)
+        self.tasks["wishes"] = self._standby.follow
         pool = OcrPool(settings.streams.ocr_workers)
         self._stack.push_async_callback(pool.close)
         self._add_bodies(pool)
@@ -103,6 +106,11 @@ class Assembly:
         self.started.set()
         await self._reporter.ready()
         log.info("worker_ready", worker=self.name)
+
+    @property
+    def drained(self) -> bool:
+        """Whether the worker ends because somebody wished it drained."""
+        return self.started.is_set() and self._standby.drained
 
     async def stop(self) -> None:
         """Say good-bye and disconnect, in the reverse order."""

@@ -20,6 +20,7 @@ from infra.logging import configure_logging
 from infra.settings import Settings
 from schemas.errors import UnavailableError
 from streams.app import create_app
+from streams.standby import begin_anew, is_drained, stand_by
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +65,12 @@ def run_worker(settings: Settings, number: int = 1) -> NoReturn:
         loop.run_until_complete(require_kafka(settings))
     except UnavailableError as error:  # found out before Faust starts, which takes its time
         _end_without_kafka(number, error)
+    name = f"streams-{number}"
+    if is_drained(settings, name) and not loop.run_until_complete(stand_by(settings, name)):
+        sys.exit(0)
+    app = create_app(settings, number)
     worker = _Worker(
-        create_app(settings, number),
+        app,
         loop=loop,
         loglevel=logging.WARNING,
         quiet=True,
@@ -74,5 +79,10 @@ def run_worker(settings: Settings, number: int = 1) -> NoReturn:
     )
     worker.number = number
     worker.spinner = None  # it would write control characters into the log
-    worker.execute_from_commandline()
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        if app.assembly.drained and not end.code:
+            begin_anew()
+        raise
     raise AssertionError("Faust's worker ends the process")
