@@ -23,6 +23,7 @@ function make(maxBytes = 1000, limits: Stretch = { from_ms: 0, until_ms: 1_000_0
     bytes: (value) => value.bytes,
     changed: () => {},
     limits: () => limits,
+    lead_ms: 0,
     maxBytes,
   });
   const settle = async (load: Load) => {

@@ -26,5 +26,6 @@ export const GROUPS = [
 export const PAGES: readonly Page[] = [
   { path: "/live", title: "Live", permission: "watch", group: "watch", load: () => import("./live/Live") },
   { path: "/search", title: "Search", permission: "search", group: "watch", load: () => import("./search/Search") },
+  { path: "/player", title: "Player", permission: "recordings", group: "watch", load: () => import("./player/Player") },
   { path: "/keys", title: "Keys", permission: "keys", group: "run", load: () => import("./keys/Keys") },
 ];

@@ -11,6 +11,7 @@ import type { Stretch } from "./answers";
 import { Painter } from "./painter";
 import { Slicer } from "./slices";
 import type { Sound, Tape } from "./tape";
+import { formatUtc } from "./utc";
 
 export interface ClipOrder {
   readonly stretch: Stretch;
@@ -33,7 +34,6 @@ export interface ClipParts {
   progress: (share: number) => void;
 }
 
-export const MAX_CLIP_MS = 60 * 60_000;
 const WINDOW_MS = 60_000;
 const MAX_WIDTH = 1920;
 const MAX_HEIGHT = 1200;
@@ -155,9 +155,6 @@ class Stage {
     context.textBaseline = "alphabetic";
   }
 }
-
-/** Such as `2026-11-27 14:03:12 UTC`. */
-export const formatUtc = (at: number): string => `${new Date(at).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 const even = (length: number): number => Math.max(2, 2 * Math.round(length / 2));
 

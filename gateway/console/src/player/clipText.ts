@@ -4,10 +4,10 @@
  */
 
 import type { Gap, Stretch } from "./answers";
-import { formatUtc } from "./clip";
 import { reasonOf } from "./markers";
 import type { Notes, TerminalEvent } from "./notes";
 import { TerminalReplay, textOf } from "./terminal";
+import { formatUtc } from "./utc";
 
 export interface TextOrder {
   readonly stretch: Stretch;

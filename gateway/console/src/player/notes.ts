@@ -23,6 +23,7 @@ export interface TerminalEvent {
 export interface Mail {
   readonly time_us: number;
   readonly agent: string;
+  readonly message_id: string;
   readonly folder: string;
   readonly sender: string;
   readonly recipients: readonly string[];

@@ -31,6 +31,8 @@ export interface Source<T> {
   changed: () => void;
   /** There is nothing before or after. */
   limits: () => Stretch;
+  /** A window that a seek begins starts so much before it. */
+  lead_ms: number;
   maxBytes: number;
 }
 
@@ -90,11 +92,11 @@ export class Windows<T> {
     return this.#held.find((one) => holds(one, at));
   }
 
-  /** A window from `at` on, or from the whole second before; it ends where the next one begins. */
+  /** A window from `at` on, or with its lead from a whole second; it ends where the next one begins. */
   #start(at: number, length_ms: number, follows: boolean): Held<T> {
     const limits = this.#source.limits();
     const before = this.#held.reduce((latest, one) => (one.until_ms <= at ? Math.max(latest, one.until_ms) : latest), limits.from_ms);
-    const from = follows ? at : Math.max(before, Math.floor(at / 1000) * 1000);
+    const from = follows ? at : Math.max(before, Math.floor((at - this.#source.lead_ms) / 1000) * 1000);
     const after = this.#held.reduce((least, one) => (one.from_ms > at ? Math.min(least, one.from_ms) : least), limits.until_ms);
     return this.#begin(from, Math.min(from + length_ms, after));
   }
