@@ -61,7 +61,8 @@ class Pictures:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._size = 0
+        self.size = 0
+        """Bytes that are kept."""
         self._kept: OrderedDict[Place, tuple[bytes, tuple[int, ...], Record]] = OrderedDict()
 
     def keep(self, place: Place, picture: Picture) -> None:
@@ -70,10 +71,10 @@ class Pictures:
             return
         data = zstd.compress(picture.pixels.tobytes(), 1)
         self._kept[place] = data, picture.pixels.shape, picture.frame
-        self._size += len(data)
-        while self._size > self._most:
+        self.size += len(data)
+        while self.size > self._most:
             _, (gone, _, _) = self._kept.popitem(last=False)
-            self._size -= len(gone)
+            self.size -= len(gone)
 
     def find(self, place: Place) -> Picture | None:
         """What was drawn there."""
