@@ -19,7 +19,7 @@ from streams.assembly import FAUST_GROUP, Assembly
 
 TASKS = (
     "mine", "alerts", "nodes", "watch_mine", "watch_alerts", "watch_faust", "held_mine", "held_alerts", "held_faust",
-    "held_nodes", "rewind", "measure", "keys", "rules", "sizes",
+    "held_nodes", "rewind", "measure", "keys", "rules", "sizes", "wishes",
 )  # fmt: skip
 
 WORKER_VARIABLE = "SEALSTREAM_WORKER"
