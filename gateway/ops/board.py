@@ -164,7 +164,7 @@ class Board:
         return StreamRow(
             stream=stream,
             envelopes=self._ends.get(topic, 0),
-            envelopes_per_s=self._rates.per_second(topic),
+            envelopes_per_s=self.arrivals.per_s(stream) if known else self._rates.per_second(topic),
             bytes_per_s=self.arrivals.bytes_per_s(stream) if known else None,
             history=self.arrivals.history(stream) if known else None,
         )

@@ -89,8 +89,12 @@ class Arrivals:
             from_ms=first, step_ms=STEP_MS, envelopes=[one[0] for one in told], bytes=[one[1] for one in told]
         )
 
+    def per_s(self, stream: str) -> float:
+        """Envelopes a second, over the last minute that is over."""
+        return sum(self.history(stream).envelopes[-4:]) / 60
+
     def bytes_per_s(self, stream: str) -> float:
-        """Over the last minute that is over."""
+        """Bytes a second, likewise."""
         return sum(self.history(stream).bytes[-4:]) / 60
 
 

@@ -24,8 +24,13 @@ export const GROUPS = [
 ] as const;
 
 export const PAGES: readonly Page[] = [
+  { path: "/overview", title: "Overview", permission: "overview", group: "watch", load: () => import("./overview/Overview") },
   { path: "/live", title: "Live", permission: "watch", group: "watch", load: () => import("./live/Live") },
   { path: "/search", title: "Search", permission: "search", group: "watch", load: () => import("./search/Search") },
   { path: "/player", title: "Player", permission: "recordings", group: "watch", load: () => import("./player/Player") },
   { path: "/keys", title: "Keys", permission: "keys", group: "run", load: () => import("./keys/Keys") },
+  { path: "/audit", title: "Audit", permission: "audit", group: "understand", load: () => import("./audit/Audit") },
+  { path: "/accounts", title: "Accounts", permission: "accounts", group: "run", load: () => import("./accounts/Accounts") },
+  { path: "/own", title: "What is recorded of me", permission: "own", group: "self", load: () => import("./own/Own") },
+  { path: "/account", title: "Your account", group: "self", load: () => import("./account/Account") },
 ];

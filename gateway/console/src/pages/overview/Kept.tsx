@@ -1,0 +1,116 @@
+/** What is kept where, which holes there are, and which agents went away. */
+
+import { Link } from "../../app/router";
+import { may } from "../../app/session";
+import { formatBytes, formatNumber } from "../../ui/format";
+import { Badge, Table, Time, type Column } from "../../ui/parts";
+import { streamTitle, type AgentRow, type Agents, type Gaps, type Storage } from "./answers";
+
+export function Stores(props: { storage: Storage }) {
+  const { storage } = props;
+  const rows: [string, number | null, string][] = [
+    ["Archive", storage.archive_bytes, ""],
+    ["Kafka", storage.kafka_bytes, storage.kafka_bytes === null ? "not on this machine" : "waits for 7 days"],
+    ["PostgreSQL", storage.postgresql_bytes, ""],
+    ["Elasticsearch", storage.elasticsearch_bytes, documents(storage)],
+  ];
+  return (
+    <>
+      <dl class="facts">
+        {rows.map(([name, bytes, note]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>
+              {bytes === null ? "–" : formatBytes(bytes)} {note && <span class="quiet">{note}</span>}
+            </dd>
+          </div>
+        ))}
+      </dl>
+      <h3>Archive by stream</h3>
+      <Bars rows={storage.archive_streams.map((one) => [streamTitle(one.name), one.bytes, formatBytes(one.bytes)])} none="The archive is empty." />
+      <h3>Archive by day</h3>
+      <Bars rows={storage.archive_days.slice(-7).map((one) => [one.name, one.bytes, formatBytes(one.bytes)])} none="The archive is empty." />
+    </>
+  );
+}
+
+function documents(storage: Storage): string {
+  const count = storage.elasticsearch_documents;
+  return count === null ? "" : `${formatNumber(count)} documents, ${storage.elasticsearch_status}`;
+}
+
+/** Amounts as bars with their numbers; the longest is the largest. */
+function Bars(props: { rows: readonly (readonly [string, number, string])[]; none: string }) {
+  const most = Math.max(1, ...props.rows.map((row) => row[1]));
+  if (!props.rows.length) return <p class="quiet">{props.none}</p>;
+  return (
+    <ul class="bars">
+      {props.rows.map(([name, amount, shown]) => (
+        <li key={name}>
+          <span>{name}</span>
+          <span class="bar" aria-hidden="true">
+            <span style={{ width: `${(100 * amount) / most}%` }} />
+          </span>
+          <span class="number">{shown}</span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+type Gap = Gaps["recent"][number];
+
+const GAPS: readonly Column<Gap>[] = [
+  { title: "Whose", show: (row) => <Whose {...row} /> },
+  { title: "Stream", show: (row) => row.stream },
+  { title: "Why", show: (row) => row.reason || "not known" },
+  { title: "Noticed", show: (row) => <Time ms={row.noticed_ms} age /> },
+];
+
+export function GapPart(props: { gaps: Gaps }) {
+  const { days, recent } = props.gaps;
+  if (!days.length) return <p class="quiet">No gap was noticed in the last two weeks.</p>;
+  return (
+    <>
+      <Bars rows={days.map((one) => [one.day, one.count, formatNumber(one.count)])} none="" />
+      <Table label="Newest gaps" columns={GAPS} rows={recent} id={(row) => `${row.agent_id}-${row.noticed_ms}-${row.stream}`} />
+    </>
+  );
+}
+
+const SILENT: readonly Column<AgentRow>[] = [
+  { title: "Agent", show: (row) => <Whose {...row} /> },
+  { title: "Was on", show: (row) => row.gateway },
+  { title: "Silent since", show: (row) => <Time ms={row.since_ms} age /> },
+];
+
+export function SilentAgents(props: { agents: Agents }) {
+  const { agents } = props;
+  return (
+    <>
+      {agents.went_silent.length ? (
+        <Table label="Agents that went away" columns={SILENT} rows={agents.went_silent} id={(row) => row.agent_id} />
+      ) : (
+        <p class="quiet">No agent went away within the last week.</p>
+      )}
+      {agents.silent > agents.went_silent.length && <p class="quiet">The newest of {formatNumber(agents.silent)} within a week.</p>}
+      {agents.suites.length > 0 && (
+        <ul class="plain">
+          {agents.suites.map((one) => (
+            <li key={`${one.tls} ${one.suite}`}>
+              {formatNumber(one.agents)} × {one.tls} {one.suite}{" "}
+              {!one.forward_secret && <Badge tone="warn">no forward secrecy</Badge>}
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}
+
+/** A person with their computer for who may see them; for others the agent alone. */
+function Whose(props: { person: string; computer: string; agent_id: string }) {
+  if (!props.person) return <code title="Whose agent it is, your account may not see">{props.agent_id.slice(0, 8)}</code>;
+  const named = `${props.person} on ${props.computer}`;
+  return may("recordings") ? <Link href={`/player?person=${encodeURIComponent(props.person)}`}>{named}</Link> : <>{named}</>;
+}

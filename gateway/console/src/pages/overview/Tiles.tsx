@@ -1,0 +1,110 @@
+/** The numbers that a person looks at first, each with where it comes from. */
+
+import type { ComponentChildren } from "preact";
+import { Link } from "../../app/router";
+import { may } from "../../app/session";
+import { formatBytes, formatNumber } from "../../ui/format";
+import type { Picture, StreamRow } from "./answers";
+import { Sparkline } from "./Sparkline";
+
+export function Tiles(props: { picture: Picture }) {
+  const { agents, streams, acks, groups, storage, gaps, dead_letters, alerts } = props.picture;
+  const behind = groups.reduce((sum, group) => sum + group.lag, 0);
+  return (
+    <div class="tiles">
+      <Tile title="Agents online" value={formatNumber(agents.connected)} note={`of ${formatNumber(agents.known)} known`} />
+      <Tile
+        title="Envelopes a second"
+        value={rate(total(streams, "envelopes_per_s"))}
+        note="last minute; line: 15 min"
+        values={history(streams, "envelopes")}
+      />
+      <Tile
+        title="Data a second"
+        value={bytesRate(total(streams, "bytes_per_s"))}
+        note="last minute; line: 15 min"
+        values={history(streams, "bytes")}
+      />
+      <Tile
+        title="Acknowledged within"
+        value={acks.p50_ms === null ? "–" : `${formatNumber(acks.p50_ms)} ms`}
+        note={acks.p99_ms === null ? `${acks.node}: nothing came` : `99 % within ${formatNumber(acks.p99_ms)} ms, ${acks.node}`}
+      />
+      <Tile
+        title="Records behind"
+        value={formatNumber(behind)}
+        note="all readers of Kafka"
+        values={lagHistory(props.picture)}
+        tone={behind >= 1000 ? "warn" : undefined}
+      />
+      <Tile
+        title="Disk free"
+        value={storage.disk_free_bytes === null ? "–" : formatBytes(storage.disk_free_bytes)}
+        note={storage.disk_bytes === null ? "" : `of ${formatBytes(storage.disk_bytes)}`}
+        share={storage.disk_bytes ? 1 - (storage.disk_free_bytes ?? 0) / storage.disk_bytes : undefined}
+      />
+      <Tile title="Gaps in 24 h" value={formatNumber(gaps.last_day)} tone={gaps.last_day ? "warn" : undefined} note="known holes" />
+      <Tile
+        title="Dead letters"
+        value={dead_letters === null ? "–" : formatNumber(dead_letters)}
+        tone={dead_letters ? "warn" : undefined}
+        note={may("processors") ? <Link href="/processors?tab=dead-letters">see why</Link> : "records not processed"}
+      />
+      <Tile
+        title="Alerts open"
+        value={formatNumber(alerts.open)}
+        tone={alerts.high ? "bad" : undefined}
+        note={may("alerts") ? <Link href="/alerts">see them</Link> : `${formatNumber(alerts.high)} of high severity`}
+      />
+    </div>
+  );
+}
+
+function Tile(props: {
+  title: string;
+  value: string;
+  note?: ComponentChildren;
+  values?: readonly number[] | undefined;
+  share?: number | undefined;
+  tone?: "warn" | "bad" | undefined;
+}) {
+  return (
+    <div class={`card tile ${props.tone ?? ""}`}>
+      <div class="title">{props.title}</div>
+      <div class="value">{props.value}</div>
+      {props.values && <Sparkline label={`${props.title}, the last quarter of an hour`} values={props.values} />}
+      {props.share !== undefined && (
+        <div class="bar" role="img" aria-label={`${Math.round(props.share * 100)} % used`}>
+          <span style={{ width: `${Math.round(props.share * 100)}%` }} />
+        </div>
+      )}
+      <div class="quiet note">{props.note}</div>
+    </div>
+  );
+}
+
+export function rate(perS: number | null): string {
+  return perS === null ? "–" : perS > 0 && perS < 0.1 ? "< 0.1" : formatNumber(perS);
+}
+
+export function bytesRate(perS: number | null): string {
+  return perS === null ? "–" : `${formatBytes(perS)}/s`;
+}
+
+function total(streams: readonly StreamRow[], name: "envelopes_per_s" | "bytes_per_s"): number | null {
+  const known = streams.map((one) => one[name]).filter((one) => one !== null);
+  return known.length ? known.reduce((sum, one) => sum + one, 0) : null;
+}
+
+function history(streams: readonly StreamRow[], name: "envelopes" | "bytes"): number[] | undefined {
+  const known = streams.map((one) => one.history?.[name]).filter((one) => one !== undefined);
+  return known[0]?.map((_, at) => known.reduce((sum, one) => sum + (one[at] ?? 0), 0));
+}
+
+function lagHistory(picture: Picture): number[] | undefined {
+  const length = Math.max(0, ...picture.groups.map((group) => group.history.length));
+  if (length < 2) return undefined;
+  return Array.from({ length }, (_, at) =>
+    picture.groups.reduce((sum, group) => sum + (group.history[group.history.length - length + at] ?? 0), 0),
+  );
+}
