@@ -20,7 +20,7 @@ export function Shell() {
   const page = shown.find((one) => one.path === path.value);
   useEffect(() => {
     open.value = false;
-    if (path.value === "/" && !page) navigate(shown[0]?.path ?? "/account", true);
+    if (path.value === "/" && !page) navigate(firstPage(shown), true);
   }, [path.value]);
   useEffect(() => {
     const seek = (event: KeyboardEvent) => {
@@ -71,6 +71,11 @@ export function Shell() {
       <Toasts />
     </>
   );
+}
+
+/** A recorded person begins with what is recorded of them, everybody else with the first page that they may see. */
+function firstPage(shown: readonly Page[]): string {
+  return session.value?.account.role === "subject" ? "/own" : (shown[0]?.path ?? "/account");
 }
 
 function Brand() {
