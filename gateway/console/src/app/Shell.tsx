@@ -51,7 +51,7 @@ export function Shell() {
           <div class="foot">
             <span class="quiet item">{session.value?.account.display_name || session.value?.account.name}</span>
             {may("recordings") && !unlockFacts.value && (
-              <Button kind="plain" small onClick={askToUnlock}>
+              <Button kind="plain" small onClick={() => ((open.value = false), askToUnlock())}>
                 Unlock sealed recordings
               </Button>
             )}

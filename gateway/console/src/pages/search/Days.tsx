@@ -5,11 +5,13 @@ import type { Day } from "./answer";
 import type { Asked } from "./asked";
 
 export function Days(props: { days: readonly Day[]; change: (asked: Partial<Asked>) => void }) {
-  const most = Math.max(...props.days.map((day) => day.count));
-  if (props.days.length < 2 || !(most > 0)) return null;
+  const first = props.days.findIndex((day) => day.count);
+  const days = first < 0 ? [] : props.days.slice(first);
+  const most = Math.max(...days.map((day) => day.count));
+  if (days.length < 2) return null;
   return (
     <div class="days" role="group" aria-label="Results by time">
-      {props.days.map(({ from_ms, until_ms, count }) => {
+      {days.map(({ from_ms, until_ms, count }) => {
         const title = `${formatDay(from_ms)}: ${formatNumber(count)}`;
         const narrow = () => props.change({ when: "range", sinceMs: from_ms, untilMs: until_ms });
         return (

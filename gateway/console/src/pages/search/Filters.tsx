@@ -91,8 +91,7 @@ function ValueFilter(props: {
   return (
     <details ref={element} class="filter" onToggle={(event) => setOpen(event.currentTarget.open)} onFocusOut={leave} onKeyDown={escape}>
       <summary class={`button small ${chosen.length ? "set" : ""}`}>
-        {TITLES[name]}
-        {shown.length > 0 && <span class="chosen-values">: {shown.join(", ")}</span>}
+        <span class="chosen-values">{shown.length ? `${TITLES[name]}: ${shown.join(", ")}` : TITLES[name]}</span>
       </summary>
       {open && <Values name={name} chosen={chosen} facets={props.facets} choose={choose} />}
     </details>

@@ -75,7 +75,7 @@ function WholeText(props: { people: string; title: Pieces; text: Pieces }) {
   const box = useRef<HTMLPreElement>(null);
   useEffect(() => {
     const [first, pre] = [box.current?.querySelector("mark"), box.current];
-    if (first && pre) pre.scrollTop = first.offsetTop - pre.offsetTop - 60;
+    if (first && pre) pre.scrollTop = first.offsetTop - 60;
   }, [props.text]);
   return (
     <>

@@ -2,15 +2,24 @@
 
 import { useState } from "preact/hooks";
 import { Link } from "../../app/router";
-import { Badge, Time } from "../../ui/parts";
+import { Badge, Button, Time } from "../../ui/parts";
 import { kindName, playerLink, type Result } from "./answer";
 import { FramePicture } from "./FramePicture";
 import { Marked } from "./Marked";
+import { SealedPicture } from "./SealedPicture";
 
 const THUMBNAIL_PIXELS = 320;
 const SOURCES = { open: undefined, sealed: "Opened in this page", server: "Opened on the server" } as const;
 
-export function ResultCard(props: { result: Result; words: string; fuzzy: boolean; chosen: boolean; choose: () => void }) {
+export function ResultCard(props: {
+  result: Result;
+  words: string;
+  fuzzy: boolean;
+  chosen: boolean;
+  choose: () => void;
+  /** There is no room for a preview beside the list. */
+  alone: boolean;
+}) {
   const { result } = props;
   const thumbnail = result.source === "open" && result.frameAtMs !== undefined;
   const [atMs, setAtMs] = useState<number | undefined>(undefined);
@@ -43,8 +52,24 @@ export function ResultCard(props: { result: Result; words: string; fuzzy: boolea
       {thumbnail && (
         <FramePicture result={result} words={props.words} fuzzy={props.fuzzy} width={THUMBNAIL_PIXELS} told={setAtMs} />
       )}
+      {props.alone && result.source === "sealed" && result.frameAtMs !== undefined && <SealedThumbnail result={result} />}
     </li>
   );
+}
+
+/** A sealed screen costs fetching and opening all that it is drawn from: only on wish. */
+function SealedThumbnail(props: { result: Result }) {
+  const { result } = props;
+  const [shown, setShown] = useState(false);
+  if (!shown) {
+    return (
+      <Button small class="show" onClick={() => setShown(true)}>
+        Show the screen
+      </Button>
+    );
+  }
+  const { agentId, display, frameAtMs, boxes, person } = result;
+  return <SealedPicture agentId={agentId} display={display} atMs={frameAtMs!} boxes={boxes} person={person} />;
 }
 
 export function Lock() {

@@ -151,7 +151,7 @@ function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; 
   useMoving();
   return (
     <>
-      <p class="summary quiet" role="status">
+      <p class={`summary quiet ${asked.where}`} role="status">
         {summaryOf(asked, plain)}
       </p>
       <SealedHint count={unlockFacts.value ? 0 : (plain.answer?.end_to_end ?? 0)} />
@@ -166,6 +166,7 @@ function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; 
               words={linkWords}
               fuzzy={asked.fuzzy}
               chosen={wide && result.key === chosen?.key}
+              alone={!wide}
               choose={() => choose(result.key)}
             />
           ))}
