@@ -138,7 +138,8 @@ async def read_components(connection: Connection) -> list[ComponentRow]:
     rows = await connection.fetch(
         "SELECT s.*, coalesce(w.wanted, 'running') AS wanted, coalesce(w.wished_by, '') AS wished_by, w.wished_at, "
         "s.told_at < now() - make_interval(secs => $1) AS stale "
-        "FROM component_state s LEFT JOIN component_wish w USING (node_id, component) ORDER BY node_id, component",
+        "FROM component_state s LEFT JOIN component_wish w USING (node_id, component) "
+        "WHERE s.told_at > now() - interval '7 days' ORDER BY node_id, component",
         STALE_S,
     )
     return [_component(row) for row in rows]
