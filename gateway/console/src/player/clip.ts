@@ -9,7 +9,7 @@ import {
 import { Canvas } from "../unlock/canvas";
 import type { Stretch } from "./answers";
 import { Painter } from "./painter";
-import { Slicer } from "./slices";
+import { Slicer } from "../unlock/slices";
 import type { Sound, Tape } from "./tape";
 import { formatUtc } from "./utc";
 

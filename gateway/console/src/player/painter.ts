@@ -5,7 +5,7 @@
 
 import { LockedError, UnlockError } from "../unlock/errors";
 import type { Area, Canvas } from "../unlock/canvas";
-import { Slicer } from "./slices";
+import { Slicer } from "../unlock/slices";
 import { lastShot, type Shot } from "./tape";
 
 export interface Target {

@@ -9,8 +9,6 @@ export interface Track {
   readonly id: string;
   readonly label: string;
   readonly kind: "markers" | "activity" | "stream";
-  readonly stream: string;
-  readonly agentId: string;
   readonly spans: readonly RecordedSpan[];
   readonly gaps: readonly Gap[];
   readonly activity: readonly ActivitySpan[];
@@ -18,29 +16,33 @@ export interface Track {
 
 const STREAMS = [["screen", "Screen"], ["keystrokes", "Terminal"], ["email", "Mail"], ["audio", "Sound"]] as const;
 
+/** A computer's tracks stand together, whichever of its agents recorded them. */
 export function tracksOf(timeline: TimelineAnswer): Track[] {
-  const many = timeline.agents.length > 1;
+  const computers = [...new Set(timeline.agents.map((one) => one.computer))];
   const tracks: Track[] = [{ ...EMPTY, id: "markers", label: "Markers", kind: "markers" }];
-  for (const { agent_id, computer } of timeline.agents) {
-    const label = (name: string) => (many ? `${name}, ${computer}` : name);
-    const own = <T extends { agent_id: string }>(list: readonly T[]) => list.filter((one) => one.agent_id === agent_id);
+  for (const computer of computers) {
+    const agents = new Set(timeline.agents.filter((one) => one.computer === computer).map((one) => one.agent_id));
+    const label = (name: string) => (computers.length > 1 ? `${name}, ${computer}` : name);
+    const own = <T extends { agent_id: string }>(list: readonly T[]) => list.filter((one) => agents.has(one.agent_id));
     const activity = own(timeline.activity);
-    const paused = own(timeline.gaps).filter((gap) => gap.stream === "activity");
-    if (activity.length || paused.length) {
-      tracks.push({ ...EMPTY, id: `activity ${agent_id}`, label: label("Activity"), kind: "activity", stream: "activity", agentId: agent_id, activity, gaps: paused });
+    const unknown = own(timeline.gaps).filter((gap) => gap.stream === "activity");
+    if (activity.length || unknown.length) {
+      tracks.push({ ...EMPTY, id: `activity ${computer}`, label: label("Activity"), kind: "activity", activity, gaps: unknown });
     }
     for (const [stream, name] of STREAMS) {
       const spans = own(timeline.spans).filter((one) => one.stream === stream);
       const gaps = own(timeline.gaps).filter((one) => one.stream === stream);
       if (spans.length || gaps.length) {
-        tracks.push({ ...EMPTY, id: `${stream} ${agent_id}`, label: label(name), kind: "stream", stream, agentId: agent_id, spans, gaps });
+        tracks.push({ ...EMPTY, id: `${stream} ${computer}`, label: label(name), kind: "stream", spans: inOrder(spans), gaps });
       }
     }
   }
   return tracks;
 }
 
-const EMPTY = { stream: "", agentId: "", spans: [], gaps: [], activity: [] } as const;
+const inOrder = (spans: readonly RecordedSpan[]) => [...spans].sort((one, other) => one.from_ms - other.from_ms);
+
+const EMPTY = { spans: [], gaps: [], activity: [] } as const;
 
 /** How many applications have a colour of their own. */
 export const COLOURS = 8;

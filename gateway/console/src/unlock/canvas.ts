@@ -6,13 +6,16 @@
 import { wipe, type Bytes } from "./bytes";
 import { LockedError, MalformedError } from "./errors";
 import { readImageSize } from "./imageSize";
-import { decompressFrame } from "./zstd";
+import { Slicer } from "./slices";
+import { decompressInSlices } from "./zstd";
 
 const MAX_SIDE = 16_384;
 const MAX_PIXELS = 36_000_000;
 const MAX_TILES = 20_000;
 const MAX_DISPLAY = 63;
 const COPY_BYTES = 8;
+/** So many pixels are put between two looks at the time. */
+const PUT_PIXELS = 64 * 1024;
 
 /** A rectangle of a display, in pixels. */
 export interface Area {
@@ -50,9 +53,11 @@ export interface RgbaImage {
   readonly data: Uint8ClampedArray;
 }
 
+/** Pixels of an area, three bytes each, or four. */
 interface Drawing {
   readonly area: Area;
-  readonly rgba: Uint8ClampedArray;
+  readonly depth: 3 | 4;
+  readonly pixels: Uint8Array | Uint8ClampedArray;
 }
 
 /** The picture of one display: `rgba` holds four bytes a pixel, row after row, as `ImageData` takes it. */
@@ -81,15 +86,24 @@ export class Canvas {
     if (!this.takes(frame)) {
       throw new MalformedError("the frame changes a picture that is not here", "no_key_frame");
     }
-    const drawings = await this.#decode(frame);
+    const slicer = new Slicer();
+    const drawings = await this.#decode(frame, slicer);
+    try {
+      await this.#putAll(frame, drawings, slicer);
+    } finally {
+      for (const { depth, pixels } of drawings) if (depth === 3) wipe(pixels as Uint8Array);
+    }
+    return frame.tiles;
+  }
+
+  async #putAll(frame: Frame, drawings: readonly Drawing[], slicer: Slicer): Promise<void> {
     if (this.#closed) throw new LockedError();
     if (frame.key_frame && !(frame.width === this.width && frame.height === this.height)) {
       wipe(this.rgba);
       this.rgba = new Uint8ClampedArray(4 * frame.width * frame.height);
       [this.width, this.height] = [frame.width, frame.height];
     }
-    for (const drawing of drawings) this.#put(drawing);
-    return frame.tiles;
+    for (const drawing of drawings) await this.#put(drawing, slicer);
   }
 
   /** Forget the picture, its pixels overwritten, and draw nothing again. */
@@ -100,10 +114,10 @@ export class Canvas {
     [this.width, this.height] = [0, 0];
   }
 
-  async #decode(frame: Frame): Promise<Drawing[]> {
-    const drawings = decodeRaw(frame);
+  async #decode(frame: Frame, slicer: Slicer): Promise<Drawing[]> {
+    const drawings = await decodeRaw(frame, slicer);
     for (const tile of frame.tiles) {
-      if (tile.codec === "copy") drawings.push({ area: tile, rgba: this.#copied(tile) });
+      if (tile.codec === "copy") drawings.push({ area: tile, depth: 4, pixels: this.#copied(tile) });
       else if (tile.codec !== "raw") drawings.push(await this.#decodeTile(tile, tile.codec));
     }
     return drawings;
@@ -114,7 +128,7 @@ export class Canvas {
     require(size?.width === tile.width && size.height === tile.height, "size of an image tile");
     const image = await this.#decodeImage(codec, tile.data).catch(() => undefined);
     require(image?.width === tile.width && image.height === tile.height, "image tile");
-    return { area: tile, rgba: image!.data };
+    return { area: tile, depth: 4, pixels: image!.data };
   }
 
   #copied(tile: Tile): Uint8ClampedArray {
@@ -127,10 +141,19 @@ export class Canvas {
     return rgba;
   }
 
-  #put({ area, rgba }: Drawing): void {
-    const length = 4 * area.width;
+  /** The picture is whole again only when all of a frame was put: who shows it waits for `draw`. */
+  async #put({ area, depth, pixels }: Drawing, slicer: Slicer): Promise<void> {
+    const rows = Math.max(1, Math.floor(PUT_PIXELS / area.width));
     for (let row = 0; row < area.height; row++) {
-      this.rgba.set(rgba.subarray(row * length, (row + 1) * length), 4 * ((area.y + row) * this.width + area.x));
+      if (row % rows === 0) {
+        await slicer.pause();
+        if (this.#closed) throw new LockedError();
+      }
+      const from = depth * row * area.width;
+      const to = 4 * ((area.y + row) * this.width + area.x);
+      const line = pixels.subarray(from, from + depth * area.width);
+      if (depth === 4) this.rgba.set(line, to);
+      else putRgb(line, this.rgba, to);
     }
   }
 }
@@ -182,27 +205,25 @@ function overlap(tiles: readonly Tile[], width: number, height: number): boolean
   return false;
 }
 
-function decodeRaw(frame: Frame): Drawing[] {
+async function decodeRaw(frame: Frame, slicer: Slicer): Promise<Drawing[]> {
   const areas = frame.tiles.filter((tile) => tile.codec === "raw");
   const size = 3 * areas.reduce((sum, area) => sum + area.width * area.height, 0);
   if (!size) {
     require(!frame.pixels.length, "pixels that no tile shows");
     return [];
   }
-  const rgb = decompressPixels(frame.pixels, size);
+  const rgb = await decompressPixels(frame.pixels, size, slicer);
   let at = 0;
-  const drawings = areas.map((area) => {
+  return areas.map((area) => {
     const start = at;
     at += 3 * area.width * area.height;
-    return { area, rgba: toRgba(rgb.subarray(start, at)) };
+    return { area, depth: 3, pixels: rgb.subarray(start, at) };
   });
-  wipe(rgb);
-  return drawings;
 }
 
-function decompressPixels(compressed: Bytes, size: number): Bytes {
+async function decompressPixels(compressed: Bytes, size: number, slicer: Slicer): Promise<Bytes> {
   try {
-    const rgb = decompressFrame(compressed, size);
+    const rgb = await decompressInSlices(compressed, size, slicer);
     require(rgb.length === size, "length of the pixels");
     return rgb;
   } catch (error) {
@@ -210,15 +231,13 @@ function decompressPixels(compressed: Bytes, size: number): Bytes {
   }
 }
 
-function toRgba(rgb: Uint8Array): Uint8ClampedArray {
-  const rgba = new Uint8ClampedArray((rgb.length / 3) * 4);
-  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
+function putRgb(rgb: Uint8Array | Uint8ClampedArray, rgba: Uint8ClampedArray, to: number): void {
+  for (let from = 0; from < rgb.length; from += 3, to += 4) {
     rgba[to] = rgb[from]!;
     rgba[to + 1] = rgb[from + 1]!;
     rgba[to + 2] = rgb[from + 2]!;
     rgba[to + 3] = 255;
   }
-  return rgba;
 }
 
 function copySource({ data }: Tile): [x: number, y: number] {

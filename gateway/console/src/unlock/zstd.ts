@@ -3,12 +3,15 @@
  * Never spends more memory than the caller allows: the frame's own claims are read before anything is allocated.
  */
 
-import { Decompress, decompress } from "fzstd";
+import { Decompress } from "fzstd";
 import { concat, type Bytes } from "./bytes";
 import { MalformedError } from "./errors";
+import type { Slicer } from "./slices";
 
 const MAGIC = 0xfd2f_b528;
 const MAX_WINDOW_BYTES = 64 * 1024 * 1024;
+/** As much is decompressed between two looks at the time. */
+const PIECE_BYTES = 8 * 1024;
 const CHECKSUM_BYTES = 4;
 const RLE_BLOCK = 1;
 const RESERVED_BLOCK = 3;
@@ -22,22 +25,67 @@ interface FrameHeader {
 
 /** The content of the one frame that `data` is; throws `MalformedError` when it is not, or larger than `maxBytes`. */
 export function decompressFrame(data: Bytes, maxBytes: number): Bytes {
+  const contentSize = check(data, maxBytes);
+  return guarded(() => {
+    if (contentSize === undefined) return decompressUnknown(data, maxBytes);
+    const content = new Content(contentSize);
+    content.push(data, true);
+    return content.whole();
+  });
+}
+
+/** The same in slices, so that a large frame does not hold the page; its content has that very size. */
+export async function decompressInSlices(data: Bytes, size: number, slicer: Slicer): Promise<Bytes> {
+  if (check(data, size) === undefined) return decompressFrame(data, size);
+  const content = new Content(size);
+  for (let at = 0; at < data.length; at += PIECE_BYTES) {
+    const end = Math.min(data.length, at + PIECE_BYTES);
+    guarded(() => content.push(data.subarray(at, end), end === data.length));
+    await slicer.pause();
+  }
+  return guarded(() => content.whole());
+}
+
+/** The size that the frame claims, if it does, once everything about it is as it may be. */
+function check(data: Bytes, maxBytes: number): number | undefined {
   const header = parseHeader(data);
   if (findEnd(data, header) !== data.length) throw bad("bytes follow the frame, or it is cut");
   const { contentSize, windowSize } = header;
   if ((contentSize ?? 0) > maxBytes) throw bad("the content is larger than it may be");
   if (windowSize > Math.max(MAX_WINDOW_BYTES, maxBytes)) throw bad("the window is larger than it may be");
+  return contentSize;
+}
+
+function guarded<T>(act: () => T): T {
   try {
-    return contentSize === undefined ? decompressUnknown(data, maxBytes) : decompressKnown(data, contentSize);
+    return act();
   } catch (error) {
     throw error instanceof MalformedError ? error : bad("the data is damaged");
   }
 }
 
-function decompressKnown(data: Bytes, size: number): Bytes {
-  const content = decompress(data, new Uint8Array(size));
-  if (content.length !== size) throw bad("the content is not as long as the frame says");
-  return content as Bytes;
+/** Content of a known size, as its pieces come. */
+class Content {
+  readonly #bytes: Bytes;
+  #at = 0;
+  readonly #stream = new Decompress((chunk) => {
+    if (this.#at + chunk.length > this.#bytes.length) throw bad("the content is longer than the frame says");
+    this.#bytes.set(chunk, this.#at);
+    this.#at += chunk.length;
+  });
+
+  constructor(size: number) {
+    this.#bytes = new Uint8Array(size);
+  }
+
+  push(piece: Uint8Array, last: boolean): void {
+    this.#stream.push(piece, last);
+  }
+
+  whole(): Bytes {
+    if (this.#at !== this.#bytes.length) throw bad("the content is not as long as the frame says");
+    return this.#bytes;
+  }
 }
 
 function decompressUnknown(data: Bytes, maxBytes: number): Bytes {

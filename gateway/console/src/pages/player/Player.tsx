@@ -16,6 +16,9 @@ import { Chooser } from "./Chooser";
 import { DayPicker } from "./DayPicker";
 import { Watching } from "./Watching";
 
+/** The first frame comes a little after the recording began. */
+const LEAD_MS = 1000;
+
 export default function Player() {
   const person = query.value.get("person");
   return person ? <OfPerson key={person} person={person} /> : <Chooser />;
@@ -43,7 +46,7 @@ function OfDay({ person, at, day }: { person: string; at: number | undefined; da
   useEffect(() => {
     // A day without a moment is shown from its first one.
     const first = data && Math.min(...[...data.timeline.spans, ...data.timeline.gaps].map((one) => one.from_ms));
-    if (!at && first !== undefined) setQuery({ at: String(Math.max(day.from, Number.isFinite(first) ? first : day.from)) });
+    if (!at && first !== undefined) setQuery({ at: String(Number.isFinite(first) ? first + LEAD_MS : day.from) });
   }, [data, at]);
   return (
     <div class="player">

@@ -67,6 +67,7 @@ function Screen({ events, replay }: { events: readonly TerminalEvent[]; replay: 
   }, [events, at, playing]);
   useEffect(() => box.current?.scrollTo(0, box.current.scrollHeight), [picture]);
   if (!picture) return null;
+  const lines = picture.lines.slice(0, picture.lines.findLastIndex((line) => line.some((run) => run.cursor || run.text.trim())) + 1);
   return (
     <>
       <p class="terminal-title quiet">
@@ -74,7 +75,7 @@ function Screen({ events, replay }: { events: readonly TerminalEvent[]; replay: 
         {picture.exitCode !== undefined && ` · ended${picture.exitCode === null ? "" : `, exit code ${picture.exitCode}`}`}
       </p>
       <div class="terminal" ref={box} role="region" aria-label="Terminal" tabIndex={0}>
-        {picture.lines.map((line, number) => (
+        {lines.map((line, number) => (
           <div key={number} class="line">
             {line.length ? line.map((run, place) => <Piece key={place} run={run} />) : "\n"}
           </div>

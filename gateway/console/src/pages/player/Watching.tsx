@@ -27,6 +27,7 @@ const PANES: readonly (readonly [Pane, string])[] = [
   ["screen", "Screen"], ["terminal", "Terminal"], ["mail", "Mail"], ["activity", "Activity"], ["markers", "Markers"],
 ];
 const AROUND_MS = 15 * 60_000;
+const WHOLE_MS = 4 * 60 * 60_000;
 const ADDRESS_MS = 400;
 
 export function Watching({ timeline, at, day, now }: { timeline: TimelineAnswer; at: number; day: View; now: number }) {
@@ -125,12 +126,14 @@ function Panes(props: PaneProps) {
   );
 }
 
+/** All that there is, when it is not more than some hours, else what is around the moment. */
 function around(replay: Replay, limits: View): View {
   const { from_ms, until_ms } = replay.whole;
-  const whole = zoom(limits, (limits.until - limits.from) / Math.max(60_000, (until_ms - from_ms) * 1.05), (from_ms + until_ms) / 2, limits);
   const at = replay.at.peek();
-  if (whole.until - whole.from <= 4 * AROUND_MS && whole.from <= at && at <= whole.until) return { ...whole, from: Math.min(whole.from, from_ms) };
-  return zoom(limits, (limits.until - limits.from) / (4 * AROUND_MS), at, limits);
+  const edge = Math.max(15_000, (until_ms - from_ms) * 0.02);
+  const whole = { from: Math.max(limits.from, from_ms - edge), until: Math.min(limits.until, until_ms + edge) };
+  if (until_ms - from_ms <= WHOLE_MS && whole.from <= at && at <= whole.until) return whole;
+  return zoom({ from: at - AROUND_MS, until: at + AROUND_MS }, 1, at, limits);
 }
 
 /** The moment into the address while it stands, and out of it when somebody goes elsewhere. */

@@ -8,7 +8,7 @@ import type { Stretch } from "../../player/answers";
 import { readMessages } from "../../player/messages";
 import { Notes } from "../../player/notes";
 import { PieceReader, type Piece } from "../../player/pieces";
-import { Slicer } from "../../player/slices";
+import { Slicer } from "../../unlock/slices";
 import { Tape } from "../../player/tape";
 import { unlockPurpose, unlockSession } from "../../unlocking/current";
 import { LockedError } from "../../unlock/errors";
