@@ -181,7 +181,7 @@ function Agent(props: {
           kind={watching ? undefined : "primary"}
           small
           disabled={!agent.screen || Boolean(watching)}
-          aria-label={`Watch ${name}`}
+          aria-label={`${watching ? "Watching" : "Watch"} ${name}`}
           onClick={() => props.begin(agent, false)}
         >
           {watching ? "Watching" : "Watch"}

@@ -1,12 +1,14 @@
 /** Asks why somebody is watched: kept in the audit, where the person who is watched can see it. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Button, Dialog, Field } from "../../ui/parts";
 import { livePurpose } from "./watching";
 
 export function PurposeDialog(props: { close: () => void; done: () => void }) {
   const [purpose, setPurpose] = useState(livePurpose.peek());
   const [fault, setFault] = useState("");
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current!.focus(), []);
   const submit = (event: Event) => {
     event.preventDefault();
     if (!purpose.trim()) {
@@ -27,10 +29,10 @@ export function PurposeDialog(props: { close: () => void; done: () => void }) {
           {(ids) => (
             <input
               {...ids}
+              ref={field}
               type="text"
               maxLength={1000}
               autocomplete="off"
-              autoFocus
               value={purpose}
               onInput={(event) => setPurpose(event.currentTarget.value)}
             />

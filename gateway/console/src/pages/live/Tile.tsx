@@ -27,7 +27,7 @@ export function Tile(props: { watching: Watching; stop: () => void }) {
           <Button small kind="plain" aria-label={`Full screen: ${name}`} onClick={() => toggleFull(element.current!)}>
             Full screen
           </Button>
-          <Button small kind="plain" aria-label={`Stop watching ${name}`} onClick={props.stop}>
+          <Button small kind="plain" aria-label={`Stop: ${name}`} onClick={props.stop}>
             Stop
           </Button>
         </div>
@@ -130,7 +130,7 @@ function Ear(props: { watching: Watching; name: string }) {
       small
       kind="plain"
       aria-pressed={on}
-      aria-label={`Listen to ${props.name}`}
+      aria-label={`${on ? "Stop listening" : "Listen"} to ${props.name}`}
       onClick={() => (on ? watching.mute() : watching.listen())}
     >
       {on ? "Stop listening" : "Listen"}
