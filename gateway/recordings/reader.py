@@ -112,8 +112,8 @@ class Reader:
             self._end(one, Kind.FINISHED, end.value)
         except SealstreamError as error:
             self._end(one, Kind.FAILED, {"reason": getattr(error, "reason", "failed"), "message": str(error)})
-        except Exception as error:
-            log.exception("reader_job_failed")
+        except Exception as error:  # noqa: BLE001 - one request's mistake must not end the others'
+            log.error("reader_job_failed", error=type(error).__name__)  # noqa: TRY400 - its text may be content
             self._end(one, Kind.FAILED, {"reason": "failed", "message": type(error).__name__})
         else:
             one.credit -= len(data)

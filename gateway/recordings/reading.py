@@ -5,7 +5,7 @@ Never imports anything heavy: the gateway has it in its own process.
 
 from __future__ import annotations
 
-from schemas.errors import MalformedError
+from schemas.errors import LocalError
 
 NUMBER_BYTES = 4
 """Of a request's number, which begins the body of each frame about it."""
@@ -17,8 +17,9 @@ CREDIT_BYTES = 4 * 1024 * 1024
 """So much of an answer is under way at once, at most a step more."""
 
 
-class AnswerError(MalformedError):
-    """A reader could not answer; `reason` is its word."""
+class AnswerError(LocalError):
+    """A reader could not answer: the archive is damaged, or a mistake of ours. `reason` is its word."""
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message, reason)
+        super().__init__(message)
+        self.reason = reason

@@ -17,7 +17,8 @@ from schemas.canvas import Canvas
 from schemas.keys import Identity
 from schemas.kinds import StreamKind
 from schemas.opening import Opener
-from schemas.records import decode_segment
+from schemas.records import Record, decode_segment
+from schemas.rectangle import Rectangle
 from sinks.archive.container import read_blocks
 from sinks.archive.headers import HeaderStore
 from sinks.archive.layout import Layout, day_of
@@ -102,8 +103,13 @@ async def test_what_was_drawn_once_is_not_drawn_again(root: Path) -> None:
     run(tools, ask(root, Job.SEGMENTS, 88, 89, start=True))
     drawn: list[int] = []
     original = Canvas.draw
+
+    def noting(self: Canvas, frame: Record) -> list[Rectangle]:
+        drawn.append(frame["time_us"])
+        return original(self, frame)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Canvas, "draw", lambda self, frame: (drawn.append(frame["time_us"]), original(self, frame))[1])
+        patch.setattr(Canvas, "draw", noting)
         answer, _ = run(tools, ask(root, Job.SEGMENTS, 89, 90, start=True))
     assert len(drawn) == 1
     assert np.array_equal(shown(answer)[0], np.asarray(picture(89)))
