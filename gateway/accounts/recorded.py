@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 STREAMS = tuple(kind.label for kind in StreamKind if kind not in (StreamKind.GAP, StreamKind.INDEX))
 _COMPUTERS = """
-SELECT computer, connected, first_seen_at, last_seen_at FROM agent WHERE user_name = $1 ORDER BY last_seen_at DESC"""
+SELECT computer, bool_or(connected) AS connected, min(first_seen_at) AS first_seen_at, max(last_seen_at) AS last_seen_at
+FROM agent WHERE user_name = $1 GROUP BY computer ORDER BY 4 DESC"""
 _STREAMS = """
 SELECT wanted.stream, min(first.at) AS since, max(last.at) AS latest
 FROM agent a CROSS JOIN unnest($2::text[]) AS wanted(stream)

@@ -5,7 +5,7 @@ import { getJson } from "../../api/client";
 import { formatTime } from "../../ui/format";
 import { Badge, Button, Loading, Table, Time, toast, Trouble } from "../../ui/parts";
 import { useLoad } from "../../ui/useLoad";
-import { lookWords, type LookTold } from "./model";
+import { grouped, lookWords, type LookGroup, type LookTold } from "./model";
 
 interface Page {
   looks: LookTold[];
@@ -16,7 +16,7 @@ export function Looks() {
   const first = useLoad((signal) => getJson<Page>("/own/looks", {}, signal), []);
   const more = useSignal<{ looks: readonly LookTold[]; after: string | null } | undefined>(undefined);
   const after = more.value ? more.value.after : (first.data?.after ?? null);
-  const rows = [...(first.data?.looks ?? []), ...(more.value?.looks ?? [])];
+  const rows = grouped([...(first.data?.looks ?? []), ...(more.value?.looks ?? [])]);
   const load = async () => {
     try {
       const page = await getJson<Page>("/own/looks", { after });
@@ -41,7 +41,7 @@ export function Looks() {
               { title: "When", show: (row) => <Time ms={row.time_ms} /> },
               { title: "Who", show: (row) => (row.own ? <Badge>you</Badge> : row.actor) },
               { title: "What", show: (row) => <What look={row} /> },
-              { title: "Why", show: (row) => row.purpose || <span class="quiet">no reason was asked for</span> },
+              { title: "Why", show: (row) => row.purpose || <span class="quiet">none given</span> },
             ]}
           />
           {after && (
@@ -57,10 +57,11 @@ export function Looks() {
   );
 }
 
-function What({ look }: { look: LookTold }) {
+function What({ look }: { look: LookGroup }) {
   return (
     <span>
       {lookWords(look)}
+      {look.times > 1 && <span class="quiet">, {look.times} times</span>}
       {look.since_ms !== null && look.until_ms !== null && (
         <span class="quiet">
           {" "}

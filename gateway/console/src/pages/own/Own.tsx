@@ -99,7 +99,7 @@ function What({ own }: { own: OwnTold }) {
       id={(row) => row.stream}
       columns={[
         { title: "What", show: (row) => <span>{row.words}</span> },
-        { title: "Stream", show: (row) => row.stream },
+        { title: "Stream", show: (row) => <span class="nowrap">{row.stream}</span> },
         { title: "Since", show: (row) => (kept.has(row.stream) ? <Time ms={kept.get(row.stream)!.since_ms} /> : "nothing yet") },
         { title: "Last", show: (row) => (kept.has(row.stream) ? <Time ms={kept.get(row.stream)!.last_ms} /> : "") },
         {

@@ -27,6 +27,36 @@ export interface LookTold {
   until_ms: number | null;
 }
 
+/** Looks of one person at one thing for one reason within a short time, which are one to who reads of them. */
+export interface LookGroup extends LookTold {
+  times: number;
+}
+
+const TOGETHER_MS = 15 * 60_000;
+
+/** `looks` are the newest first. */
+export function grouped(looks: readonly LookTold[]): LookGroup[] {
+  const groups: LookGroup[] = [];
+  let oldest = 0;
+  for (const look of looks) {
+    const last = groups.at(-1);
+    const same =
+      last && last.actor === look.actor && last.purpose === look.purpose && lookWords(last) === lookWords(look) && oldest - look.time_ms < TOGETHER_MS;
+    oldest = look.time_ms;
+    if (!same) {
+      groups.push({ ...look, times: 1 });
+      continue;
+    }
+    last.times += 1;
+    last.since_ms = least(last.since_ms, look.since_ms);
+    last.until_ms = most(last.until_ms, look.until_ms);
+  }
+  return groups;
+}
+
+const least = (a: number | null, b: number | null) => (a === null || b === null ? (a ?? b) : Math.min(a, b));
+const most = (a: number | null, b: number | null) => (a === null || b === null ? (a ?? b) : Math.max(a, b));
+
 const STREAMS: Record<string, string> = {
   screen: "your screens",
   keystrokes: "your terminals",
