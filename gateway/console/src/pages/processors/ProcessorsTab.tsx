@@ -45,7 +45,7 @@ export function ProcessorsTab() {
       <section class="card" aria-labelledby="components">
         <h2 id="components">Workers and sinks</h2>
         <p class="quiet">A worker runs mining, activity, gaps and alerts for the partitions that it holds; a sink fills one store.</p>
-        <Components rows={data.components} choose={setAbout} />
+        <Components rows={[...data.components].sort((a, b) => Number(b.stoppable) - Number(a.stoppable))} choose={setAbout} />
       </section>
       {about && (
         <ComponentDialog

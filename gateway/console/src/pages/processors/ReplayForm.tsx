@@ -78,8 +78,8 @@ export function ReplayForm(props: { processors: ReplaysAnswer["processors"]; clo
             label="From"
             value={asked.source}
             choices={[
-              ["kafka", "Kafka: what came within 7 days"],
-              ["archive", "The archive: all that is kept"],
+              ["kafka", "Kafka (7 days)"],
+              ["archive", "the archive"],
             ]}
             choose={(source) => change({ source: source as Asked["source"] })}
           />
