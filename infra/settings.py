@@ -257,6 +257,25 @@ class LiveSettings(Group):
         return self
 
 
+class UpdateSettings(Group):
+    """Updating child nodes over SSH."""
+
+    key_file: Path | None = Path("secrets/nodes.ssh")
+    """Private SSH key by which the nodes know this one; never a password."""
+    root: str = "/opt/sealstream"
+    """Folder on a node that holds its releases and the link `current`, by which its service runs."""
+    python: str = "python3"
+    """Interpreter on a node that makes a release's virtual environment."""
+    restart: str = "systemctl restart sealstream"
+    """Command on a node that restarts it."""
+    check: str = "{root}/current/bin/sealstream status"
+    """Command on a node that ends with 0 when it is well."""
+    check_s: Seconds = 120.0
+    """Seconds within which a restarted node must be well; then the release before is taken back."""
+    drain_s: Seconds = 30.0
+    """Seconds for which a node's agents and workers are waited for before it is restarted."""
+
+
 class StreamsSettings(Group):
     """The workers that mine."""
 
@@ -303,6 +322,7 @@ class Settings(BaseSettings):
     accounts: AccountSettings = AccountSettings()
     oidc: OidcSettings = OidcSettings()
     live: LiveSettings = LiveSettings()
+    update: UpdateSettings = UpdateSettings()
     streams: StreamsSettings = StreamsSettings()
     archive: ArchiveSettings = ArchiveSettings()
 
