@@ -46,6 +46,14 @@ async def make_first_link(connection: Connection, seconds: float) -> str:
     return secret
 
 
+async def offer_first_link(connection: Connection, seconds: float) -> str | None:
+    """The secret of the first administrator's link; empty when one is out already, `None` when nobody needs one."""
+    if await any_account(connection):
+        return None
+    out = "SELECT EXISTS (SELECT FROM account_link WHERE account_id IS NULL AND used_at IS NULL AND expires_at > now())"
+    return "" if await connection.fetchval(out) else await make_first_link(connection, seconds)
+
+
 async def make_password_link(connection: Connection, account_id: UUID, seconds: float) -> str:
     """The secret of a link by which that account's password is set; earlier ones are void."""
     await connection.execute("DELETE FROM account_link WHERE account_id = $1 OR expires_at < now()", account_id)

@@ -77,6 +77,25 @@ def start(
         print(f"sealstream: {state.fault}", file=sys.stderr)
         raise typer.Exit(state.exit_code)
     print(f"Ready. Logs are in {data.root / 'log'}; `sealstream status` shows how it does, `sealstream down` stops it.")
+    if not backing:
+        _tell_of_first_link()
+
+
+def _tell_of_first_link() -> None:
+    """While nobody can sign in: the link that makes the first administrator, or how to have it again."""
+    from gateway.accounts import links
+    from infra.cli.accounts import ask
+    from infra.settings import load_settings
+    from schemas.errors import UnavailableError
+
+    settings = load_settings()
+    try:
+        told = ask(lambda connection: links.offer_first_link(connection, settings.accounts.first_link_s))
+    except UnavailableError:
+        return  # `status` says what is away
+    if told is not None:
+        link = links.first_link(settings, told) if told else "`sealstream accounts first-link` prints the link anew"
+        print(f"Nobody can sign in to the console yet. Make the first administrator: {link}")
 
 
 def stop() -> None:
