@@ -4,12 +4,11 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { download } from "../../api/client";
 import type { Stretch } from "../../player/answers";
-import { splitKey } from "../../player/tape";
 import { formatDuration, fromLocalInput } from "../../ui/format";
 import { Button, Dialog, Field, Notice, Trouble } from "../../ui/parts";
 import { exportClip, exportText, MAX_CLIP_MS, type ExportWish } from "./exporting";
 import type { Replay } from "./replay";
-import { nameOf } from "./ScreenPane";
+import { nameOf } from "./naming";
 
 const AROUND_MS = 30_000;
 const LEAST_PURPOSE = 3;
@@ -121,7 +120,7 @@ function Displays(props: { keys: readonly string[]; chosen: readonly string[]; c
       {props.keys.map((key) => (
         <label key={key}>
           <input type="checkbox" checked={props.chosen.includes(key)} onChange={() => toggle(key)} />
-          {nameOf(key, props.replay)} <span class="quiet">({splitKey(key).display + 1})</span>
+          {nameOf(key, props.replay)}
         </label>
       ))}
     </fieldset>

@@ -4,9 +4,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { ReadDocument } from "../../player/answers";
 import { lastShot, splitKey } from "../../player/tape";
 import { formatClock, formatDuration } from "../../ui/format";
-import { GapNotice } from "./GapNotice";
+import { nameOf } from "./naming";
 import type { Replay } from "./replay";
-import { nameOf } from "./ScreenPane";
+import { BOXED_MS } from "./useFinds";
 
 /** A picture that stands longer is told as that: it may only be that nothing moved. */
 const STANDS_MS = 30_000;
@@ -19,7 +19,6 @@ export function Display(props: { id: string; replay: Replay; exact: boolean; doc
   void replay.version.value;
   const shots = replay.media.at(at)?.value.displays.get(id) ?? [];
   const shot = shots[lastShot(shots, replay.at.peek())];
-  const gap = replay.gapAt(id, at);
   const size = shot?.frame ?? shots[0]?.frame;
   const ratio = size ? size.width / size.height : 16 / 9;
   const stands = shot ? at - shot.at : 0;
@@ -27,14 +26,12 @@ export function Display(props: { id: string; replay: Replay; exact: boolean; doc
   return (
     <figure class={`display ${props.exact ? "exact" : ""}`}>
       <Pannable exact={props.exact} label={nameOf(id, replay)}>
-        <div class="picture" hidden={gap !== undefined || !shot} style={{ ...inside, aspectRatio: String(ratio) }}>
+        <div class="picture" hidden={!shot} style={{ ...inside, aspectRatio: String(ratio) }}>
           <canvas ref={canvas} role="img" aria-label={describe(id, replay, shot?.frame, at)} />
           {shot && size && <Boxes id={id} at={at} size={size} documents={props.documents} />}
         </div>
       </Pannable>
-      {gap && <GapNotice gap={gap} />}
-      {!gap && !shot && <p class="no-picture quiet">No picture was recorded at this time.</p>}
-      {shot && !gap && (
+      {shot && (
         <figcaption>
           <span>{nameOf(id, replay)}</span>
           <span class="what">{[shot.frame.application, shot.frame.title].filter(Boolean).join(": ")}</span>
@@ -58,7 +55,7 @@ function Boxes(props: { id: string; at: number; size: { width: number; height: n
   const lines = props.documents
     .filter((document) => document.agent_id === agent)
     .flatMap((document) => document.lines)
-    .filter((line) => line.hit && line.display === display && line.appeared_ms <= props.at + 300 && props.at < (line.went_ms ?? Infinity));
+    .filter((line) => line.hit && line.display === display && line.appeared_ms <= props.at + 300 && props.at < (line.went_ms ?? line.appeared_ms + BOXED_MS));
   return (
     <>
       {lines.map((line, number) => (

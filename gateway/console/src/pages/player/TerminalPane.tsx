@@ -6,6 +6,7 @@ import { countUntil, sessionsAt, type Notes, type TerminalEvent } from "../../pl
 import { TerminalReplay, type Picture, type Run } from "../../player/terminal";
 import { formatClock } from "../../ui/format";
 import { Trouble } from "../../ui/parts";
+import { askToUnlock } from "../../unlocking/current";
 import type { Replay } from "./replay";
 import { SealedNotice } from "./SealedNotice";
 
@@ -23,6 +24,7 @@ export function TerminalPane({ replay }: { replay: Replay }) {
   if (!session) return <NoTerminal notes={window?.value} loading={window?.state !== "ready"} />;
   return (
     <div class="terminal-pane">
+      {window!.value.sealed.get("keystrokes") ? <SealedLine /> : undefined}
       {sessions.length > 1 && (
         <select aria-label="Terminal session" value={session.id} onChange={(event) => choose(event.currentTarget.value)}>
           {sessions.map((one) => (
@@ -35,6 +37,17 @@ export function TerminalPane({ replay }: { replay: Replay }) {
       <Screen key={session.id} events={session.events} replay={replay} />
       <TypedKeys events={session.events} at={at + 250} />
     </div>
+  );
+}
+
+function SealedLine() {
+  return (
+    <p class="quiet">
+      Other terminals of this time are sealed end to end.{" "}
+      <button type="button" class="link" onClick={askToUnlock}>
+        Unlock
+      </button>
+    </p>
   );
 }
 
@@ -72,7 +85,7 @@ function Screen({ events, replay }: { events: readonly TerminalEvent[]; replay: 
     <>
       <p class="terminal-title quiet">
         {picture.title || "Terminal"} · {picture.columns}×{picture.rows}
-        {picture.exitCode !== undefined && ` · ended${picture.exitCode === null ? "" : `, exit code ${picture.exitCode}`}`}
+        {picture.exitCode !== undefined && ` · ended ${formatClock(events.at(-1)!.time_us / 1000)}${picture.exitCode === null ? "" : `, exit code ${picture.exitCode}`}`}
       </p>
       <div class="terminal" ref={box} role="region" aria-label="Terminal" tabIndex={0}>
         {lines.map((line, number) => (

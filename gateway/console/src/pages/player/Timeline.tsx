@@ -4,7 +4,7 @@ import type { Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { theme } from "../../app/theme";
 import type { Stretch } from "../../player/answers";
-import { follow, pan, toTime, toX, zoom, type View } from "../../player/layout";
+import { pan, toTime, toX, zoom, type View } from "../../player/layout";
 import type { Marker } from "../../player/markers";
 import { rankApplications, COLOURS, type Track } from "../../player/tracks";
 import { formatClock } from "../../ui/format";
@@ -182,5 +182,3 @@ function Legend({ replay, colourOf }: { replay: Replay; colourOf: (application: 
     </ul>
   );
 }
-
-export { follow };

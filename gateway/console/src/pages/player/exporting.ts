@@ -8,6 +8,7 @@ import { session } from "../../app/session";
 import type { Issued, Stretch } from "../../player/answers";
 import { makeText } from "../../player/clipText";
 import { reasonOf } from "../../player/markers";
+import { stateOf } from "../../player/picture";
 import { splitKey } from "../../player/tape";
 import { formatUtc } from "../../player/utc";
 import { unlockSession } from "../../unlocking/current";
@@ -43,7 +44,7 @@ export async function exportClip(wish: ExportWish, progress: (share: number) => 
   const blob = await makeClip(order, {
     load: (part, aborted) => loadTape({ agents, streams, purpose }, part, aborted),
     createCanvas: () => replay.screens.createCanvas(),
-    missing: (key, at) => missingAt(replay, key, at),
+    missing: (key, at, shotAt) => missingAt(replay, key, at, shotAt),
     progress,
   }, ending);
   return { reference, url: URL.createObjectURL(blob), file: `${reference}.webm` };
@@ -87,9 +88,14 @@ function endWithLock(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, locked.signal]);
 }
 
-function missingAt(replay: Replay, key: string, at: number): string | undefined {
-  const gap = replay.gapAt(key, at);
-  if (!gap) return undefined;
-  const name = replay.computers.get(splitKey(key).agent) ?? "";
-  return `${name}: nothing was recorded from ${formatUtc(gap.from_ms)} to ${formatUtc(gap.until_ms)}: ${reasonOf(gap)}`;
+/** Why a display's picture is not shown at the moment, in words that stand in the clip. */
+function missingAt(replay: Replay, key: string, at: number, shotAt: number | undefined): string | undefined {
+  const { agent } = splitKey(key);
+  const state = stateOf(replay.timeline, agent, at, shotAt);
+  const name = replay.computers.get(agent) ?? "";
+  if (state.is === "gap") {
+    return `${name}: nothing was recorded from ${formatUtc(state.gap.from_ms)} to ${formatUtc(state.gap.until_ms)}: ${reasonOf(state.gap)}`;
+  }
+  if (state.is === "sealed") return `${name}: sealed end to end`;
+  return state.is === "nothing" ? `${name}: nothing was recorded at this time` : undefined;
 }

@@ -8,8 +8,8 @@ import type { Gap, Stretch, TimelineAnswer } from "../../player/answers";
 import { Clock, type Rate } from "../../player/clock";
 import { Notes } from "../../player/notes";
 import { SoundPlayer } from "../../player/sound";
-import { extent, findQuiet, gapsAt, join, leap } from "../../player/stretches";
-import { displayKey, splitKey, Tape } from "../../player/tape";
+import { extent, findQuiet, join, leap } from "../../player/stretches";
+import { Tape } from "../../player/tape";
 import { Windows } from "../../player/windows";
 import { formatDuration } from "../../ui/format";
 import { unlockSession } from "../../unlocking/current";
@@ -173,11 +173,6 @@ export class Replay {
     return [...(this.media.at(at)?.value.displays.keys() ?? [])].sort();
   }
 
-  /** A display's gap at the moment. */
-  gapAt(key: string, at: number): Gap | undefined {
-    return gapsAt(this.timeline.gaps, "screen", splitKey(key).agent, at)[0];
-  }
-
   #go(at: number): void {
     this.#clock.seek(Math.max(this.limits.from_ms, Math.min(this.limits.until_ms - 1, at)));
     this.#gapSince = undefined;
@@ -259,5 +254,3 @@ export class Replay {
     else this.#go(to);
   }
 }
-
-export { displayKey };

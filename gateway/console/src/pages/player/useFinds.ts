@@ -8,6 +8,8 @@ import { useLoad, type Loaded } from "../../ui/useLoad";
 
 const PAGE = 100;
 const MOST = 500;
+/** When words went is often not known: they are boxed for so long after they appeared. */
+export const BOXED_MS = 8000;
 
 interface Answer {
   hits: SearchHit[];
@@ -34,7 +36,7 @@ export function useFinds(q: string, timeline: TimelineAnswer): Loaded<readonly S
 /** The documents of the hits on screens that hold the moment, each asked for once. */
 export function useDocuments(hits: readonly SearchHit[], q: string, at: number): readonly ReadDocument[] {
   const [documents, setDocuments] = useState<ReadonlyMap<string, ReadDocument | undefined>>(new Map());
-  const near = hits.filter((hit) => hit.kind === "screen" && hit.time_ms <= at + 1000 && at <= hit.until_ms + 1000).slice(0, 4);
+  const near = hits.filter((hit) => hit.kind === "screen" && hit.time_ms <= at + 1000 && at <= Math.max(hit.until_ms, hit.time_ms + BOXED_MS)).slice(-4);
   useEffect(() => setDocuments(new Map()), [q]);
   useEffect(() => {
     for (const hit of near) {
