@@ -11,6 +11,7 @@ import pytest
 
 from infra.settings import Settings
 from tests.console.harness import Console, chromium
+from tests.console.blind import make_blind
 from tests.console.key_files import KeyFiles
 from tests.console.node import install_packages
 from tests.console.sealed import (
@@ -39,6 +40,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "unlockChannel": json.loads((vectors / "unlock_channel.json").read_text("utf-8")),
         "keys": keys.make_all(),
         "journey": make_journey(keys.identity),
+        "blind": make_blind(keys.identity),
         "segments": make_segments(),
         "frames": make_frames(),
         "largeFrame": make_large_frame(),

@@ -3,6 +3,7 @@
  * Never trusted further than its types say: `hex:` strings stand for bytes.
  */
 
+import type { Candidate } from "../src/blindsearch/server";
 import { fromHex, toHex, type Bytes } from "../src/unlock/bytes";
 
 export interface EnvelopeVector {
@@ -51,6 +52,12 @@ export interface Material {
   };
   keys: KeyCase[];
   journey: { envelopes: string[]; segments: unknown[] };
+  blind: {
+    spans: { agent_id: string; stream: string; from_ms: number; until_ms: number }[];
+    roots: { agent_id: string; envelopes: string[] }[];
+    documents: { candidate: Candidate; tokens: string[] }[];
+    segments: { agent_id: string; epoch: string; sequence: number; envelopes: string[] }[];
+  };
   segments: { name: string; kind: string; data: string; events?: unknown; reason?: string }[];
   frames: { frame: unknown; rgb: string; photos: boolean }[];
   largeFrame: unknown;

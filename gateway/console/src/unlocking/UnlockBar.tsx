@@ -8,8 +8,8 @@ import { unlockFacts, unlockWanted } from "./current";
 import { endedBy, leftMs, lock, WARNING_MS, type EndReason } from "./locking";
 
 const ENDED: Record<EndReason, string> = {
-  locked: "Locked: keys and everything that was opened are gone from this page.",
-  time_out: "The time is over: keys and everything that was opened are gone from this page.",
+  locked: "Locked. Keys and what was opened are gone from this page.",
+  time_out: "The time is over. Keys and what was opened are gone from this page.",
   signed_out: "",
   closed: "",
 };
