@@ -36,7 +36,7 @@ BACKGROUND = "x-sealstream-background"
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _FILE_ACCOUNTS = UUID("5ea15ea1-0000-4000-8000-000000000000")
-_FILE_PERMISSIONS = frozenset({Permission.UNLOCK_SERVER, Permission.RECORDINGS})
+_FILE_PERMISSIONS = frozenset({Permission.UNLOCK_SERVER, Permission.ENVELOPES})
 _LIVES = """
 SELECT EXISTS (SELECT FROM account_session s JOIN account a USING (account_id)
 WHERE a.account_id = $1 AND s.session_id = $2 AND s.expires_at > now() AND NOT a.disabled)"""

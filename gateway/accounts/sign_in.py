@@ -5,6 +5,7 @@ Never answers sooner or otherwise for a name that does not exist, and never begi
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -17,6 +18,7 @@ from gateway.accounts.sessions import begin_session
 from gateway.accounts.store import change_account, find_account, read_account
 from gateway.accounts.totp import LABEL, looks_like_recovery_code, take_code, take_recovery_code
 from gateway.api.errors import ApiError
+from gateway.throttle import Throttle
 
 if TYPE_CHECKING:
     from gateway.accounts.desk import Desk
@@ -44,6 +46,8 @@ class SignIn:
         self._desk = desk
         self._services = desk.services
         self._settings = desk.services.settings.accounts
+        self._locked = Throttle(attempts=1)
+        """So that who is locked out cannot fill the audit."""
 
     async def by_password(self, name: str, password: str, caller: Caller) -> tuple[str, str]:
         """The cookie and no challenge, or no cookie and a challenge; raises `ApiError` 401 and 429."""
@@ -129,7 +133,10 @@ class SignIn:
         try:
             return await begin_attempt(connection, name, caller.address, self._settings)
         except ApiError:
-            self._desk.audit_later("sign_in", "", outcome="refused", why="too many attempts", address=caller.address)
+            if self._locked.allows(caller.address, time.monotonic()):
+                self._locked.fail(caller.address, time.monotonic())
+                told = {"why": "too many attempts", "address": caller.address}
+                self._desk.audit_later("sign_in", "an unknown name", outcome="refused", **told)
             raise
 
     async def _refuse(self, name: str, caller: Caller, why: str) -> None:

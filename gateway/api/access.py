@@ -37,7 +37,9 @@ class Permission(StrEnum):
     SEARCH = "search"
     """Search what was recorded."""
     RECORDINGS = "recordings"
-    """See recordings, export them, fetch sealed envelopes."""
+    """See recordings, and export them."""
+    ENVELOPES = "envelopes"
+    """Fetch envelopes as they are sealed, for opening them elsewhere."""
     UNLOCK_SERVER = "unlock_server"
     """Have the server open end-to-end data, where the account is allowed to."""
     WATCH = "watch"
@@ -88,6 +90,7 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
             Permission.OVERVIEW,
             Permission.SEARCH,
             Permission.RECORDINGS,
+            Permission.ENVELOPES,
             Permission.UNLOCK_SERVER,
             Permission.WATCH,
             Permission.LISTEN,

@@ -27,7 +27,7 @@ from gateway.unlock.session import MIN_REASON, UnlockSession
 router = APIRouter(prefix="/api/v1", tags=["unlock"])
 
 Unlocking = Annotated[Principal, needs(Permission.UNLOCK_SERVER)]
-Viewing = Annotated[Principal, needs(Permission.RECORDINGS)]
+Viewing = Annotated[Principal, needs(Permission.ENVELOPES)]
 _BYTES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "messages, each after its length in 4 bytes, big endian",

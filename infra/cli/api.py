@@ -70,7 +70,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="JSON, for scripts
     Example: `sealstream api list --json`
     """
     rows = [
-        {"person": one.person, "token": "file", "until": _time(one.until_ms), "scopes": "recordings unlock_server"}
+        {"person": one.person, "token": "file", "until": _time(one.until_ms), "scopes": "envelopes unlock_server"}
         for one in _tokens().holders()
     ]
     rows += [

@@ -172,11 +172,8 @@ async def test_a_recorded_person_sees_what_is_recorded_of_them(desk: Desk) -> No
         "('cid', date_trunc('hour', now()), 'game', 1, 1, 1)"
     )
     await connection.close()
-    desk.settings.gateway.policy_file.write_text(
-        json.dumps(
-            {"streams": ["screen", "email"], "end_to_end": ["email"], "purpose": "safety", "organisation": "Acme"}
-        )
-    )
+    policy = {"streams": ["screen", "email"], "end_to_end": ["email"], "purpose": "safety", "organisation": "Acme"}
+    desk.settings.gateway.policy_file.write_text(json.dumps(policy))
     as_principal(desk.services, principal_of(Role.SUBJECT, name="bob", person="bob", persons=["bob"]))
     own = await desk.get("/own")
     assert (own["person"], own["purpose"], own["organisation"]) == ("bob", "safety", "Acme")

@@ -4,7 +4,7 @@
  */
 
 import { useSignal } from "@preact/signals";
-import { postJson } from "../../api/client";
+import { ApiError, postJson } from "../../api/client";
 import { navigate, path } from "../../app/router";
 import { loadSession } from "../../app/session";
 import { Button, Field, Loading, Trouble } from "../../ui/parts";
@@ -55,7 +55,11 @@ function Form(props: { secret: string; told: LinkTold }) {
   const form = useSubmit(async () => {
     fault.value = faultOf(password.value, again.value);
     if (fault.value) return;
-    await postJson("/links/use", { secret: props.secret, name: name.value, password: password.value });
+    try {
+      await postJson("/links/use", { secret: props.secret, name: name.value, password: password.value });
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.word !== "sign_in") throw error; // set, and a code is wanted
+    }
     secret = "";
     await loadSession();
     navigate("/", true);
