@@ -16,25 +16,43 @@ from infra.settings import Settings, postgresql_dsn
 from schemas.envelope import EpochHeader, parse_epoch_header
 from schemas.errors import MalformedError
 from schemas.kinds import StreamKind
+from schemas.seal import MAX_EPOCH_MS
 from sinks.archive.container import read_blocks
 from sinks.archive.entry import Entry, decode_entry
 from sinks.archive.headers import HeaderStore
-from sinks.archive.layout import OPEN_SUFFIX, Layout
+from sinks.archive.layout import OPEN_SUFFIX, Layout, day_of
 from sinks.archive.reading import ArchivedEnvelope, as_envelope, join
 from sinks.archive.scan import map_file, parse_archive_header, read_entries
+from sinks.envelopes import MAX_TIME_MS
 from sinks.postgresql.connection import Connection, connect, store_errors
 from sinks.postgresql.rows import timestamp
 
 _RUNS = """
 WITH touched AS (
     SELECT DISTINCT agent_id, epoch_id FROM archive_run
-    WHERE agent_id = ANY($1) AND stream = ANY($2) AND last_captured_at >= $3 AND first_captured_at < $4
+    WHERE agent_id = ANY($1) AND stream = ANY($2)
+      AND last_captured_at >= $3 AND last_captured_at < $6 AND first_captured_at < $4
+    UNION
+    SELECT agent.agent_id, shown.epoch_id FROM unnest($1::uuid[]) AS agent (agent_id) CROSS JOIN LATERAL (
+        SELECT epoch_id FROM archive_run run
+        WHERE run.agent_id = agent.agent_id AND run.stream = 'screen'
+          AND run.last_captured_at >= $5 AND run.last_captured_at < $6 AND run.first_captured_at < $3
+        ORDER BY run.last_captured_at DESC LIMIT 1
+    ) shown WHERE 'screen' = ANY($2)
 )
 SELECT run.file, run.stream, run.byte_offset, run.byte_length FROM archive_run run
 JOIN touched USING (agent_id, epoch_id)
-WHERE run.first_captured_at < $4 AND (run.last_captured_at >= $3 OR run.stream = 'screen')
+WHERE run.last_captured_at >= $5 AND run.last_captured_at < $6 AND run.first_captured_at < $4
+  AND (run.last_captured_at >= $3 OR run.stream = 'screen')
 ORDER BY run.stream, run.file, run.byte_offset"""
-"""Of screens, epochs from their beginning: a frame builds on those before it."""
+"""Of screens, epochs from their beginning, and the one that goes on when the scope begins: a frame builds on those
+before it. No run is longer than its epoch may be, so runs far from the scope are not looked at."""
+
+_FILES = """
+SELECT file, indexed_bytes FROM archive_file WHERE stream = ANY($1) AND day BETWEEN $2::text::date AND $3::text::date"""
+
+_EPOCH_MS = MAX_EPOCH_MS + 60_000
+"""So long an epoch goes on at most, by clocks that are not quite the same."""
 
 
 class Stretch(NamedTuple):
@@ -65,7 +83,8 @@ async def find(settings: Settings, scope: Scope) -> Found:
     try:
         with store_errors():
             indexed = await _indexed(connection, scope)
-            known = dict(await connection.fetch("SELECT file, indexed_bytes FROM archive_file"))
+            labels = [kind.label for kind in scope.kinds]
+            known = dict(await connection.fetch(_FILES, labels, *_days(scope)))
     finally:
         connection.terminate()
     fresh = [stretch for kind in scope.kinds for stretch in _not_indexed(layout, kind, known, scope)]
@@ -79,19 +98,27 @@ async def _indexed(connection: Connection, scope: Scope) -> list[Stretch]:
         [kind.label for kind in scope.kinds],
         timestamp(scope.since_ms),
         timestamp(scope.until_ms),
+        timestamp(max(0, scope.since_ms - _EPOCH_MS)),
+        timestamp(min(scope.until_ms + _EPOCH_MS, MAX_TIME_MS)),
     )
     return [Stretch(file, StreamKind.from_label(stream), start, start + length) for file, stream, start, length in rows]
 
 
 def _not_indexed(layout: Layout, kind: StreamKind, known: dict[str, int], scope: Scope) -> Iterator[Stretch]:
     """The records of the agents in scope that the index has yet to learn of."""
-    for day in layout.days(kind):
+    first, last = _days(scope)
+    for day in (day for day in layout.days(kind) if first <= day <= last):
         for path in layout.files(kind, day):
             name = layout.name(path)
             found = layout.find(name)
             if found is None or found.stat().st_size <= known.get(name, 0):
                 continue
             yield from _scan(found, name, kind, known.get(name, 0), scope)
+
+
+def _days(scope: Scope) -> tuple[str, str]:
+    """The first and the last day of the archive on which an epoch of the scope may have begun."""
+    return day_of(max(0, scope.since_ms - _EPOCH_MS)), day_of(scope.until_ms)
 
 
 def _scan(path: Path, name: str, kind: StreamKind, start: int, scope: Scope) -> Iterator[Stretch]:

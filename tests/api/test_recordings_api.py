@@ -428,13 +428,23 @@ async def test_a_text_comes_at_once_with_its_reference(ground: Ground) -> None:
     assert "transfer" not in answer.text
 
 
-@pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR, Role.SUBJECT])
+@pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR])
 async def test_roles_that_see_no_content_see_none(ground: Ground, role: Role) -> None:
     """Neither search nor recordings."""
     as_principal(ground.services, principal_of(role, persons=None))
     for path in ("/search", "/recordings/people", "/search/saved"):
         await ground.get(path, 403)
     await ground.post("/exports", 403, **wish(kind="text"))
+
+
+async def test_a_recorded_person_sees_their_own(ground: Ground) -> None:
+    """And who took something of it; nobody else's, and no search."""
+    taken = await ground.post("/exports", 201, **wish(kind="clip"))
+    as_principal(ground.services, principal_of(Role.SUBJECT, persons=["ann"], person="ann"))
+    assert [one["person"] for one in (await ground.get("/recordings/people"))["people"]] == ["ann"]
+    assert (await ground.get(f"/exports/{taken['reference']}"))["actor"] == "officer@console"
+    await ground.get("/recordings/timeline", 404, person="bob", since_ms=NOON_MS, until_ms=NOON_MS + 1000)
+    await ground.get("/search", 403, q="garden")
 
 
 async def test_many_ask_at_once(ground: Ground) -> None:
