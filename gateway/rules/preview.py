@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from gateway.api.times import from_ms, to_ms
@@ -58,8 +59,10 @@ class Preview:
 
     since_ms: int
     until_ms: int
-    matches: list[Match] = field(default_factory=list)
+    matches: list[tuple[str, int]] = field(default_factory=list)
+    """Person and time of each."""
     samples: list[Sample] = field(default_factory=list)
+    """The newest of them."""
     seen: int = 0
     cut: bool = False
 
@@ -95,9 +98,7 @@ async def preview(
         day = Preview(day_ms, found.since_ms)
         async for page in _pages(stores, check, world, persons, day):
             day.seen += len(page)
-            matches, samples = await asyncio.to_thread(_judge, check, world, windows, page)
-            day.matches += matches
-            day.samples += samples
+            await asyncio.to_thread(_judge, check, world, windows, page, day)
             if found.seen + day.seen >= MAX_SEEN or time.monotonic() > ends_at:
                 day.cut = True
                 break
@@ -111,15 +112,20 @@ def _add_day(found: Preview, day: Preview) -> None:
     found.seen += day.seen
     found.cut = day.cut
     found.matches += day.matches
-    found.samples = (found.samples + day.samples)[:MAX_SAMPLES]
+    found.samples = (found.samples + day.samples)[:MAX_SAMPLES]  # the days come the newest first
     found.since_ms = day.since_ms
 
 
-def _judge(
-    check: Check, world: World, windows: Windows, page: Sequence[Observation]
-) -> tuple[list[Match], list[Sample]]:
+def _judge(check: Check, world: World, windows: Windows, page: Sequence[Observation], day: Preview) -> None:
     matches = [match for seen in page for match in evaluate([check], world, windows, seen)]
-    return matches, [Sample(match, check.fragment(match.seen)) for match in matches[:MAX_SAMPLES]]
+    day.matches += [(match.seen.person, match.seen.time_ms) for match in matches]
+    newest = nlargest(MAX_SAMPLES, matches, key=_time_of)
+    samples = [*day.samples, *(Sample(match, check.fragment(match.seen)) for match in newest)]
+    day.samples = nlargest(MAX_SAMPLES, samples, key=lambda sample: _time_of(sample.match))
+
+
+def _time_of(match: Match) -> int:
+    return match.seen.time_ms
 
 
 def _pages(

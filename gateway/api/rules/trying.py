@@ -101,7 +101,7 @@ async def try_rule(
         world = await fetch_world(connection)
     stores = Stores(services.elasticsearch, services.settings.elasticsearch.index_prefix, services)
     found = await preview(stores, check, world, principal.persons, (since_ms, until_ms))
-    named = sorted({match.seen.person for match in found.matches})
+    named = sorted({person for person, _ in found.matches})
     await services.audit(
         principal,
         "preview rule",
@@ -116,7 +116,7 @@ async def try_rule(
 
 
 def _answer(found: Preview, people: int, zone: str) -> TryAnswer:
-    counts = Counter(f"{local_time(match.seen.time_ms, zone):%Y-%m-%d}" for match in found.matches)
+    counts = Counter(f"{local_time(time_ms, zone):%Y-%m-%d}" for _, time_ms in found.matches)
     looked_at = {f"{local_time(ms, zone):%Y-%m-%d}": 0 for ms in range(found.since_ms, found.until_ms, DAY_MS // 2)}
     looked_at |= {f"{local_time(found.until_ms, zone):%Y-%m-%d}": 0}
     days = {**looked_at, **counts}

@@ -37,12 +37,12 @@ export function Shell() {
       <a class="skip" href="#main">
         Skip to content
       </a>
-      <div class="top">
+      <header class="top">
         <Brand />
         <Button kind="plain" aria-label="Menu" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
           ☰
         </Button>
-      </div>
+      </header>
       {open.value && <button type="button" class="veil" aria-label="Close menu" onClick={() => (open.value = false)} />}
       <div class="shell">
         <nav class={`side ${open.value ? "open" : ""}`} aria-label="Console">

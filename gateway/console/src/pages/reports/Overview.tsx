@@ -105,6 +105,10 @@ function DayChart(props: { scope: Scope; rows: readonly ActivityRow[] }) {
   const total = props.rows.reduce((sum, row) => sum + row.active_ms, 0);
   return (
     <>
+      <ul class="report-legend" aria-hidden="true">
+        <li class="active">Active</li>
+        <li>Idle</li>
+      </ul>
       <Chart label={`Active and idle hours of ${props.rows.length} days; ${formatHours(total)} hours active in all`} height={220} options={options} data={data} />
       <details class="quiet">
         <summary>As a table</summary>

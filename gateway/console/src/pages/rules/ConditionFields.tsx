@@ -115,7 +115,7 @@ function Times({ conditions, change }: Props) {
                 <Button
                   key={name}
                   small
-                  aria-label={name}
+                  aria-label={`${name.slice(0, 2)}, ${name}`}
                   aria-pressed={on}
                   onClick={() => set(at, { weekdays: on ? span.weekdays.filter((one) => one !== day) : [...span.weekdays, day].sort() })}
                 >
