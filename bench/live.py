@@ -1,4 +1,4 @@
-"""Live viewing: how late a picture is, beside how late Kafka has it; how much sound a core relays, beside a bare socket.
+"""Live viewing: how late a picture is, beside how late Kafka has it; how much sound a core relays beside a bare socket.
 
 Usage: python -m bench.live [--quick] [--data DIR] [--user NAME --password-file FILE] [--only picture|sound]
 The picture needs a running stack, Xvfb, xterm and an officer's account; it starts a gateway and an agent of its own.
@@ -186,7 +186,8 @@ def main() -> None:
         measure_sound(20_000 if asked.quick else 200_000)
     if asked.only != "sound":
         if not asked.user or asked.password_file is None:
-            parser.error("the picture needs --user and --password-file of an officer: `sealstream accounts make`")
+            print("the picture needs --user and --password-file of an officer: `sealstream accounts make` makes one")
+            return
         measure_picture(asked.data, asked.user, asked.password_file.read_text().strip(), 10 if asked.quick else 60)
 
 
