@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.audit": ("audit",),
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
+    "infra.cli.bi": ("bi",),
     "infra.cli.nodes": ("nodes",),
     "infra.cli.pki": ("pki",),
     "infra.cli.render": ("infra",),
