@@ -28,10 +28,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _ITERATIONS = 4096
 _CONNECTIONS = 10
 
-_LIST = f"""
+_LIST = """
 SELECT r.rolname AS name, count(a.pid) AS sessions
 FROM pg_auth_members m
-JOIN pg_roles g ON g.oid = m.roleid AND g.rolname = '{GROUP}'
+JOIN pg_roles g ON g.oid = m.roleid AND g.rolname = $1
 JOIN pg_roles r ON r.oid = m.member AND r.rolcanlogin
 LEFT JOIN pg_stat_activity a ON a.usesysid = r.oid
 GROUP BY r.rolname ORDER BY r.rolname"""
@@ -47,7 +47,7 @@ class BiAccount(NamedTuple):
 async def list_accounts(settings: Settings) -> list[BiAccount]:
     """All of them, by name; raises `UnavailableError`."""
     async with _privileged(settings) as connection:
-        return [BiAccount(row["name"], row["sessions"]) for row in await connection.fetch(_LIST)]
+        return [BiAccount(row["name"], row["sessions"]) for row in await connection.fetch(_LIST, GROUP)]
 
 
 async def make_account(settings: Settings, name: str) -> str:
@@ -80,7 +80,7 @@ async def make_account(settings: Settings, name: str) -> str:
 async def remove_account(settings: Settings, name: str) -> bool:
     """Take a login out, and end its connections; false where there is none. Raises `UnavailableError`."""
     async with _privileged(settings) as connection:
-        if name not in {row["name"] for row in await connection.fetch(_LIST)}:
+        if name not in {row["name"] for row in await connection.fetch(_LIST, GROUP)}:
             return False
         await connection.execute(await connection.fetchval("SELECT format('ALTER ROLE %I NOLOGIN', $1::text)", name))
         await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name)
