@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
-from tests.console.harness import Console, chromium
 from tests.console.blind import make_blind
+from tests.console.harness import Console, chromium
 from tests.console.key_files import KeyFiles
 from tests.console.node import install_packages
 from tests.console.sealed import (

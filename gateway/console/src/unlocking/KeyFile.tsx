@@ -13,24 +13,26 @@ export interface KeyFileChoice {
 }
 
 export function KeyFile(props: { choice: RefObject<KeyFileChoice | undefined>; fault: string | undefined }) {
-  const [name, setName] = useState("");
+  const [dropped, setDropped] = useState("");
   const [pasting, setPasting] = useState(false);
   const [over, setOver] = useState(false);
   const id = useId();
   const pasted = useRef<HTMLTextAreaElement>(null);
+  const chosen = useRef<HTMLInputElement>(null);
   const choose = (file: File | null | undefined) => {
-    if (!file) return;
-    props.choice.current = { text: async () => (file.size > MAX_BYTES ? "" : await file.text()) };
-    setName(file.name);
+    if (file) props.choice.current = { text: async () => (file.size > MAX_BYTES ? "" : await file.text()) };
   };
   const drop = (event: DragEvent) => {
     event.preventDefault();
     setOver(false);
-    choose(event.dataTransfer?.files[0]);
+    const file = event.dataTransfer?.files[0];
+    choose(file);
+    setDropped(file?.name ?? "");
+    if (file) chosen.current!.value = "";
   };
   const paste = () => {
     setPasting(!pasting);
-    setName("");
+    setDropped("");
     props.choice.current = pasting ? undefined : { text: async () => pasted.current?.value ?? "" };
   };
   return (
@@ -56,12 +58,13 @@ export function KeyFile(props: { choice: RefObject<KeyFileChoice | undefined>; f
         >
           <input
             id={id}
+            ref={chosen}
             type="file"
             accept=".pem,.key,.p8,.txt"
             aria-describedby={`${id}-told`}
-            onChange={(event) => choose(event.currentTarget.files?.[0])}
+            onChange={(event) => (setDropped(""), choose(event.currentTarget.files?.[0]))}
           />
-          <span class="quiet">{name ? "" : "or drop it here"}</span>
+          <span class="quiet">{dropped ? `Dropped: ${dropped}` : "or drop it here"}</span>
         </div>
       )}
       <span id={`${id}-told`} class={props.fault ? "fault" : "hint"}>

@@ -59,12 +59,13 @@ export function useSealed(asked: Asked): Sealed | undefined {
     const timer = setTimeout(() => void run(), PAUSE_MS);
     return () => {
       clearTimeout(timer);
-      aborter.current?.abort();
+      aborter.current?.abort("older"); // an error would keep the words with its stack
+      aborter.current = undefined;
     };
   }, [search, name]);
   if (!session) return undefined;
   const cancel = () => {
-    aborter.current?.abort();
+    aborter.current?.abort("stopped");
     setState((before) => ({ ...before, running: false, effort: { ...before.effort, cut: true } }));
   };
   const shown = state.name === name ? state : idle(name);

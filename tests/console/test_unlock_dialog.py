@@ -1,0 +1,100 @@
+"""The dialog that unlocks: what is missing or wrong is said with what to do, and a key file never leaves the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.console.harness import Console
+from tests.console.key_files import PASSPHRASE, PKCS8_COMMAND, KeyFiles
+
+pytestmark = pytest.mark.live
+
+expect.set_options(timeout=30_000)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Key files by what they are."""
+    made = KeyFiles(tmp_path_factory.mktemp("keys")).make_all()
+    return {case["name"]: case["pem"] for case in made}
+
+
+def opened(page: Page) -> Locator:
+    """The dialog."""
+    page.get_by_role("button", name="Unlock sealed recordings").click()
+    return page.get_by_role("dialog")
+
+
+def submit(dialog: Locator, pem: str, passphrase: str = PASSPHRASE, purpose: str = "a test") -> None:
+    """Choose the file, type, and press the button."""
+    chosen = {"name": "kek.pem", "mimeType": "application/x-pem-file", "buffer": pem.encode()}
+    dialog.get_by_label("Key file").set_input_files(chosen)  # type: ignore[arg-type]  # a TypedDict
+    dialog.get_by_label("Passphrase").fill(passphrase)
+    dialog.get_by_label("Purpose").fill(purpose)
+    dialog.get_by_role("button", name="Unlock", exact=True).click()
+
+
+def test_what_is_missing_is_asked_for(console: Console) -> None:
+    """Key file and purpose; nothing is opened and nothing is sent."""
+    with console.visit("officer") as visit:
+        page = visit.go("/search")
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url))
+        dialog = opened(page)
+        dialog.get_by_label("Purpose").fill("no")
+        dialog.get_by_role("button", name="Unlock", exact=True).click()
+        expect(dialog.get_by_text("Choose the key file first.")).to_be_visible()
+        expect(dialog.get_by_text("Say why, in three letters or more")).to_be_visible()
+        assert not [url for url in sent if "/unlock/" in url]
+
+
+def test_key_files_that_do_not_open_say_why(console: Console, files: dict[str, str]) -> None:
+    """A wrong passphrase, a cipher that browsers lack with the command that helps, and what is no key."""
+    with console.visit("officer") as visit:
+        dialog = opened(visit.go("/search"))
+        submit(dialog, files["PBKDF2 SHA-512, AES-128"], "a wrong one")
+        expect(dialog.get_by_role("alert")).to_have_text("The passphrase is wrong.")
+        expect(dialog.get_by_label("Passphrase")).to_have_value("")
+        submit(dialog, files["3DES in PKCS#8"])
+        expect(dialog.get_by_role("alert")).to_contain_text("This key is protected by 3DES.")
+        expect(dialog.get_by_role("alert")).to_contain_text(PKCS8_COMMAND)
+        submit(dialog, "hello")
+        expect(dialog.get_by_role("alert")).to_have_text("There is no private key in PEM in this file.")
+        visit.shot("unlock-refused")
+
+
+def test_a_key_can_be_pasted_and_weak_files_are_told(console: Console, files: dict[str, str]) -> None:
+    """It unlocks; that one round protects the file is said; locking ends it."""
+    with console.visit("officer") as visit:
+        page = visit.go("/search")
+        dialog = opened(page)
+        dialog.get_by_role("button", name="Paste it instead").click()
+        dialog.get_by_label("Key file").fill(files["one round"])
+        dialog.get_by_label("Passphrase").fill(PASSPHRASE)
+        dialog.get_by_label("Purpose").fill("a test")
+        dialog.get_by_role("button", name="Unlock", exact=True).click()
+        expect(page.get_by_label("Sealed recordings are open")).to_contain_text("a test")
+        expect(page.get_by_text("About this key file:")).to_be_visible()
+        page.get_by_role("button", name="Lock now").click()
+        expect(page.get_by_label("Sealed recordings are open")).to_be_hidden()
+
+
+def test_a_dropped_file_is_taken(console: Console, files: dict[str, str], tmp_path: Path) -> None:
+    """By dragging it onto the field."""
+    with console.visit("officer") as visit:
+        page = visit.go("/search")
+        dialog = opened(page)
+        (tmp_path / "kek.pem").write_text(files["PBKDF2 SHA-512, AES-128"])
+        dropped = page.evaluate_handle(
+            "text => { const data = new DataTransfer(); data.items.add(new File([text], 'kek.pem')); return data; }",
+            files["PBKDF2 SHA-512, AES-128"],
+        )
+        dialog.locator(".drop").dispatch_event("drop", {"dataTransfer": dropped})
+        expect(dialog.locator(".drop")).to_contain_text("kek.pem")
+        dialog.get_by_label("Passphrase").fill(PASSPHRASE)
+        dialog.get_by_label("Purpose").fill("a test")
+        dialog.get_by_role("button", name="Unlock", exact=True).click()
+        expect(page.get_by_label("Sealed recordings are open")).to_be_visible()
