@@ -47,6 +47,23 @@ def test_a_span_over_the_hours_end_is_split():
     ]
 
 
+def test_runs_say_when_somebody_was_active():
+    """Spans that touch are one run; idle time ends it, and so does the hour."""
+    events = [
+        span("x", "a", at_us=HOUR, for_us=2_000_000),
+        span("x", "b", at_us=HOUR + 2_000_000, for_us=1_000_000),
+        span("x", "b", at_us=HOUR + 3_000_000, for_us=5_000_000, kind="idle"),
+        span("x", "b", at_us=HOUR + 8_000_000, for_us=1_000_000),
+        span("x", "c", at_us=HOUR + HOUR_US - 1_000_000, for_us=3_000_000),
+    ]
+    segment = Segment(EnvelopeId(bytes(16), bytes(32), 7), StreamKind.ACTIVITY, events, "ada", "desk")
+    runs = [
+        [(run["from_ms"] - HOUR // 1000, run["until_ms"] - HOUR // 1000) for run in one["active"]]
+        for one in activity_spans(segment)
+    ]
+    assert runs == [[(0, 3000), (8000, 9000), (3_599_000, 3_600_000)], [(3_600_000, 3_602_000)]]
+
+
 def test_pauses_and_files_are_no_activity():
     """Neither a pause nor an opened file adds time."""
     assert (
