@@ -44,6 +44,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("gateway_metrics_refused_total", Kind.COUNTER, "requests for metrics from addresses that are not approved"),
     Metric("gateway_enrolments_total", Kind.COUNTER, "enrolments, by outcome", ("outcome",)),
     Metric("gateway_live_viewers", Kind.GAUGE, "people who watch or listen live now, by stream", ("stream",)),
+    Metric("gateway_live_connections", Kind.GAUGE, "connections to the viewers' port that are no websocket yet"),
     Metric("gateway_live_bytes_total", Kind.COUNTER, "bytes of envelopes handed to viewers"),
     Metric(
         "gateway_live_events_total",

@@ -31,13 +31,23 @@ STUCK_TIMEOUT_S = 30.0
 
 
 class Visits:
-    """The places of one HTTPS port. `limit` is how many there are; one address may have half of them."""
+    """The places of one HTTPS port. `limit` is how many there are; one address may have half of them.
 
-    def __init__(self, limit: int, metrics: Metrics, *, request_timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+    `gauge` is the metric that shows how many are taken.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        metrics: Metrics,
+        *,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        gauge: str = "gateway_https_connections",
+    ) -> None:
         self.request_timeout_s = request_timeout_s
         self._limit = limit
         self._limit_each = max(1, limit // 2)
-        self._open = metrics.gauge("gateway_https_connections")
+        self._open = metrics.gauge(gauge)
         self._ended = metrics.counter("gateway_https_ended_total")
         self._all: dict[Visit, None] = {}  # in the order of their last answer, oldest first
         self._by_origin: Counter[str] = Counter()

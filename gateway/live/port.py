@@ -178,7 +178,12 @@ class LivePort:
         """Serve on `listener` until `stop`."""
         log.info("live_listening", address=address_text(listener.getsockname()))
         await asyncio.to_thread(self._tickets.load)
-        visits = Visits(self._settings.live.viewers + MAX_HANDSHAKES, self._metrics, request_timeout_s=TICKET_S)
+        visits = Visits(
+            self._settings.live.viewers + WAITING,
+            self._metrics,
+            request_timeout_s=TICKET_S,
+            gauge="gateway_live_connections",
+        )
         config = uvicorn.Config(
             self.app,
             http=partial(Visit, visits),  # type: ignore[arg-type]  # a factory serves as well as a class

@@ -18,6 +18,7 @@ import { Tile } from "./Tile";
 import { livePurpose, Watching, type LiveAgent, type LiveAgents } from "./watching";
 
 const LOOK_MS = 5000;
+const MOST_SHOWN = 120;
 
 export default function Live() {
   const turn = useSignal(0);
@@ -144,13 +145,14 @@ function Agents(props: {
       <p class="quiet">People are shown, on their own screen, when somebody watches or listens; it is in the audit too.</p>
       {found.length ? (
         <ul class="live-agents">
-          {found.map((agent) => (
+          {found.slice(0, MOST_SHOWN).map((agent) => (
             <Agent key={agent.agent} agent={agent} watching={props.chosen.find((one) => one.agent.agent === agent.agent)} begin={props.begin} />
           ))}
         </ul>
       ) : (
         <Empty title="Nobody of that name is there" />
       )}
+      {found.length > MOST_SHOWN && <p class="quiet">And {found.length - MOST_SHOWN} more: write a part of a name to find them.</p>}
     </section>
   );
 }

@@ -64,9 +64,13 @@ function Lateness(props: { watching: Watching }) {
   if (!live || latency === undefined) return <Badge>not live</Badge>;
   return (
     <Badge tone={latency > 3000 ? "warn" : "good"} title="From the moment that was captured to the picture here">
-      <span class="dot" /> live, <span data-latency={Math.round(latency)}>{(latency / 1000).toFixed(1)} s</span>
+      <span class="dot" /> live, <span data-latency={Math.round(latency)}>{seconds(latency)}</span>
     </Badge>
   );
+}
+
+function seconds(ms: number): string {
+  return ms < 100 ? "< 0.1 s" : `${(ms / 1000).toFixed(1)} s`;
 }
 
 function Displays(props: { watching: Watching; picture: LivePicture }) {
@@ -157,7 +161,7 @@ function SoundState(props: { watching: Watching }) {
       </span>
       {heard.latencyMs.value !== undefined && !words && (
         <span class="quiet">
-          {(heard.latencyMs.value / 1000).toFixed(1)} s{share >= 0.5 ? `, ${share.toFixed(1)} % lost` : ""}
+          {seconds(heard.latencyMs.value)}{share >= 0.5 ? `, ${share.toFixed(1)} % lost` : ""}
         </span>
       )}
       <Button
