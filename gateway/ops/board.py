@@ -12,10 +12,8 @@ from gateway.ops.picture import (
     Acks,
     AgentRow,
     Agents,
-    Alerts,
     Away,
     ComponentRow,
-    Gaps,
     GroupRow,
     NodeRow,
     Overview,
@@ -64,7 +62,7 @@ class Board:
         self._groups: list[GroupStanding] = []
         self._ends: dict[str, int] = {}
         self._storage: dict[str, Any] = {}
-        self._tables = Tables(Gaps(), Alerts(), [], [])
+        self._tables: Tables | None = None
         self._missing: list[str] = []
         self._dead: int | None = None
         self._away: dict[int, Away] = {}
@@ -72,7 +70,7 @@ class Board:
     @property
     def components(self) -> list[ComponentRow]:
         """Every component of every node."""
-        return self._tables.components
+        return self._tables.components if self._tables else []
 
     @property
     def groups(self) -> Sequence[GroupStanding]:
@@ -128,11 +126,11 @@ class Board:
             acks=self._ack(),
             groups=self.group_rows(),
             nodes=self._nodes(),
-            components=self._tables.components,
+            components=self.components,
             storage=Storage(**self._storage),
-            gaps=self._tables.gaps,
+            gaps=self._tables.gaps if self._tables else None,
             dead_letters=self._dead,
-            alerts=self._tables.alerts,
+            alerts=self._tables.alerts if self._tables else None,
             keks_missing=self._missing,
         )
         return picture.model_copy(update={"problems": find_problems(picture)})

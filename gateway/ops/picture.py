@@ -210,9 +210,10 @@ class Overview(Frozen):
     nodes: list[NodeRow]
     components: list[ComponentRow]
     storage: Storage
-    gaps: Gaps
+    gaps: Gaps | None
     dead_letters: int | None
-    alerts: Alerts
+    alerts: Alerts | None
+    """These three are none until they were read for the first time."""
     keks_missing: list[str]
 
     def for_principal(self, principal: Principal) -> Overview:
@@ -220,13 +221,11 @@ class Overview(Frozen):
         if principal.persons is None:
             return self
         silent = [_seen(row, principal) for row in self.agents.went_silent]
-        recent = [_seen(row, principal) for row in self.gaps.recent]
-        return self.model_copy(
-            update={
-                "agents": self.agents.model_copy(update={"went_silent": silent}),
-                "gaps": self.gaps.model_copy(update={"recent": recent}),
-            }
-        )
+        seen: dict[str, object] = {"agents": self.agents.model_copy(update={"went_silent": silent})}
+        if self.gaps is not None:
+            recent = [_seen(row, principal) for row in self.gaps.recent]
+            seen["gaps"] = self.gaps.model_copy(update={"recent": recent})
+        return self.model_copy(update=seen)
 
 
 Row = TypeVar("Row", AgentRow, GapRow)

@@ -142,13 +142,13 @@ def _records(picture: Overview) -> Iterator[Problem]:
             advice="See why; once the cause is gone, try them again.",
             link="/processors?tab=dead-letters",
         )
-    if picture.gaps.last_day:
+    if picture.gaps and picture.gaps.last_day:
         yield Problem(
             tone="warn",
             title=f"{picture.gaps.last_day} gaps were noticed within the last day",
             advice="A gap is a known hole in a recording. The list below says whose and why.",
         )
-    if picture.alerts.high:
+    if picture.alerts and picture.alerts.high:
         yield Problem(
             tone="warn",
             title=f"{picture.alerts.high} alerts of high severity are open",

@@ -37,7 +37,7 @@ TICK_S = 2.0
 LINGER_S = 30.0
 """How long it goes on measuring after the last one has looked: a page that is loaded anew finds its rates."""
 
-FIRST_S = 4.0
+FIRST_S = 6.0
 """How long the first one who looks waits for all parts at most."""
 
 PART_S = 15.0

@@ -67,7 +67,8 @@ const GAPS: readonly Column<Gap>[] = [
   { title: "Noticed", show: (row) => <Time ms={row.noticed_ms} age /> },
 ];
 
-export function GapPart(props: { gaps: Gaps }) {
+export function GapPart(props: { gaps: Gaps | null }) {
+  if (!props.gaps) return <p class="quiet">PostgreSQL has not told of gaps yet.</p>;
   const { days, recent } = props.gaps;
   if (!days.length) return <p class="quiet">No gap was noticed in the last two weeks.</p>;
   return (

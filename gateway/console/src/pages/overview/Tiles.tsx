@@ -43,18 +43,18 @@ export function Tiles(props: { picture: Picture }) {
         note={storage.disk_bytes === null ? "" : `of ${formatBytes(storage.disk_bytes)}`}
         share={storage.disk_bytes ? 1 - (storage.disk_free_bytes ?? 0) / storage.disk_bytes : undefined}
       />
-      <Tile title="Gaps in 24 h" value={formatNumber(gaps.last_day)} tone={gaps.last_day ? "warn" : undefined} note="known holes" />
+      <Tile title="Gaps in 24 h" value={known(gaps?.last_day)} tone={gaps?.last_day ? "warn" : undefined} note="known holes" />
       <Tile
         title="Dead letters"
-        value={dead_letters === null ? "–" : formatNumber(dead_letters)}
+        value={known(dead_letters)}
         tone={dead_letters ? "warn" : undefined}
         note={may("processors") ? <Link href="/processors?tab=dead-letters">see why</Link> : "records not processed"}
       />
       <Tile
         title="Alerts open"
-        value={formatNumber(alerts.open)}
-        tone={alerts.high ? "bad" : undefined}
-        note={may("alerts") ? <Link href="/alerts">see them</Link> : `${formatNumber(alerts.high)} of high severity`}
+        value={known(alerts?.open)}
+        tone={alerts?.high ? "bad" : undefined}
+        note={may("alerts") ? <Link href="/alerts">see them</Link> : `${known(alerts?.high)} of high severity`}
       />
     </div>
   );
@@ -82,6 +82,8 @@ function Tile(props: {
     </div>
   );
 }
+
+const known = (value: number | null | undefined) => (value === null || value === undefined ? "–" : formatNumber(value));
 
 export function rate(perS: number | null): string {
   return perS === null ? "–" : perS > 0 && perS < 0.1 ? "< 0.1" : formatNumber(perS);

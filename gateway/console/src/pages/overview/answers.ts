@@ -104,9 +104,9 @@ export interface Picture {
   nodes: { node_id: string; role: string; state: string; address: string; since_ms: number }[];
   components: ComponentRow[];
   storage: Storage;
-  gaps: Gaps;
+  gaps: Gaps | null;
   dead_letters: number | null;
-  alerts: { open: number; high: number };
+  alerts: { open: number; high: number } | null;
   keks_missing: string[];
 }
 
