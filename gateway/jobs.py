@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 
 from gateway.api.errors import ApiError
-from gateway.commands import child, end, last_line
+from gateway.commands import child, last_line
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -159,15 +159,17 @@ class Jobs:
 
     async def _keep_beating(self, job_id: UUID, process: Process, progress: Callable[[], dict[str, Any]]) -> None:
         """Tell how far it is; a database that is away is waited for, the work goes on."""
+        asked = False
         while True:
-            with contextlib.suppress(UnavailableError):
+            with contextlib.suppress(UnavailableError, ProcessLookupError):
                 async with self._services.database() as connection:
                     cancelled = await connection.fetchval(
                         "UPDATE job SET progress = $2, beat_at = now() WHERE job_id = $1 RETURNING cancel_wanted",
                         *(job_id, json.dumps(progress())),
                     )
-                if cancelled:
-                    await end(process)
+                if cancelled and not asked:
+                    asked = True
+                    process.terminate()  # it ends where it may: a roll-out finishes the node in hand
             await asyncio.sleep(BEAT_S)
 
     async def _cancel_wanted(self, job_id: UUID) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -200,6 +201,9 @@ def update(  # noqa: PLR0917  # typer calls it by names
     settings = load_settings()
     chosen = list(names or Fleet(settings).nodes())
     progress = asyncio.run(_update(settings, chosen, release, drained=not no_drain, as_json=as_json, reason=reason))
+    if progress.state == "stopped":
+        print("sealstream: stopped before the next node: run it again to go on", file=sys.stderr)
+        raise typer.Exit(Exit.NOTHING)
     if progress.state != "done":
         failed = next((f"{name}: {one.message}" for name, one in progress.nodes.items() if one.message), "")
         print(f"sealstream: the roll-out ended: {failed}", file=sys.stderr)
@@ -236,4 +240,6 @@ async def _update(
         detail = {"release": release.name, "nodes": ", ".join(names)}
         await write("update_nodes", f"release {release.version}", outcome="asked", purpose=reason, detail=detail)
         drainer: Drainer = WishDrainer(settings) if drained else Undrained()
-        return await RollOut(settings, Fleet(settings), release, drainer, tell).run(names)
+        rollout = RollOut(settings, Fleet(settings), release, drainer, tell)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, rollout.stop)
+        return await rollout.run(names)

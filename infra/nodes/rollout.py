@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 STATE = "rollout.json"
 STEPS = ("drain", "copy", "install", "switch", "restart", "check", "resume")
+_UNFINISHED = frozenset({"running", "stopped"})
 _CHECK_EVERY_S = 2.0
 
 
@@ -65,7 +66,7 @@ class Progress:
     version: str
     nodes: dict[str, NodeProgress] = field(default_factory=dict)
     state: str = "running"
-    """running, done, or failed."""
+    """running, done, failed, or stopped between two nodes."""
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept and told."""
@@ -84,6 +85,11 @@ class RollOut:
         self._release = release
         self._drainer = drainer
         self._tell = tell
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Begin no further node; the one in hand is finished."""
+        self._stopping = True
 
     async def run(self, names: Sequence[str]) -> Progress:
         """Update these nodes, in their order; what an interrupted run of the same release had done is left."""
@@ -95,6 +101,9 @@ class RollOut:
             for node in nodes:
                 if progress.nodes[node.name].step == "done":
                     continue
+                if self._stopping:
+                    progress.state = "stopped"
+                    break
                 if not await self._update(node, progress):
                     progress.state = "failed"
                     break
@@ -105,7 +114,7 @@ class RollOut:
 
     def _begin(self, names: Sequence[str]) -> Progress:
         before = load_progress(self._fleet.folder)
-        same = before is not None and before.release == self._release.name and before.state == "running"
+        same = before is not None and before.release == self._release.name and before.state in _UNFINISHED
         kept = before.nodes if before is not None and same else {}
         done = {name: one for name, one in kept.items() if one.step == "done"}
         return Progress(
