@@ -46,6 +46,7 @@ PARTS: tuple[str, ...] = (
     "gateway.api.search",
     "gateway.api.exports",
     "gateway.api.keys",
+    "gateway.api.nodes",
     "gateway.api.live",
     "gateway.api.reports",
     "gateway.api.alerts",
