@@ -145,7 +145,7 @@ async def show_sets(_principal: Seer, services: Serving) -> SetsAnswer:
         ],
         groups={name: sorted(members) for name, members in groups.items()},
         adopted="Agents take the newest set when they are connected, and do not tell the server which one they have. "
-        "`sealstream agent status` on an endpoint does.",
+        "On an endpoint, sealstream agent status does.",
         sign="sealstream keys distribute --signer /media/stick/NAME.pem",
     )
 

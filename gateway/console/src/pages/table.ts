@@ -32,6 +32,7 @@ export const PAGES: readonly Page[] = [
   { path: "/alerts", title: "Alerts", permission: "alerts", group: "understand", load: () => import("./alerts/Alerts") },
   { path: "/rules", title: "Rules", permission: "rules", group: "understand", load: () => import("./rules/Rules") },
   { path: "/reports", title: "Reports", permission: "reports", group: "understand", load: () => import("./reports/Reports") },
+  { path: "/nodes", title: "Nodes", permission: "nodes", group: "run", load: () => import("./nodes/Nodes") },
   { path: "/keys", title: "Keys", permission: "keys", group: "run", load: () => import("./keys/Keys") },
   { path: "/audit", title: "Audit", permission: "audit", group: "understand", load: () => import("./audit/Audit") },
   { path: "/accounts", title: "Accounts", permission: "accounts", group: "run", load: () => import("./accounts/Accounts") },

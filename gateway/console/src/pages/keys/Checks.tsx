@@ -27,7 +27,7 @@ export function Checks() {
           rows={findings}
           id={(one) => `${one.subject} ${one.says}`}
           columns={[
-            { title: "", show: (one) => <Badge tone={one.problem ? "bad" : "good"}>{one.problem ? "look" : "well"}</Badge> },
+            { title: "Result", show: (one) => <Badge tone={one.problem ? "bad" : "good"}>{one.problem ? "look" : "well"}</Badge> },
             { title: "Key", show: (one) => one.subject },
             { title: "What was found", show: (one) => one.says },
           ]}

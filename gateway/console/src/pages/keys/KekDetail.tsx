@@ -83,6 +83,8 @@ export function KekDetail(props: Props) {
   );
 }
 
+const counted = (count: number, what: string) => `${formatNumber(count)} ${what}${count === 1 ? "" : "s"}`;
+
 function guarded(kek: Kek): string {
   if (kek.private_half === "token") return "a token; its PIN is asked for";
   if (kek.private_half === "none") return "not known here: the private half is elsewhere";
@@ -106,7 +108,7 @@ function Protects(props: { kek: Kek; counts: ProtectedAnswer | undefined }) {
           </dd>
           <dt>Of</dt>
           <dd>
-            {formatNumber(one.persons)} persons, {formatNumber(one.agents)} agents
+            {counted(one.persons, "person")}, {counted(one.agents, "agent")}
           </dd>
           <dt>From</dt>
           <dd>
@@ -171,7 +173,7 @@ function Assignments(props: { rows: readonly Assignment[] }) {
             columns={[
               { title: "Stream", show: (row) => row.stream },
               { title: "Of", show: scopeOf },
-              { title: "", show: marksOf },
+              { title: "How", show: marksOf },
             ]}
           />
         </div>

@@ -69,7 +69,7 @@ function columns(answer: KeysAnswer, counts: ProtectedAnswer | undefined): Colum
         if (!one) return <span class="quiet">nothing</span>;
         return (
           <span title={`${one.alone} epochs open with it alone`}>
-            {formatNumber(one.epochs)} epochs
+            {formatNumber(one.epochs)}&nbsp;epochs
             <br />
             <span class="quiet">{formatBytes(one.bytes)}</span>
           </span>
@@ -102,5 +102,5 @@ function places(kek: Kek, answer: KeysAnswer): string {
   if (kek.private_half === "token") return "in a token";
   const names = kek.places.filter((one) => one.private_half && one.node !== answer.node).map((one) => one.node);
   if (kek.private_half === "file") names.unshift("here");
-  return names.length ? names.join(", ") : "on no node that told";
+  return names.length ? names.join(", ") : "on no known node";
 }

@@ -89,7 +89,7 @@ function Assigned(props: { rows: readonly Assignment[]; changed: () => void }) {
             { title: "Sealed to", show: (row) => row.kek },
             { title: "How", show: marksOf },
             {
-              title: "",
+              title: "Action",
               show: (row) =>
                 may("manage_keys") && (
                   <Button small aria-label={`Take ${row.kek} from ${row.stream} of ${scopeOf(row)}`} onClick={() => void take(row)}>
