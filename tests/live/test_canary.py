@@ -107,6 +107,7 @@ def test_canaries_are_found_by_their_officer_and_nowhere_on_the_servers(
     assert {"records of documents", "documents of Elasticsearch"} <= control
     assert any(place.startswith("memory of") for place in control)
     assert any("streams run" in finding.place for finding in search.of("control key"))
+    assert not any("gateway run" in finding.place for finding in search.of("control key")), "its readers alone may"
 
 
 def test_what_servers_log_names_no_word(demo: EndToEndDemo, settings_of: Settings) -> None:
