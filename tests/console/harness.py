@@ -112,7 +112,7 @@ class Console:
         if (self.settings.data.root, name) not in _made:
             folder = self.settings.data.root / "test-accounts"
             folder.mkdir(exist_ok=True, mode=0o700)
-            secret = folder / "password"
+            secret = folder / f"password-{_RUN}"
             secret.touch(mode=0o600)
             secret.write_text(PASSWORD)
             done = run_cli(

@@ -218,7 +218,7 @@ class Watcher:
         told = answer.json()
         trust = ssl.create_default_context()
         trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-        async with connect(told["url"], ssl=trust, max_size=None, compression=None) as socket:
+        async with connect(told["url"], ssl=trust, max_size=None, compression=None, ping_interval=None) as socket:
             await socket.send(json.dumps({"ticket": told["ticket"]}))
             yield socket, told
 
@@ -232,14 +232,18 @@ async def sign_in(site: Site, name: str) -> AsyncIterator[Watcher]:
         yield Watcher(client)
 
 
-async def messages(socket: ClientConnection, seconds: float) -> AsyncIterator[tuple[LiveMessage, bytes, float]]:
-    """What comes, for so long, with the time it came."""
+async def messages(
+    socket: ClientConnection, seconds: float, kind: LiveMessage | None = None, count: int = 0
+) -> AsyncIterator[tuple[LiveMessage, bytes, float]]:
+    """What comes, for so long, with the time it came; goes on until `count` of that kind have come."""
     deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
+    latest = time.monotonic() + PATIENCE_S
+    while (left := (latest if count > 0 else deadline) - time.monotonic()) > 0:
         try:
             async with asyncio.timeout(left):
                 data = await socket.recv()
         except TimeoutError:
             return
         assert isinstance(data, bytes)
+        count -= data[0] == kind
         yield LiveMessage(data[0]), data[1:], time.time() * 1000

@@ -58,13 +58,14 @@ async def test_a_screen_is_seen_as_it_happens(site: Site, desk: Desk, officer: s
     key = dump_viewer_key(VIEWER.recipient)
     async with sign_in(site, officer) as watcher, watcher.open(desk, "screen", key) as (socket, told):
         assert told["end_to_end"] is False
-        async for kind, payload, at_ms in messages(socket, 6):
+        async for kind, payload, at_ms in messages(socket, 6, LiveMessage.ENVELOPE, 10):
             if kind is LiveMessage.ENVELOPE:
                 assert VIEWER.key_id in peek(payload).epoch.key_ids
                 whole = joiner.add(opener.open(payload))
                 for frame in decode_segment(StreamKind.SCREEN, whole.plaintext) if whole else []:
-                    canvas.draw(frame)
-                    late.append(at_ms - frame["time_us"] / 1000)
+                    if late or frame["key_frame"]:  # one that was under way when somebody came is passed over
+                        canvas.draw(frame)
+                        late.append(at_ms - frame["time_us"] / 1000)
         assert "watched live now" in await asyncio.to_thread(desk.notice)
         assert (await asyncio.to_thread(desk.status))["live"]["screen"]["viewers"] == 1
     assert canvas.pixels.shape[:2] == (800, 1280)
@@ -92,7 +93,7 @@ async def heard(site: Site, desk: Desk, officer: str) -> tuple[dict[str, Any], l
     """What a listener gets in some seconds: what the ticket said, Opus packets, how late they were."""
     packets, late, sequences = list[bytes](), list[float](), list[int]()
     async with sign_in(site, officer) as watcher, watcher.open(desk, "audio") as (socket, told):
-        async for kind, payload, at_ms in messages(socket, 5):
+        async for kind, payload, at_ms in messages(socket, 5, LiveMessage.SOUND, 150):
             if kind is LiveMessage.SOUND:
                 sequences.append(int.from_bytes(payload[:6], "big"))
                 late.append(at_ms - int.from_bytes(payload[6:12], "big"))
@@ -113,7 +114,8 @@ async def test_sound_is_heard_as_it_happens(site: Site, desk: Desk, officer: str
 
 def check_tone(packets: list[bytes]) -> None:
     decoder: Any = av.CodecContext.create("libopus", "r")
-    blocks = [frame.to_ndarray().ravel() for packet in packets if packet for frame in decoder.decode(av.Packet(packet))]
+    frames = [frame for packet in packets if packet for frame in decoder.decode(av.Packet(packet))]
+    blocks = [frame.to_ndarray().reshape(frame.samples, -1)[:, 0] for frame in frames]
     loud = [block for block in blocks if abs(block).max() > (4000 if block.dtype.kind == "i" else 0.12)]
     assert len(loud) > 40
     middle = loud[len(loud) // 2]
@@ -143,14 +145,15 @@ async def test_an_end_to_end_screen_stays_sealed_to_the_officer(stack: Settings,
             key = dump_viewer_key(VIEWER.recipient)
             async with sign_in(site, officer) as watcher, watcher.open(desk, "screen", key) as (socket, told):
                 assert told["end_to_end"] is True
-                got = [payload async for kind, payload, _ in messages(socket, 5) if kind is LiveMessage.ENVELOPE]
+                coming = messages(socket, 5, LiveMessage.ENVELOPE, 4)
+                got = [payload async for kind, payload, _ in coming if kind is LiveMessage.ENVELOPE]
     assert len(got) >= 4
     for envelope in got:
         epoch = peek(envelope).epoch
         assert epoch.flags & EpochFlags.END_TO_END
         assert epoch.key_ids == (OFFICER.key_id,)
-    frames = decode_segment(StreamKind.SCREEN, opener.open(got[0]).plaintext)
-    assert frames[0]["key_frame"]
+    frames = [frame for one in got for frame in decode_segment(StreamKind.SCREEN, opener.open(one).plaintext)]
+    assert any(frame["key_frame"] for frame in frames)
 
 
 async def test_what_is_not_allowed_says_why(site: Site, desk: Desk, officer: str, stack: Settings) -> None:
