@@ -1,5 +1,6 @@
 /** Keys: which KEKs there are, where their halves lie, what they protect, and their lives. Never shows a private half. */
 
+import "../../ui/blocks.css";
 import "./keys.css";
 import { useCallback, useState } from "preact/hooks";
 import { getQuietly, useEvery } from "../../api/background";

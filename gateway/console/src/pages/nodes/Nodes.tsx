@@ -1,5 +1,6 @@
 /** Nodes: what runs where and how it is, what happens as it happens, roll-outs, and who may speak between nodes. */
 
+import "../../ui/blocks.css";
 import "./nodes.css";
 import { query, setQuery } from "../../app/router";
 import { PageHead, Tabs } from "../../ui/parts";
