@@ -66,8 +66,9 @@ async def watch(site: Site, desk: Desk, cookie: httpx.Cookies, seconds: float) -
                 continue
             whole = joiner.add(opener.open(payload))
             for frame in decode_segment(StreamKind.SCREEN, whole.plaintext) if whole else []:
-                canvases.setdefault(frame["display"], Canvas()).draw(frame)
-                late.append(time.time() * 1000 - frame["time_us"] / 1000)
+                if late or frame["key_frame"]:  # one that was under way when we came is passed over
+                    canvases.setdefault(frame["display"], Canvas()).draw(frame)
+                    late.append(time.time() * 1000 - frame["time_us"] / 1000)
     return late
 
 
