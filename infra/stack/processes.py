@@ -28,7 +28,7 @@ _VERSION = version("sealstream")
 def our_components(settings: Settings) -> list[Component]:
     """The gateway, as many workers as the settings say, and the three sinks."""
     host, gateway = settings.gateway.host, settings.gateway
-    listening = f"{host}:{gateway.https_port}, {gateway.agent_port}, {gateway.mirror_port}"
+    listening = f"{host}:{gateway.https_port}, {gateway.agent_port}, {settings.live_port}, {gateway.mirror_port}"
     return [
         _ours(settings, "gateway", ["gateway", "run"], {kafka.NAME, postgresql.NAME}, address=listening),
         *(
