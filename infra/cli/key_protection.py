@@ -65,4 +65,5 @@ async def _count(settings: Settings) -> list[dict[str, Any]]:
     return [
         {"name": names.get(key_id, ""), "key_id": key_id.hex(), **one.to_json()}
         for key_id, one in sorted(found.items(), key=lambda pair: (names.get(pair[0], "~"), pair[0]))
+        if key_id in names or one.alone  # a page that watched live was a recipient too: its key opens nothing alone
     ]
