@@ -92,6 +92,7 @@ export class BlindSearch {
     const candidates = await this.#findCandidates(question, wanted.words, keys, effort, signal);
     const hits: SealedHit[] = [];
     for (let at = 0; at < candidates.length && hits.length < question.limit; at += OPENED_AT_ONCE) {
+      signal.throwIfAborted();
       const some = candidates.slice(at, at + OPENED_AT_ONCE);
       hits.push(...(await this.#compare(wanted, some, effort, signal)));
       effort.compared += some.length;

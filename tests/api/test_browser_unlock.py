@@ -1,0 +1,101 @@
+"""Unlocks in the browser, as the server hears of them: audited before anything is opened, and no secret is taken."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+from uuid import UUID, uuid4
+
+import httpx2 as httpx
+import pytest
+
+from gateway.api.access import Role
+from gateway.api.app import create_app
+from gateway.api.services import Services
+from gateway.facts import Facts
+from gateway.memory import MemoryPublisher
+from infra.settings import Settings
+from schemas.records import decode_record
+from tests.api.accounts import as_principal, principal_of
+
+PATH = "/api/v1/unlock/browser"
+WISH = {"purpose": "case 4711", "keys": ["ab" * 32], "minutes": 15}
+
+
+@dataclass
+class Api:
+    """A client, the services behind it, and what they wrote into the audit."""
+
+    client: httpx.AsyncClient
+    services: Services
+    publisher: MemoryPublisher
+
+    @property
+    def audited(self) -> list[dict[str, Any]]:
+        """The entries."""
+        return [decode_record(one.value, "audit_entry") for one in self.publisher.records if one.topic == "audit"]
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    """The application without a store; an officer asks."""
+    publisher = MemoryPublisher()
+    services = Services(Settings(), Facts(publisher, reporter="node-1/gateway", incarnation="0"), Mock())
+    as_principal(services, principal_of(Role.OFFICER))
+    transport = httpx.ASGITransport(app=create_app(services))
+    async with httpx.AsyncClient(transport=transport, base_url="https://node") as client:
+        yield Api(client, services, publisher)
+
+
+async def test_its_beginning_and_end_are_in_the_audit(api: Api) -> None:
+    """With purpose, key ids and time; both name the same unlock."""
+    answer = await api.client.post(PATH, json=WISH)
+    assert answer.status_code == 201
+    unlock = answer.json()["id"]
+    assert UUID(unlock)
+    ended = await api.client.post(f"{PATH}/{unlock}/end", json={"reason": "time_out", "opened": 7})
+    assert ended.status_code == 204
+    begun, over = api.audited
+    assert begun["target"] == over["target"] == f"unlock {unlock}"
+    assert (begun["action"], begun["outcome"], begun["purpose"]) == ("unlock_browser", "granted", "case 4711")
+    assert (begun["detail"]["keys"], begun["detail"]["minutes"]) == ("ab" * 32, "15")
+    assert (over["outcome"], over["detail"]["reason"], over["detail"]["opened"]) == ("ended", "time_out", "7")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"purpose": "  a "},
+        {"purpose": "x" * 1001},
+        {"keys": []},
+        {"keys": ["officers"]},
+        {"keys": ["AB" * 32]},
+        {"minutes": 0},
+        {"minutes": 61},
+        {"passphrase": "secret"},
+        {"pem": "-----BEGIN"},
+    ],
+)
+async def test_what_it_must_not_be_is_refused(api: Api, change: dict[str, Any]) -> None:
+    """No purpose, no key id, no time that is too long; and nothing that does not belong to the server."""
+    answer = await api.client.post(PATH, json=WISH | change)
+    assert (answer.status_code, answer.json()["error"]) == (422, "bad_request")
+    assert "secret" not in answer.text
+    assert not api.audited
+
+
+async def test_what_cannot_be_audited_does_not_begin(api: Api) -> None:
+    """The page opens nothing then."""
+    api.services.facts.audit_durably = AsyncMock(return_value=False)  # type: ignore[method-assign]
+    answer = await api.client.post(PATH, json=WISH)
+    assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+
+
+@pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR])
+async def test_who_sees_no_recordings_unlocks_none(api: Api, role: Role) -> None:
+    """Neither beginning nor end."""
+    as_principal(api.services, principal_of(role))
+    assert (await api.client.post(PATH, json=WISH)).status_code == 403
+    assert (await api.client.post(f"{PATH}/{uuid4()}/end", json={"reason": "locked"})).status_code == 403
