@@ -97,8 +97,9 @@ def _answer(response: httpx.Response, status: int) -> Any:
 async def open_desk(backing: Settings, root: Path, **groups: Any) -> AsyncIterator[Desk]:
     """The application while the context lasts; `groups` are groups of settings."""
     async with own_database(backing) as lent:
-        placed = {"accounts": LIMITS, "node": NodeSettings(data_dir=root), **groups}
-        settings = Settings.model_validate({**lent.model_dump(), **{k: v.model_dump() for k, v in placed.items()}})
+        stores = {name: getattr(lent, name) for name in ("kafka", "postgresql", "elasticsearch", "redis")}
+        settings = Settings(**{**stores, "accounts": LIMITS, "node": NodeSettings(data_dir=root), **groups})
+        assert settings.gateway.policy_file.is_relative_to(root), "files are the test's own, never the lender's"
         publisher = MemoryPublisher()
         services = Services(settings, Facts(publisher, reporter="node-1/gateway", incarnation="0"), Metrics(TABLE))
         transport = httpx.ASGITransport(app=create_app(services))
