@@ -46,7 +46,7 @@ export function Sessions() {
             { title: "Since", show: (row) => <Time ms={row.started_at_ms} /> },
             { title: "Last used", show: (row) => <Time ms={row.seen_at_ms} age /> },
             {
-              title: "",
+              title: "Action",
               show: (row) =>
                 row.current ? (
                   <Badge tone="good">this one</Badge>

@@ -50,7 +50,7 @@ export function List(props: { rows: readonly TokenRow[]; revoke: (row: TokenRow)
         { title: "Valid until", show: (row) => <Time ms={row.expires_at_ms} /> },
         { title: "Last used", show: (row) => (row.used_at_ms ? <Time ms={row.used_at_ms} age /> : "never") },
         {
-          title: "",
+          title: "Action",
           show: (row) => (
             <Button small kind="danger" onClick={() => void props.revoke(row)}>
               Revoke

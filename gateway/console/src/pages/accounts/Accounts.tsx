@@ -90,7 +90,7 @@ function AccountTable(props: { rows: readonly AccountRow[]; edit: (row: AccountR
           { title: "May see", show: (row) => scopeWords(row) },
           { title: "Signs in by", show: (row) => <Ways row={row} /> },
           {
-            title: "",
+            title: "Action",
             show: (row) => (
               <Button small aria-label={`Change ${row.name}`} onClick={() => props.edit(row)}>
                 Change

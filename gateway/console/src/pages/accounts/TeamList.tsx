@@ -31,7 +31,7 @@ export function TeamList(props: { teams: Teams; changed: () => void }) {
                 { title: "Seen by", show: (row) => some(row.accounts) },
                 { title: "Note", show: (row) => row.note },
                 {
-                  title: "",
+                  title: "Action",
                   show: (row) => (
                     <Button small aria-label={`Change ${row.name}`} onClick={() => (editing.value = row)}>
                       Change

@@ -59,7 +59,7 @@ function Entries({ wanted }: { wanted: Record<string, string | readonly string[]
           { title: "Why", show: (row) => row.purpose },
           { title: "Outcome", show: (row) => <Outcome outcome={row.outcome} /> },
           {
-            title: "",
+            title: "Action",
             show: (row) => (
               <Button small aria-label={`Details of ${row.action} by ${row.actor}`} onClick={() => (open.value = row)}>
                 Details
