@@ -152,7 +152,7 @@ def _settings(stack: Settings, root: Path, database: str) -> Settings:
 async def measure_seeks(settings: Settings, seconds: int, seeks: int, chance: random.Random) -> None:
     """Time to the first picture, and to a thumbnail, at random moments."""
     readers = Readers(settings)
-    pool = await asyncpg.create_pool(postgresql_dsn(settings), min_size=1, max_size=2)
+    connection = await asyncpg.connect(postgresql_dsn(settings))
     began = time.perf_counter()
     readers.warm()
     first: list[float] = []
@@ -163,8 +163,7 @@ async def measure_seeks(settings: Settings, seconds: int, seeks: int, chance: ra
         at_ms = BEGAN_MS + chance.randrange(seconds * 1000)
         wish = Wish((AGENT,), (StreamKind.SCREEN,), at_ms, at_ms + 10_000)
         start = time.perf_counter()
-        async with pool.acquire() as connection:
-            ask = await find_places(connection, wish, Job.SEGMENTS, start=True)
+        ask = await find_places(connection, wish, Job.SEGMENTS, start=True)
         async with readers.stream(ask) as (pieces, answer):
             size, waiting = 0, 4
             async for piece in pieces:
@@ -175,9 +174,8 @@ async def measure_seeks(settings: Settings, seconds: int, seeks: int, chance: ra
         reads.append(answer.result["reads"])
         at_ms = BEGAN_MS + chance.randrange(seconds * 1000)
         start = time.perf_counter()
-        async with pool.acquire() as connection:
-            shot = wish._replace(since_ms=at_ms, until_ms=at_ms + 1)
-            ask = await find_places(connection, shot, Job.FRAME, start=True)
+        shot = wish._replace(since_ms=at_ms, until_ms=at_ms + 1)
+        ask = await find_places(connection, shot, Job.FRAME, start=True)
         await readers.collect(ask.with_options(display=0, width=480))
         thumbnails.append(time.perf_counter() - start)
         if not number:
@@ -185,7 +183,7 @@ async def measure_seeks(settings: Settings, seconds: int, seeks: int, chance: ra
             used = -cpu_of(readers.pids)
     used += cpu_of(readers.pids)
     await readers.close()
-    await pool.close()
+    await connection.close()
     told("first_frame", first[1:], reads_most=max(reads), limit_ms=300)
     told("thumbnail", thumbnails[1:], reader_cpu_ms_of_both=used * 1000 / seeks)
 

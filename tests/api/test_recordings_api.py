@@ -167,7 +167,7 @@ async def test_people_are_those_in_scope(ground: Ground) -> None:
 
 async def test_a_timeline_has_what_was_recorded_and_what_is_missing(ground: Ground) -> None:
     """Spans by stream, what is end to end apart, gaps, activity, sessions; by the minute for a longer time."""
-    asked = {"person": "ann", "since_ms": NOON_MS - 1000, "until_ms": NOON_MS + 3_600_000}
+    asked: dict[str, Any] = {"person": "ann", "since_ms": NOON_MS - 1000, "until_ms": NOON_MS + 3_600_000}
     told = await ground.get("/recordings/timeline", **asked)
     spans = {(one["stream"], one["end_to_end"]): one for one in told["spans"]}
     assert set(spans) == {
@@ -219,7 +219,7 @@ async def test_what_is_end_to_end_passes_sealed(ground: Ground) -> None:
     (about, envelope), (end, _) = await segments(ground, stream="email", **times)
     assert (about["sealed"], end["sealed"], end["segments"]) == (True, 1, 0)
     assert decode_segment(StreamKind.EMAIL, Opener([OFFICER]).open(envelope).plaintext)[0]["text"] == "hush"
-    query = {"agent": AGENT_TEXT, "stream": "email", **times}
+    query: dict[str, Any] = {"agent": AGENT_TEXT, "stream": "email", **times}
     answer = await ground.client.get("/api/v1/recordings/envelopes", params=query)
     assert answer.content == len(envelope).to_bytes(4, "big") + envelope
     assert [entry["outcome"] for entry in audited(ground, "fetch")] == ["begun"]
@@ -227,7 +227,7 @@ async def test_what_is_end_to_end_passes_sealed(ground: Ground) -> None:
 
 async def test_a_frame_is_cached_by_what_it_shows(ground: Ground) -> None:
     """Its size and moment are told; the same one is not sent again."""
-    query = {"agent": AGENT_TEXT, "at_ms": NOON_MS + 12_400, "width": 80}
+    query: dict[str, Any] = {"agent": AGENT_TEXT, "at_ms": NOON_MS + 12_400, "width": 80}
     answer = await ground.client.get("/api/v1/recordings/frame", params=query)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
     assert (answer.headers["x-frame-size"], answer.headers["x-frame-time-ms"]) == ("160x100", str(NOON_MS + 12_000))
