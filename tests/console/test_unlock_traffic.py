@@ -60,11 +60,11 @@ def endpoint(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @contextmanager
-def watching(console: Console, folder: Path) -> Iterator[tuple[Visit, Traffic]]:
+def watching(console: Console, folder: Path, *options: str) -> Iterator[tuple[Visit, Traffic]]:
     """An officer's window, and all that it sends and gets."""
     with recorded(console.settings.gateway.https_port, folder) as (address, traffic):
         behind = Recorded(console.settings, console.browser, address)
-        with behind.visit("officer") as visit:
+        with behind.visit("officer", *options, name="chief" if options else "") as visit:
             visit.page.on("websocket", lambda socket: socket.on("framesent", lambda data: _keep(traffic, data)))
             yield visit, traffic
 
@@ -220,6 +220,33 @@ def test_what_cannot_be_audited_is_not_unlocked(console: Console, endpoint: Seal
         expect(dialog.get_by_text("the audit cannot be written now")).to_be_visible()
         expect(page.get_by_label("Sealed recordings are open")).to_be_hidden()
         assert dialog.get_by_label("Passphrase").input_value() == ""
+
+
+def test_what_the_server_opens_is_sealed_to_the_page(
+    console: Console, endpoint: SealedEndpoint, tmp_path: Path
+) -> None:
+    """R6.6: the passphrase goes to the opener alone, sealed, and what it opens comes back sealed; the lock drops it."""
+    purpose, words = f"case {uuid4().hex}", endpoint.words
+    with watching(console, tmp_path, "--all-teams", "--unlock-on-server") as (visit, traffic):
+        page = visit.go("/search")
+        page.get_by_role("button", name="Unlock sealed recordings").click()
+        page.get_by_role("button", name="Open on the server instead").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Passphrase of the key").fill(endpoint.passphrase)
+        dialog.get_by_label("Purpose").fill(purpose)
+        dialog.get_by_label("Recorded in").select_option(label="the last 24 hours")
+        visit.check_accessible()
+        dialog.get_by_role("button", name="Open on the server").click()
+        expect(page.get_by_label("Sealed recordings are open")).to_contain_text("Opened on the server", timeout=90_000)
+        search(page, words.mail, f"About {words.mail}")
+        search(page, f'"flight {words.typed}"', f"flight {words.typed}")
+        page.get_by_role("button", name="Lock now").click()
+        expect(page.locator(".result")).to_have_count(0)
+        assert not secrets_in(page.evaluate(SHOWN), endpoint)
+    assert not traffic.find(endpoint.needles())
+    assert traffic.find([Needle("purpose", purpose.split()[1].encode())])
+    granted = f"select 1 from audit_entry where purpose = '{purpose}' and action = 'unlock' and outcome = 'granted'"
+    until("the audit", lambda: psql(console.settings, granted))
 
 
 def heap_of(page: Page) -> str:

@@ -5,7 +5,7 @@
 
 import { useRef, useState } from "preact/hooks";
 import { getJson } from "../api/client";
-import { navigate } from "../app/router";
+import { navigate, query } from "../app/router";
 import { Button, Field, Loading, Notice, toast, Trouble } from "../ui/parts";
 import { useLoad } from "../ui/useLoad";
 import { unlockWanted } from "./current";
@@ -87,7 +87,7 @@ function Wish(props: { people: readonly Person[] }) {
     <form ref={form} class="stack unlocking" onSubmit={(event) => void submit(event)}>
       <Field label="Whose recordings">
         {(ids) => (
-          <select {...ids} name="person">
+          <select {...ids} name="person" defaultValue={query.peek().get("person") ?? undefined}>
             {props.people.map(({ person }) => (
               <option key={person}>{person}</option>
             ))}

@@ -19,7 +19,7 @@ export function UnlockBar() {
   const told = endedBy.value && ENDED[endedBy.value];
   return (
     <>
-      {facts ? <Open purpose={facts.purpose} /> : told && <Ended text={told} />}
+      {facts ? <Open purpose={facts.purpose} onServer={facts.onServer} /> : told && <Ended text={told} />}
       {unlockWanted.value && (
         <Dialog title="Unlock sealed recordings" close={() => (unlockWanted.value = false)}>
           <Lazy load={() => import("./UnlockDialog")} />
@@ -29,11 +29,11 @@ export function UnlockBar() {
   );
 }
 
-function Open(props: { purpose: string }) {
+function Open(props: { purpose: string; onServer: boolean }) {
   const soon = leftMs.value <= WARNING_MS;
   return (
     <section class={`unlock-bar ${soon ? "soon" : ""}`} aria-label="Sealed recordings are open">
-      <strong>Unlocked</strong>
+      <strong>{props.onServer ? "Opened on the server" : "Unlocked"}</strong>
       <span class="purpose" title={props.purpose}>
         {props.purpose}
       </span>
