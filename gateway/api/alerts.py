@@ -6,7 +6,7 @@ Never shows an alert of a person whom the account may not see: there is none the
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from sinks.envelopes import MAX_TIME_MS
 router = APIRouter(prefix="/api/v1/alerts", tags=["alerts"])
 
 State = Literal["open", "seen", "closed"]
-Name = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
 TimeMs = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
 AlertId = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[0-9a-f-]+$")]
 
@@ -50,7 +50,7 @@ class AlertWish(_Model):
     since_ms: TimeMs | None = None
     until_ms: TimeMs | None = None
     limit: Annotated[int, Field(ge=1, le=500)] = 50
-    after: Annotated[str, Field(max_length=200)] = ""
+    after: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] = ""
     """`next` of the page before."""
 
 
@@ -218,11 +218,9 @@ def _place(after: str) -> tuple[datetime, str] | None:
         return None
     moment, _, alert_id = after.partition("~")
     try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None or "\0" in alert_id:
-        raise ApiError(400, "bad_request", "`after` is not the `next` of a page")
+        at = datetime.fromisoformat(moment).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ApiError(400, "bad_request", "`after` is not the `next` of a page") from None
     return at, alert_id
 
 

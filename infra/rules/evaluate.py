@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from infra.rules.observation import MINUTE_MS, Observation, Subject
 from infra.rules.rule import Rule, TimeSpan
-from infra.rules.words import Wanted, fits, glob_pattern
+from infra.rules.words import Globs, Wanted
 from schemas.records import Record
 
 MIB = 1024 * 1024
@@ -114,14 +114,14 @@ class Check:
         conditions = rule.conditions
         self.wanted = [Wanted(text) for text in conditions.words]
         self._named = [
-            (pattern, name)
+            (Globs(globs), name)
             for globs, name in (
                 (conditions.applications, "application"),
                 (conditions.titles, "title"),
                 (conditions.persons, "person"),
                 (conditions.endpoints, "computer"),
             )
-            if (pattern := glob_pattern(globs)) is not None
+            if globs
         ]
 
     @property
@@ -145,7 +145,7 @@ class Check:
             return False
         if teams and not any(seen.person in world.teams.get(team, ()) for team in teams):
             return False
-        return all(fits(pattern, getattr(seen, name)) for pattern, name in self._named)
+        return all(globs.fit(getattr(seen, name)) for globs, name in self._named)
 
     def _is_in_time(self, seen: Observation, world: World) -> bool:
         conditions = self.rule.conditions

@@ -18,7 +18,7 @@ from schemas.errors import MalformedError
 Severity = Literal["low", "medium", "high"]
 Measure = Literal["documents", "active_minutes", "mebibytes"]
 Kind = Literal["match", "documents", "active_minutes", "mebibytes"]
-Text = Annotated[str, Field(min_length=1, max_length=200)]
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Texts = Annotated[tuple[Text, ...], Field(max_length=100)]
 Source = Literal["screen", "keystrokes", "terminal", "email", "activity", "window", "audio", "gap", "index"]
 
@@ -43,6 +43,13 @@ class TimeSpan(_Part):
     """Local time of the rule's zone."""
     until_time: time
     """Likewise; the moment itself is not in it."""
+
+    @field_validator("from_time", "until_time")
+    @classmethod
+    def _is_local(cls, at: time) -> time:
+        if at.tzinfo is not None:
+            raise ValueError("times are local to the zone of the rule: write 09:00")
+        return at
 
 
 class Volume(_Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,7 @@ from infra.rules.evaluate import Check, Week, Windows, World, evaluate
 from infra.rules.observation import Observation, of_span
 from infra.rules.rule import Conditions, Rule
 from infra.rules.store import as_rule, conditions_json
-from infra.rules.words import MARK_END, MARK_START, Wanted, flatten
+from infra.rules.words import MARK_END, MARK_START, Globs, Wanted, flatten
 from schemas.errors import MalformedError
 
 MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -64,6 +65,31 @@ def test_words_are_whole_and_phrases_stand_together(asked: str, text: str, *, fo
     assert Wanted(asked).met_by([flatten(text)]) is found
 
 
+@pytest.mark.parametrize(
+    ("glob", "value", "found"),
+    [
+        ("mail", "Mail", True), ("mail", "Mails", False), ("mail*", "Mails", True), ("*", "", True),
+        ("*a*b", "xaxb", True), ("a*a", "a", False), ("a*a", "aa", True), ("b?b", "bob", True), ("b?b", "bb", False),
+        ("*b?b*", "a bob c", True), ("*[x].*", "a[X].txt", True), ("*\n*", "a\nb", True), ("", "a", False),
+    ],
+)  # fmt: skip
+def test_names_with_stars(glob: str, value: str, *, found: bool) -> None:
+    """A star is any run, also none; a question mark is one character; all else is itself."""
+    assert Globs([glob]).fit(value) is found
+
+
+@given(st.lists(st.sampled_from("ab*?"), max_size=8), st.text("ab", max_size=10))
+def test_names_fit_as_a_pattern_says(glob: list[str], value: str) -> None:
+    """The way without going back finds what the plain translation finds."""
+    pattern = "".join({"*": ".*", "?": "."}.get(char, char) for char in glob)
+    assert Globs(["".join(glob)]).fit(value) is (re.fullmatch(pattern, value) is not None)
+
+
+def test_no_name_takes_long() -> None:
+    """What would cost a pattern hours is answered at once."""
+    assert not Globs(["*a" * 60 + "b"]).fit("a" * 10_000)
+
+
 def test_what_has_no_word_is_refused() -> None:
     """Blanks and signs alone would match everything or nothing."""
     with pytest.raises(MalformedError, match="no word"):
@@ -101,6 +127,8 @@ def test_a_text_has_its_own_words(before: str, text: str) -> None:
             "told apart by words",
         ),
         ({"persons": ["ann"], "unknown": 1}, "Extra inputs"),
+        ({"persons": ["a\0"]}, "should match pattern"),
+        ({"times": [{"weekdays": [1], "from_time": "09:00Z", "until_time": "10:00"}]}, "local to the zone"),
     ],
 )
 def test_a_rule_that_could_not_be_judged_is_refused(conditions: dict[str, Any], told: str) -> None:

@@ -28,7 +28,7 @@ MAX_NAMED = 200
 """People whom one entry of the audit names; of more it says how many."""
 
 TimeMs = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
-Name = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
 
 
 class Frozen(BaseModel):

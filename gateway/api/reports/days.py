@@ -156,7 +156,7 @@ async def report_people(
 async def report_day(
     principal: Annotated[Principal, needs(Permission.REPORTS)],
     services: Serving,
-    person: Annotated[str, Query(min_length=1, max_length=256)],
+    person: Annotated[str, Query(min_length=1, max_length=256, pattern=r"^[^\x00]+$")],
     day: Annotated[date, Query(description="in the person's time zone")],
 ) -> OneDay:
     """One day of a person, hour by hour, with the stretches of activity."""

@@ -21,7 +21,12 @@ from gateway.reports.hours import Span, TeamWeek, read_weeks, remove_week, store
 
 router = APIRouter()
 
-TeamName = Annotated[str, Query(max_length=256, description="empty: everybody who is in no team with hours of its own")]
+TeamName = Annotated[
+    str,
+    Query(
+        max_length=256, pattern=r"^[^\x00]*$", description="empty: everybody who is in no team with hours of its own"
+    ),
+]
 
 
 class HoursTold(Frozen):

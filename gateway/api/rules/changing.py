@@ -30,7 +30,7 @@ class _Model(BaseModel):
 class RuleWish(_Model):
     """What a rule is to be."""
 
-    name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"\S")]
+    name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
     severity: Severity = "medium"
     enabled: bool = True
     conditions: Conditions

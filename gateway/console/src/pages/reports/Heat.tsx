@@ -16,9 +16,9 @@ export function HoursView({ scope }: { scope: Scope }) {
   const most = Math.max(1, ...cells.values());
   return (
     <section class="card" aria-label="Activity by weekday and hour">
+      <p class="quiet">Active hours by weekday and hour of the day, in the time zone of each person's team.</p>
       <div class="report-scroll" tabIndex={0} role="group" aria-label="Table of hours, scrolls sideways">
-        <table class="report-heat">
-          <caption>Active hours by weekday and hour of the day, in the time zone of each person's team</caption>
+        <table class="report-heat" aria-label="Active hours">
           <thead>
             <tr>
               <td />
