@@ -272,12 +272,12 @@ async def _held(services: Services, wanted: Range) -> dict[int, tuple[int, int]]
     extents = await services.overview.read_extents(wanted.topic)
     if not wanted.offsets:
         return extents
-    chosen = {one.partition: one for one in wanted.offsets}
-    return {
-        number: (max(first, chosen[number].first), end if chosen[number].end is None else min(end, chosen[number].end))
-        for number, (first, end) in extents.items()
-        if number in chosen
-    }
+    held: dict[int, tuple[int, int]] = {}
+    for one in wanted.offsets:
+        if one.partition in extents:
+            first, end = extents[one.partition]
+            held[one.partition] = max(first, one.first), end if one.end is None else min(end, one.end)
+    return held
 
 
 def _run(row: Mapping[str, Any]) -> Run:

@@ -34,6 +34,9 @@ async def open_operations(backing: Settings, root: Path, role: Role = Role.OPERA
     async with open_ground(backing, root, role) as ground:
         kafka = ground.settings.kafka.model_copy(update={"topic_prefix": f"t{uuid4().hex[:8]}.", "partitions": 2})
         settings = ground.settings.model_copy(update={"kafka": kafka, "elasticsearch": backing.elasticsearch})
+        place = ground.settings.data.config
+        told = f'[kafka]\ntopic_prefix = "{kafka.topic_prefix}"\npartitions = {kafka.partitions}\n'
+        place.write_text(place.read_text().replace("[kafka]\n", told))  # for processes of the test's own
         made = await ensure_topics(settings)
         services = ground.services
         services.settings = ground.settings = settings

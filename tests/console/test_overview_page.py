@@ -1,0 +1,75 @@
+"""The overview as people see it: live, telling when it is not, in both themes and on narrow screens."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.console.harness import NARROW, WIDE, Console, Theme, Visit
+
+pytestmark = pytest.mark.live
+
+
+KEEP_SOURCES = """
+globalThis.sources = [];
+globalThis.EventSource = class extends EventSource {
+  constructor(...given) {
+    super(...given);
+    sources.push(this);
+  }
+};
+"""
+"""Lets a test cut the stream of events: being offline does not end what is open."""
+
+
+def open_overview(visit: Visit) -> None:
+    """Go there and wait for the first picture."""
+    visit.page.goto(f"{visit.base}/overview")
+    visit.page.get_by_role("region", name="Streams").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_it_is_readable_and_accessible(console: Console, size: tuple[int, int], theme: Theme) -> None:
+    """Tiles, streams, readers, nodes, storage, gaps and agents, without scrolling sideways."""
+    with console.visit("operator", size=size, theme=theme) as visit:
+        open_overview(visit)
+        for title in ("Streams", "Readers of Kafka", "Nodes", "Storage", "Gaps, two weeks", "Agents that went away"):
+            assert visit.page.get_by_role("region", name=title).count() == 1
+        assert visit.page.get_by_text("Agents online").is_visible()
+        visit.check_accessible()
+        visit.check_fits()
+        visit.shot(f"overview-{size[0]}-{theme}")
+
+
+@pytest.mark.parametrize("role", ["administrator", "operator", "officer", "auditor"])
+def test_it_is_the_first_page_of_who_may_see_it(console: Console, role: str) -> None:
+    """And links go only where that role may go."""
+    with console.visit(role) as visit:
+        visit.page.goto(visit.base)
+        visit.page.wait_for_url("**/overview")
+        visit.page.get_by_role("region", name="Streams").wait_for()
+        assert visit.page.get_by_role("link", name="see why").count() == (role in ("administrator", "operator"))
+
+
+def test_it_changes_by_itself_and_says_when_it_does_not(console: Console) -> None:
+    """Numbers come without asking; without the server they are called old, and come again with it."""
+    with console.visit("operator", may_fail=True) as visit:
+        page = visit.page
+        page.add_init_script(KEEP_SOURCES)
+        open_overview(visit)
+        page.get_by_text("live", exact=True).wait_for()
+        page.route("**/api/v1/overview**", lambda route: route.abort())
+        page.evaluate("sources.forEach(source => source.close())")
+        page.get_by_role("alert").filter(has_text="The connection to the server is lost").wait_for(timeout=30_000)
+        assert page.get_by_role("region", name="Streams").is_visible()
+        page.unroute("**/api/v1/overview**")
+        page.get_by_text("live", exact=True).wait_for(timeout=30_000)
+        assert page.get_by_text("connection to the server is lost").count() == 0
+
+
+def test_whose_session_was_revoked_sees_nothing_more(console: Console) -> None:
+    """The stream ends, and the page asks to sign in."""
+    with console.visit("auditor", may_fail=True) as visit:
+        open_overview(visit)
+        visit.page.context.request.delete(f"{visit.base}/api/v1/session")
+        visit.page.get_by_role("heading", name="Sign in").wait_for(timeout=45_000)
