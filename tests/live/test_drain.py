@@ -1,0 +1,114 @@
+"""Draining by wish, on the real stores: agents are sent away, spool while there is no gateway, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from infra.settings import Settings
+from schemas.envelope import peek
+from tests.live.live_site import PATIENCE_S, Site, open_site
+from tests.live.load import Account
+from tests.live.operator import EnrolledAgent, end, psql, read_topic, until
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+LETTERS_A_SECOND = "5"
+AGENT = "[recorder]\nsegment_ms = 100\n[uplink]\nbackoff_max_s = 1.0\n"
+
+
+def node_of(site: Site) -> str:
+    return site.environment["SEALSTREAM_NODE__ID"]
+
+
+def state(stack: Settings, node_id: str) -> str:
+    """What the nodes' table says of a process."""
+    rows = psql(stack, f"select state from node_state where node_id = '{node_id}'")
+    return rows[0][0] if rows else ""
+
+
+def test_an_agent_of_the_only_gateway_spools_and_comes_back(stack: Settings, tmp_path: Path) -> None:
+    """Drained under load: agents go with everything acknowledged, record into their spools, and deliver afterwards.
+
+    The console's port answers all the while; every envelope that was ever appended is in Kafka in the end.
+    """
+    policy = tmp_path / "site" / "policy.json"
+    with open_site(stack, tmp_path / "site") as site:
+        site.set_policy(streams=["email"], live=[])
+        until("the policy", policy.exists)
+        gateway = f"{node_of(site)}/gateway"
+        directory = tmp_path / "agent"
+        directory.mkdir()
+        (directory / "agent.toml").write_text(AGENT)
+        site.cli("agent", "enrol", site.cli("agent", "token").split()[-1], "--dir", str(directory))
+        agent = EnrolledAgent(
+            stack, directory, (directory / "identity.json").read_text().split('"agent_id": "')[1][:36]
+        )
+        load = start_load(directory)
+        try:
+            until("acks", lambda: len(account(agent).acknowledged) > 10, PATIENCE_S)
+            site.cli("nodes", "drain", gateway, "--reason", "a test")
+            until("the gateway to say so", lambda: assignment(site).status_code == 503, PATIENCE_S)
+            until("the state", lambda: state(stack, gateway) == "draining", PATIENCE_S)
+            time.sleep(1)
+            settled = len(account(agent).acknowledged)
+            until("letters in the spool", lambda: len(account(agent).appended) > settled + 10, PATIENCE_S)
+            assert len(account(agent).acknowledged) == settled, "a drained gateway acknowledged something"
+            assert httpx.get(f"{site.base}/api/v1/openapi.json", verify=False, timeout=60).status_code == 200
+            site.cli("nodes", "resume", gateway)
+            until("acks go on", lambda: len(account(agent).acknowledged) > settled + 10, PATIENCE_S)
+            assert state(stack, gateway) in {"ready", "draining"}  # its sink may be a moment behind
+        finally:
+            load.send_signal(signal.SIGTERM)
+            assert load.wait(PATIENCE_S) == 0, (directory / "load.log").read_text()[-3000:]
+    told = account(agent)
+    assert told.left == 0, "envelopes are left in the spool"
+    letters = {identity for identity, stream in told.streams.items() if stream == "email"}
+    stored = {peek(value).id for one in read_topic(stack, "envelopes.email") if (value := one.value()) is not None}
+    assert len(letters) > 20
+    assert not letters - stored
+
+
+def account(agent: EnrolledAgent) -> Account:
+    return Account.read(agent.directory, agent.agent_id)
+
+
+def assignment(site: Site) -> httpx.Response:
+    return httpx.get(f"{site.base}/api/v1/assign", verify=False, timeout=60)
+
+
+def start_load(directory: Path) -> subprocess.Popen[bytes]:
+    """Letters from now on."""
+    with (directory / "load.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.live.load", LETTERS_A_SECOND, str(directory)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+
+
+def test_a_drained_worker_stands_by_and_works_again(stack: Settings, tmp_path: Path) -> None:
+    """It lets its partitions go in order, stays the same process, keeps to its wish, and comes back."""
+    node = f"test-drain-{os.getpid()}"
+    worker = f"{node}/streams-9"
+    environment = {**os.environ, "SEALSTREAM_DATA": str(stack.data.root), "SEALSTREAM_NODE__ID": node}
+    with (tmp_path / "worker.log").open("wb") as log:
+        command = [sys.executable, "-m", "infra.cli", "streams", "run", "--worker", "9"]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    site = Site(stack.data.root, tmp_path, {}, environment)
+    try:
+        until("the worker", lambda: state(stack, worker) == "ready", PATIENCE_S)
+        site.cli("nodes", "drain", worker)
+        until("it stands by", lambda: "worker_stands_by" in (tmp_path / "worker.log").read_text(), PATIENCE_S)
+        until("the state", lambda: state(stack, worker) == "draining", PATIENCE_S)
+        site.cli("nodes", "resume", worker)
+        until("it works again", lambda: state(stack, worker) == "ready", PATIENCE_S)
+        assert process.poll() is None
+    finally:
+        end(process)
