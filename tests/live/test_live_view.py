@@ -170,7 +170,8 @@ async def test_what_is_not_allowed_says_why(site: Site, desk: Desk, officer: str
     async with sign_in(site, operator) as watcher:
         assert (await watcher.ask(desk, "screen")).status_code == 403
         assert (await watcher.client.get("/api/v1/live")).status_code == 403
-    nobody = Console(stack, None).account("officer", "--team", "nobody", name="teamless")  # type: ignore[arg-type]
+    psql(stack, "INSERT INTO team (name) VALUES ('of nobody') ON CONFLICT DO NOTHING")
+    nobody = Console(stack, None).account("officer", "--team", "of nobody", name="teamless")  # type: ignore[arg-type]
     async with sign_in(site, nobody) as watcher:
         assert (await watcher.ask(desk, "screen")).status_code == 404
         assert json.loads((await watcher.client.get("/api/v1/live")).text)["agents"] == []
