@@ -4,7 +4,7 @@
  */
 
 import "./search.css";
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { isTyping } from "../../app/Shell";
 import { query, setQuery } from "../../app/router";
@@ -21,27 +21,28 @@ import { keptOf, SavedSearches, SaveSearch } from "./Saved";
 import { SealedHint, SealedState, ServerState } from "./SealedPart";
 import { Help, Start } from "./Start";
 import { usePlain, type Plain } from "./usePlain";
-import { serverResults, useSealed } from "./useSealed";
+import { useSealed, useServerTexts } from "./useSealed";
 
 const PAUSE_MS = 150;
 
 /** Words that stay in this page. Gone when it is locked. */
 const privateWords = signal("");
+effect(() => {
+  if (!unlockFacts.value) privateWords.value = "";
+});
 
 export default function Search() {
   const asked = currentAsked();
   const plain = usePlain(asked);
   const sealed = useSealed(asked);
-  const opened = serverResults(asked);
+  const opened = useServerTexts(asked);
   const results = useMemo(
     () => [...opened, ...(sealed?.results ?? []), ...plain.hits.map(resultOfHit)],
-    [opened.length, asked.q, sealed?.results, plain.hits],
+    [opened, sealed?.results, plain.hits],
   );
   const kept = keptOf(query.value);
   useEffect(() => {
-    if (unlockFacts.value || asked.where === "all") return;
-    privateWords.value = "";
-    setQuery({ where: "" });
+    if (!unlockFacts.value && asked.where === "sealed") setQuery({ where: "" });
   }, [unlockFacts.value, asked.where]);
   return (
     <>

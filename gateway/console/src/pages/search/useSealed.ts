@@ -4,6 +4,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { BlindSearch, newEffort, type Effort, type SealedHit } from "../../blindsearch/search";
 import { isNamed } from "../../blindsearch/names";
 import { consoleServer } from "../../blindsearch/server";
+import type { DatedText } from "../../blindsearch/texts";
 import { QuestionError, Wanted } from "../../blindsearch/wanted";
 import { LockedError } from "../../unlock/errors";
 import { serverTexts, unlockPurpose, unlockSession } from "../../unlocking/current";
@@ -31,24 +32,24 @@ interface State {
   error: unknown;
 }
 
-const idle = (name: string): State => ({ name, hits: [], effort: newEffort(), running: false, error: undefined });
+const NO_HITS: readonly SealedHit[] = [];
+const beginning = (name: string): State => ({ name, hits: NO_HITS, effort: newEffort(), running: name !== "", error: undefined });
 
 /** What was found by the blind index; `undefined` while nothing is unlocked in this page. */
 export function useSealed(asked: Asked): Sealed | undefined {
   const session = unlockSession.value;
-  const [state, setState] = useState<State>(idle(""));
+  const [state, setState] = useState<State>(beginning(""));
   const aborter = useRef<AbortController>(undefined);
   const search = useMemo(() => session && new BlindSearch(session, consoleServer(unlockPurpose.peek())), [session]);
   const name = session && asked.q.trim() && !asked.fuzzy ? JSON.stringify(asked) : "";
   useEffect(() => {
-    setState(idle(name));
+    setState(beginning(name));
     if (!search || !name) return;
     const { signal } = (aborter.current = new AbortController());
     const show = (change: Partial<State>) => !signal.aborted && setState((before) => ({ ...before, ...change }));
     const order = orderOf(asked) === "oldest" ? "oldest" : "newest";
     const question = { text: asked.q, scope: scopeOf(asked, Date.now()), order, limit: MOST_HITS } as const;
     const run = async () => {
-      show({ running: true });
       try {
         await search.search(question, signal, (effort, hits) => show({ effort, hits }));
         show({ running: false });
@@ -63,13 +64,14 @@ export function useSealed(asked: Asked): Sealed | undefined {
       aborter.current = undefined;
     };
   }, [search, name]);
+  const shown = state.name === name ? state : beginning(name);
+  const results = useMemo(() => resultsOf(shown.hits, asked), [shown.hits, name]);
   if (!session) return undefined;
   const cancel = () => {
     aborter.current?.abort("stopped");
     setState((before) => ({ ...before, running: false, effort: { ...before.effort, cut: true } }));
   };
-  const shown = state.name === name ? state : idle(name);
-  return { ...shown, results: name ? resultsOf(shown.hits, asked) : [], cancel };
+  return { ...shown, results, cancel };
 }
 
 function resultsOf(hits: readonly SealedHit[], asked: Asked): Result[] {
@@ -80,9 +82,12 @@ function resultsOf(hits: readonly SealedHit[], asked: Asked): Result[] {
 }
 
 /** What the server opened for this page, as far as it is asked for. */
-export function serverResults(asked: Asked): Result[] {
+export function useServerTexts(asked: Asked): readonly Result[] {
   const texts = serverTexts.value;
-  if (!texts.length) return [];
+  return useMemo(() => (texts.length ? resultsAmong(texts, asked) : []), [texts, JSON.stringify(asked)]);
+}
+
+function resultsAmong(texts: readonly DatedText[], asked: Asked): Result[] {
   const wanted = wantedOf(asked.q);
   const { since_ms = 0, until_ms = Infinity } = rangeOf(asked, Date.now());
   const found = texts.filter(
