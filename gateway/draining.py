@@ -29,15 +29,23 @@ SAYS = "this gateway is drained"
 
 
 class Draining:
-    """Follows the wishes of one gateway. `reopen` opens the agent port again."""
+    """Follows the wishes of one gateway. `reopen` opens the agent port again, `more` is told with its load."""
 
     def __init__(
-        self, settings: Settings, reporter: Reporter, agents: AgentPort, health: Health, reopen: Callable[[], None]
+        self,
+        settings: Settings,
+        reporter: Reporter,
+        agents: AgentPort,
+        health: Health,
+        reopen: Callable[[], None],
+        *,
+        more: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self._reporter = reporter
         self._agents = agents
         self._health = health
         self._reopen = reopen
+        self._more = more
         self._reported = asyncio.Event()
         self._follower = NodeFollower(settings, reporter.node_id, reporter.incarnation, self._obey, self._load)
         self._cpu = (time.monotonic(), time.process_time())
@@ -80,6 +88,7 @@ class Draining:
             "agents": float(self._agents.connections),
             "cpu": round(used_s / elapsed_s, 3) if elapsed_s > 0 else 0.0,
             "machine": round(os.getloadavg()[0], 2),
+            **self._more(),
         }
 
 

@@ -27,6 +27,7 @@ from gateway.lifecycle import LifecycleLog
 from gateway.live.desk import LiveDesk
 from gateway.metrics import TABLE
 from gateway.mirror import LifecycleReader, Mirror
+from gateway.ops.acks import AckMeter
 from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
 from gateway.publisher import Outcome, Publisher
 from infra.approved import ApprovedNodes
@@ -102,7 +103,10 @@ class Gateway:
             approved=self.approved,
         )
         self.live.join(self.https.services)
-        self.draining = Draining(settings, self.reporter, self.agents, self.health, self._open_agent_port)
+        acks = AckMeter(self.metrics)
+        self.draining = Draining(
+            settings, self.reporter, self.agents, self.health, self._open_agent_port, more=acks.look_and_tell
+        )
         self.tls: list[TlsListener] = []
         self.events = LifecycleLog(asyncio.get_running_loop().time)
         self.https.services.lifecycle = self.events

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
+from gateway.ops.acks import AckMeter
 from gateway.ops.picture import (
     Acks,
     AgentRow,
@@ -22,7 +23,7 @@ from gateway.ops.picture import (
     Suite,
 )
 from gateway.ops.problems import find_problems
-from gateway.ops.rates import Latencies, Rates
+from gateway.ops.rates import Rates
 from gateway.ops.stores import Arrivals, Tables
 from schemas.topics import ENVELOPES
 
@@ -57,7 +58,7 @@ class Board:
         self.topics = [topic.name for topic in ENVELOPES]
         self.arrivals = Arrivals()
         self._rates = Rates()
-        self._acks = Latencies()
+        self._acks = AckMeter(services.metrics)
         self._lags: dict[str, deque[int]] = {}
         self._groups: list[GroupStanding] = []
         self._ends: dict[str, int] = {}
@@ -86,15 +87,9 @@ class Board:
         before = self._away.get(part)
         self._away[part] = Away(store=store, fault=fault, since_ms=before.since_ms if before else now_ms)
 
-    def look(self, now_s: float) -> None:
+    def look(self) -> None:
         """Look at this process's own metrics."""
-        buckets = {
-            float(sample.labels["le"]): sample.value
-            for family in self._services.metrics.histogram("gateway_ack_seconds").collect()
-            for sample in family.samples
-            if sample.name.endswith("_bucket")
-        }
-        self._acks.look(now_s, buckets)
+        self._acks.look()
 
     def take_kafka(self, now_s: float, groups: list[GroupStanding], ends: Mapping[str, int]) -> None:
         """Where groups stand, and how many records the envelope topics have had."""
@@ -123,7 +118,7 @@ class Board:
             away=sorted(away.values(), key=lambda one: one.store),
             agents=self._agents(now_ms),
             streams=[self._stream(topic) for topic in self.topics],
-            acks=self._ack(),
+            acks=self._acknowledging(),
             groups=self.group_rows(),
             nodes=self._nodes(),
             components=self.components,
@@ -167,14 +162,12 @@ class Board:
             history=self.arrivals.history(stream) if known else None,
         )
 
-    def _ack(self) -> Acks:
-        p50, p99 = self._acks.percentile(0.5), self._acks.percentile(0.99)
-        return Acks(
-            node=self._services.settings.node.id,
-            per_s=self._acks.per_second(),
-            p50_ms=None if p50 is None else p50 * 1000,
-            p99_ms=None if p99 is None else p99 * 1000,
-        )
+    def _acknowledging(self) -> list[Acks]:
+        """Every gateway that acknowledged something, this one as it is now."""
+        here = _acks(self._services.facts.reporter, self._acks.told())
+        others = self._tables.acks if self._tables else {}
+        told = [_acks(node, load) for node, load in others.items() if node != here.node]
+        return [one for one in (here, *told) if one.p99_ms is not None]
 
     def _nodes(self) -> list[NodeRow]:
         lifecycle = self._services.lifecycle
@@ -213,3 +206,7 @@ class Board:
             ],
             age_s=lifecycle.age_s(),
         )
+
+
+def _acks(node: str, load: Mapping[str, Any]) -> Acks:
+    return Acks(node=node, per_s=load.get("ack_per_s"), p50_ms=load.get("ack_p50_ms"), p99_ms=load.get("ack_p99_ms"))

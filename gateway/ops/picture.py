@@ -70,7 +70,7 @@ class StreamRow(Frozen):
 
 
 class Acks(Frozen):
-    """How long this gateway takes to acknowledge an envelope, over the last minute."""
+    """How long a gateway takes to acknowledge an envelope, over the last minute."""
 
     node: str
     per_s: float | None = None
@@ -205,7 +205,8 @@ class Overview(Frozen):
     away: list[Away]
     agents: Agents
     streams: list[StreamRow]
-    acks: Acks
+    acks: list[Acks]
+    """Of each gateway that acknowledged something."""
     groups: list[GroupRow]
     nodes: list[NodeRow]
     components: list[ComponentRow]

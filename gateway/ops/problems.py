@@ -128,7 +128,7 @@ def _trust(picture: Overview) -> Iterator[Problem]:
     for name in picture.keks_missing:
         yield Problem(
             tone="bad",
-            title=f"The key file {name} is missing on {picture.node}",
+            title=f"A key file is missing: {name}",
             advice="What is sealed to it cannot be opened here. Put the file back from where keys are kept.",
             link="/keys",
         )
@@ -155,9 +155,10 @@ def _records(picture: Overview) -> Iterator[Problem]:
             advice="Somebody who may see alerts should look at them.",
             link="/alerts",
         )
-    if picture.acks.p99_ms is not None and picture.acks.p99_ms > SLOW_ACK_MS:
-        yield Problem(
-            tone="warn",
-            title=f"{picture.acks.node} acknowledges slowly: 1 in 100 takes over {picture.acks.p99_ms:.0f} ms",
-            advice="See whether Kafka's disk or this machine is busy.",
-        )
+    for acks in picture.acks:
+        if acks.p99_ms is not None and acks.p99_ms > SLOW_ACK_MS:
+            yield Problem(
+                tone="warn",
+                title=f"{acks.node} acknowledges slowly: 1 in 100 takes over {acks.p99_ms:.0f} ms",
+                advice="See whether Kafka's disk or that machine is busy.",
+            )

@@ -149,7 +149,7 @@ class Sampler:
         tasks = [asyncio.create_task(self._keep(index, part)) for index, part in enumerate(self._parts)]
         try:
             while True:
-                self.board.look(time.monotonic())
+                self.board.look()
                 self._tick()
                 await asyncio.sleep(TICK_S)
         finally:
@@ -193,7 +193,7 @@ class Sampler:
     async def _read_tables(self) -> None:
         async with self._services.database() as connection:
             tables = await read_tables(connection)
-        missing = await find_missing_keks(self._services.settings, tables.keks)
+        missing = await find_missing_keks(self._services.settings, tables)
         dead = await self._services.letters.count_open()
         self.board.take_tables(tables, missing, dead)
 

@@ -6,6 +6,7 @@ Never holds the event loop up: files are looked at in a thread, and each questio
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -31,6 +32,16 @@ GAP_DAYS = 14
 RECENT_GAPS = 12
 STALE_S = 3 * TELL_AGAIN_S
 
+_MISSING = """
+SELECT file, node FROM (
+    SELECT pub_datafile AS file FROM encryption_kek WHERE state IN ('active', 'opening')
+    UNION SELECT priv_datafile FROM encryption_kek
+    WHERE state IN ('active', 'opening') AND purpose = 'server' AND priv_datafile NOT LIKE '%:%'
+) wanted
+CROSS JOIN (SELECT DISTINCT node FROM node_kek WHERE told_at > now() - interval '1 min') nodes
+WHERE NOT EXISTS (SELECT FROM node_kek h WHERE (h.node, h.file) = (nodes.node, wanted.file))
+ORDER BY file, node"""
+
 STOP_SAYS = {
     "streams-": "It finishes what it has in hand. Mining (OCR, text), activity, gaps and alerts go on in the other "
     "workers; if it is the last one, they wait. Recording goes on, and what comes waits in Kafka for up to 7 days.",
@@ -50,6 +61,10 @@ class Tables:
     components: list[ComponentRow]
     keks: list[tuple[str, str, str]]
     """Of usable KEKs: public file, private file, purpose."""
+    keks_missing: list[tuple[str, str]]
+    """Files of these, and the nodes that told lately that they have other ones."""
+    acks: dict[str, dict[str, Any]]
+    """What gateways told lately of how they acknowledge."""
 
 
 class Arrivals:
@@ -120,6 +135,10 @@ async def read_tables(connection: Connection) -> Tables:
         "SELECT pub_datafile, coalesce(priv_datafile, '') AS private, purpose FROM encryption_kek "
         "WHERE state IN ('active', 'opening')"
     )
+    missing = await connection.fetch(_MISSING)
+    loads = await connection.fetch(
+        "SELECT node_id, load FROM node_report WHERE told_at > now() - interval '30 s' AND load ? 'ack_p99_ms'"
+    )
     assert alerts is not None
     return Tables(
         Gaps(
@@ -130,6 +149,8 @@ async def read_tables(connection: Connection) -> Tables:
         Alerts(open=alerts["open"], high=alerts["high"]),
         await read_components(connection),
         [(row["pub_datafile"], row["private"], row["purpose"]) for row in keks],
+        [(row["file"], row["node"]) for row in missing],
+        {row["node_id"]: json.loads(row["load"]) for row in loads},
     )
 
 
@@ -181,9 +202,12 @@ async def read_disk(settings: Settings) -> dict[str, Any]:
     return await asyncio.to_thread(_read_disk, settings)
 
 
-async def find_missing_keks(settings: Settings, keks: list[tuple[str, str, str]]) -> list[str]:
-    """Files of usable KEKs that this node ought to have and has not."""
-    return await asyncio.to_thread(_missing, settings.keys.dir, keks)
+async def find_missing_keks(settings: Settings, tables: Tables) -> list[str]:
+    """Files of usable KEKs that this node or another ought to have and has not, each with its node."""
+    here = settings.node.id
+    missing = await asyncio.to_thread(_missing, settings.keys.dir, tables.keks)
+    elsewhere = [f"{name} on {node}" for name, node in tables.keks_missing if node != here]
+    return [*(f"{name} on {here}" for name in missing), *elsewhere]
 
 
 def _missing(folder: Path, keks: list[tuple[str, str, str]]) -> list[str]:

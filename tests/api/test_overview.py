@@ -146,4 +146,22 @@ async def test_events_end_with_the_session(ground: Ground) -> None:
 
 async def test_missing_key_files_are_told(ground: Ground) -> None:
     """The server's KEK is registered by a migration, and this node does not have it."""
-    assert "server.pub.pem" in (await ground.get("/overview"))["keks_missing"]
+    await execute(ground, "INSERT INTO node_kek VALUES ('node-2', 'server.pem'), ('node-3', 'other.pem')")
+    told = set((await ground.get("/overview"))["keks_missing"])
+    assert told == {
+        *("server.pem on node-1", "server.pub.pem on node-1"),
+        *("server.pub.pem on node-2", "server.pem on node-3", "server.pub.pem on node-3"),
+    }
+
+
+async def test_every_gateway_tells_how_it_acknowledges(ground: Ground) -> None:
+    """The others by what they told lately; what is old is left out."""
+    await execute(
+        ground,
+        "INSERT INTO node_report (node_id, incarnation, version, load, told_at) VALUES "
+        """('node-2/gateway', '1', '1', '{"ack_per_s": 9, "ack_p50_ms": 1.5, "ack_p99_ms": 400}', now()), """
+        """('node-3/gateway', '1', '1', '{"ack_p50_ms": 1, "ack_p99_ms": 2}', now() - interval '1 hour')""",
+    )
+    told = await ground.get("/overview")
+    assert told["acks"] == [{"node": "node-2/gateway", "per_s": 9, "p50_ms": 1.5, "p99_ms": 400}]
+    assert any("node-2/gateway acknowledges slowly" in problem["title"] for problem in told["problems"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -51,8 +52,8 @@ def test_every_processor_is_shown(console: Console) -> None:
     with console.visit("operator") as visit:
         open_tab(visit)
         for name in ("mine", "activity, gaps", "nodes", "archive", "postgresql", "elasticsearch"):
-            visit.page.get_by_role("article", name=name).wait_for()
-        card = visit.page.get_by_role("article", name="mine")
+            visit.page.get_by_role("article", name=name, exact=True).wait_for()
+        card = visit.page.get_by_role("article", name="mine", exact=True)
         card.get_by_text("Topics and readers").click()
         assert card.get_by_text("envelopes.screen").is_visible()
 
@@ -116,7 +117,8 @@ def test_what_is_wrong_with_a_range_is_told_at_once(console: Console) -> None:
 
 def test_a_dead_letter_is_looked_at_and_given_up(console: Console, stack: Settings) -> None:
     """What it holds is not shown to an operator; giving up wants a reason."""
-    asyncio.run(spoil(stack))
+    with ThreadPoolExecutor(1) as aside:  # the browser has this thread's event loop
+        aside.submit(lambda: asyncio.run(spoil(stack))).result()
     with console.visit("operator") as visit:
         page = visit.page
         open_tab(visit, "dead-letters")

@@ -34,7 +34,7 @@ def make_picture(**parts: object) -> Overview:
         away=[],
         agents=Agents(known=1, connected=1),
         streams=[],
-        acks=Acks(node="node-1"),
+        acks=[],
         groups=[],
         nodes=[],
         components=[],
@@ -165,11 +165,11 @@ def test_what_is_well_needs_no_attention() -> None:
             "warn",
             "3 agents speak a TLS suite without forward secrecy",
         ),
-        ({"keks_missing": ["ann.pub.pem"]}, "bad", "ann.pub.pem is missing on node-1"),
+        ({"keks_missing": ["ann.pub.pem on node-2"]}, "bad", "missing: ann.pub.pem on node-2"),
         ({"dead_letters": 2}, "warn", "2 records could not be processed"),
         ({"gaps": Gaps(last_day=1)}, "warn", "1 gaps"),
         ({"alerts": Alerts(open=3, high=1)}, "warn", "1 alerts of high severity"),
-        ({"acks": Acks(node="node-1", p99_ms=900.0)}, "warn", "acknowledges slowly"),
+        ({"acks": [Acks(node="node-1/gateway", p99_ms=900.0)]}, "warn", "acknowledges slowly"),
     ],
 )
 def test_what_is_wrong_is_told_with_what_to_do(parts: dict[str, object], tone: str, words: str) -> None:

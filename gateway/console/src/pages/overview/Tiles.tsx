@@ -9,6 +9,7 @@ import { Sparkline } from "./Sparkline";
 
 export function Tiles(props: { picture: Picture }) {
   const { agents, streams, acks, groups, storage, gaps, dead_letters, alerts } = props.picture;
+  const slowest = [...acks].sort((a, b) => (b.p99_ms ?? 0) - (a.p99_ms ?? 0))[0];
   const behind = groups.reduce((sum, group) => sum + group.lag, 0);
   return (
     <div class="tiles">
@@ -27,8 +28,8 @@ export function Tiles(props: { picture: Picture }) {
       />
       <Tile
         title="Acknowledged within"
-        value={acks.p50_ms === null ? "–" : `${formatNumber(acks.p50_ms)} ms`}
-        note={acks.p99_ms === null ? `${acks.node}: nothing came` : `99 % within ${formatNumber(acks.p99_ms)} ms, ${acks.node}`}
+        value={slowest ? `${formatNumber(slowest.p50_ms ?? 0)} ms` : "–"}
+        note={slowest ? `99 % within ${formatNumber(slowest.p99_ms ?? 0)} ms, ${slowest.node}` : "nothing came within a minute"}
       />
       <Tile
         title="Records behind"

@@ -99,7 +99,7 @@ export interface Picture {
   away: Away[];
   agents: Agents;
   streams: StreamRow[];
-  acks: { node: string; per_s: number | null; p50_ms: number | null; p99_ms: number | null };
+  acks: { node: string; per_s: number | null; p50_ms: number | null; p99_ms: number | null }[];
   groups: GroupRow[];
   nodes: { node_id: string; role: string; state: string; address: string; since_ms: number }[];
   components: ComponentRow[];
