@@ -168,6 +168,22 @@ def test_nothing_that_was_opened_stays_after_the_lock(
         assert not secrets_in(heap_of(page), endpoint)
 
 
+def test_words_that_were_to_stay_stay_when_it_is_locked_as_they_are_typed(
+    console: Console, endpoint: SealedEndpoint, tmp_path: Path
+) -> None:
+    """What was typed a moment before the lock is not searched for on the server a moment after it."""
+    with watching(console, tmp_path) as (visit, traffic):
+        page = visit.go("/search")
+        unlock(page, endpoint, "a test of haste")
+        only_sealed(page)
+        page.get_by_role("searchbox").fill(endpoint.words.mail)
+        page.evaluate("() => document.querySelector('.unlock-bar button').click()")
+        expect(page.get_by_text("Locked. Keys and what was opened are gone")).to_be_visible()
+        page.wait_for_timeout(1000)
+        assert not secrets_in(page.url + page.evaluate(SHOWN), endpoint)
+    assert not traffic.find(text_needles("sealed word", endpoint.words.mail))
+
+
 def test_time_locks(console: Console, endpoint: SealedEndpoint, tmp_path: Path) -> None:
     """A minute before the end there is a warning, at the end the lock."""
     purpose = f"case {uuid4().hex}"

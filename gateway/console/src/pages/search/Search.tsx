@@ -89,15 +89,24 @@ function SearchField(props: { asked: Asked }) {
     typed.current = asked.q;
     field.current!.value = asked.q;
   }, [asked.q]);
-  const ask = () => {
+  const unlocked = Boolean(unlockFacts.value);
+  const clear = () => {
     clearTimeout(timer.current);
+    typed.current = field.current!.value = "";
+  };
+  useEffect(() => {
+    if (!unlocked && asked.where === "sealed") clear();
+  }, [unlocked]);
+  const ask = (where = asked.where) => {
+    clearTimeout(timer.current);
+    if (where === "sealed" && !unlockFacts.peek()) return clear(); // was to stay in this page: it was locked meanwhile
     typed.current = field.current!.value;
     const latest = currentAsked();
     if (typed.current !== latest.q) changeAsked(latest, { q: typed.current });
   };
   const input = () => {
     clearTimeout(timer.current);
-    timer.current = setTimeout(ask, PAUSE_MS);
+    timer.current = setTimeout(ask, PAUSE_MS, asked.where);
   };
   return (
     <form role="search" class="search-field" onSubmit={(event) => (event.preventDefault(), ask())}>
