@@ -189,10 +189,10 @@ async def show_sessions(principal: SignedIn, services: Serving) -> Sessions:
 async def end_one(session_id: UUID, principal: SignedIn, services: Serving, request: Request) -> None:
     """End one of one's own sessions."""
     await own_session(services, request, fresh=False)
-    await services.audit(principal, "sign_out", principal.name, session=str(session_id))
-    async with services.database() as connection:
+    async with services.database() as connection, connection.transaction():
         if not await end_session(connection, principal.account_id, session_id):
             raise ApiError(404, "not_found", "there is no such session of yours")
+        await services.audit(principal, "sign_out", principal.name, session=str(session_id))
     services.desk.identities.forget()
 
 

@@ -106,11 +106,11 @@ async def make(wish: NewAccount, principal: Managing, services: Serving, request
     _check(wish)
     name = wish.name.strip().lower()
     told = {key: text for key, text in differences(dict.fromkeys(TOLD), wish.model_dump()).items() if text}
-    await services.audit(principal, CHANGE, name, change="make", **told)
     async with services.database() as connection, connection.transaction():
         account_id = await store.make_account(connection, name, wish.role, wish.teams, **_columns(wish))
         secret = await make_password_link(connection, account_id, services.settings.accounts.link_s)
         account = await store.read_account(connection, account_id)
+        await services.audit(principal, CHANGE, name, change="make", **told)
     return AccountMade(account=row_of(account), link=password_link(services.settings, secret))
 
 
@@ -133,8 +133,6 @@ async def change(
     changed = differences(row_of(before).model_dump(), wish.model_dump())
     if account_id == principal.account_id and set(changed) - {"display_name", "person"}:
         raise ApiError(409, "own_account", "another administrator must change your own role and scope")
-    if changed:
-        await services.audit(principal, CHANGE, before.name, change="change", **changed)
     async with services.database() as connection, connection.transaction():
         await store.change_account(connection, account_id, role=wish.role.value, **_columns(wish))
         await store.set_teams(connection, account_id, wish.teams)
@@ -143,6 +141,8 @@ async def change(
         else:
             await forgive_name(connection, before.name)
         after = await store.read_account(connection, account_id)
+        if changed:
+            await services.audit(principal, CHANGE, before.name, change="change", **changed)
     services.desk.identities.forget()
     return row_of(after)
 
@@ -151,9 +151,9 @@ async def change(
 async def delete(account_id: UUID, principal: Managing, services: Serving, request: Request) -> None:
     """Take an account away; what it did stays in the audit."""
     account = await _other(services, request, principal, account_id)
-    await services.audit(principal, CHANGE, account.name, change="delete")
     async with services.database() as connection, connection.transaction():
         await store.delete_account(connection, account_id)
+        await services.audit(principal, CHANGE, account.name, change="delete")
     services.desk.identities.forget()
 
 
@@ -213,10 +213,11 @@ async def revoke(account_id: UUID, token_id: UUID, principal: Managing, services
     await own_session(services, request, fresh=True)
     async with services.database() as connection:
         account = await store.read_account(connection, account_id)
-    await services.audit(principal, "token_revoke", str(token_id), account=account.name)
-    async with services.database() as connection:
-        if await revoke_token(connection, token_id, account_id) is None:
+    async with services.database() as connection, connection.transaction():
+        name = await revoke_token(connection, token_id, account_id)
+        if name is None:
             raise ApiError(404, "not_found", "there is no such token of that account")
+        await services.audit(principal, "token_revoke", name, account=account.name)
     services.desk.identities.forget()
 
 

@@ -72,9 +72,6 @@ async def use(wish: LinkWish, services: Serving, request: Request, response: Res
     check_strength(wish.password, name=name)
     kept = await services.desk.passwords.hash(wish.password)
     change = "password by link" if link.account_id else "first administrator"
-    await services.desk.audit_plainly(
-        "account_change", name, actor=name, change=change, address=caller_of(request).address
-    )
     async with services.database() as connection, connection.transaction():
         account_id = await use_link(connection, wish.secret)
         if account_id is None:
@@ -90,6 +87,8 @@ async def use(wish: LinkWish, services: Serving, request: Request, response: Res
             await change_account(connection, account_id, password_hash=kept, must_change_password=False)
             await end_sessions(connection, account_id)
         account = await read_account(connection, account_id)
+        told = {"change": change, "address": caller_of(request).address}
+        await services.desk.audit_plainly("account_change", name, actor=name, **told)
     services.desk.identities.forget()
     if account.disabled or account.totp_secret is not None:
         raise ApiError(401, "sign_in", "the password is set: sign in with it")

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _POOL_SIZE = 8
 _ACQUIRE_S = 10.0
 _QUERY_S = 30.0
+_UNUSABLE = frozenset({"22000", "22003", "22021", "22P05"})
+"""What PostgreSQL cannot hold, such as a zero character in a text: the fault of who sent it."""
 
 
 class Services:
@@ -72,7 +74,12 @@ class Services:
         with store_errors():
             pool = await self._open_pool()
             async with pool.acquire(timeout=_ACQUIRE_S) as connection:
-                yield connection  # type: ignore[misc]  # a proxy that is a connection in all but type
+                try:
+                    yield connection  # type: ignore[misc]  # a proxy that is a connection in all but type
+                except asyncpg.DataError as error:
+                    if error.sqlstate not in _UNUSABLE:
+                        raise
+                    raise ApiError(400, "bad_request", "a text or a number in it cannot be used") from error
 
     @property
     def elasticsearch(self) -> AsyncElasticsearch:

@@ -75,10 +75,10 @@ async def make(wish: NewTeam, principal: Managing, services: Serving, request: R
     """Make a team."""
     await own_session(services, request, fresh=True)
     members = sorted(set(wish.members))
-    await services.audit(principal, CHANGE, wish.name, change="make", members=_some(members))
     async with services.database() as connection, connection.transaction():
         await teams.make_team(connection, wish.name, wish.note)
         await teams.add_members(connection, wish.name, members)
+        await services.audit(principal, CHANGE, wish.name, change="make", members=_some(members))
     return TeamRow(name=wish.name, note=wish.note, members=members, accounts=[])
 
 
@@ -91,9 +91,9 @@ async def change(name: str, wish: TeamWish, principal: Managing, services: Servi
     if name not in before:
         raise ApiError(404, "not_found", f"there is no team {name}")
     joined, left = sorted(set(wish.members) - before[name]), sorted(before[name] - set(wish.members))
-    await services.audit(principal, CHANGE, name, change="change", joined=_some(joined), left=_some(left))
     async with services.database() as connection, connection.transaction():
         await teams.change_team(connection, name, wish.note, sorted(set(wish.members)))
+        await services.audit(principal, CHANGE, name, change="change", joined=_some(joined), left=_some(left))
     services.desk.identities.forget()
 
 
@@ -101,10 +101,10 @@ async def change(name: str, wish: TeamWish, principal: Managing, services: Servi
 async def delete(name: str, principal: Managing, services: Serving, request: Request) -> None:
     """Take a team away."""
     await own_session(services, request, fresh=True)
-    await services.audit(principal, CHANGE, name, change="delete")
-    async with services.database() as connection:
+    async with services.database() as connection, connection.transaction():
         if not await teams.delete_team(connection, name):
             raise ApiError(404, "not_found", f"there is no team {name}")
+        await services.audit(principal, CHANGE, name, change="delete")
     services.desk.identities.forget()
 
 

@@ -73,19 +73,19 @@ async def make(wish: TokenWish, principal: SignedIn, services: Serving, request:
     """Make a token of one's own account."""
     session = await own_session(services, request, fresh=True)
     scopes = sorted(wish.scopes)
-    await services.audit(
-        principal, "token_make", wish.name, account=principal.name, scopes=",".join(scopes), days=str(wish.days)
-    )
+    told = {"account": principal.name, "scopes": ",".join(scopes), "days": str(wish.days)}
     async with services.database() as connection, connection.transaction():
         token_id, token = await make_token(connection, session.account, wish.name, scopes, wish.days)
+        await services.audit(principal, "token_make", wish.name, **told)
     return TokenMade(id=token_id, token=token)
 
 
 @router.delete("/{token_id}", status_code=204)
 async def revoke(token_id: UUID, principal: SignedIn, services: Serving) -> None:
     """End one of one's own tokens; a token may end itself."""
-    await services.audit(principal, "token_revoke", str(token_id), account=principal.name)
-    async with services.database() as connection:
-        if await revoke_token(connection, token_id, principal.account_id) is None:
+    async with services.database() as connection, connection.transaction():
+        name = await revoke_token(connection, token_id, principal.account_id)
+        if name is None:
             raise ApiError(404, "not_found", "there is no such token of yours")
+        await services.audit(principal, "token_revoke", name, account=principal.name)
     services.desk.identities.forget()

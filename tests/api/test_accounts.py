@@ -194,3 +194,17 @@ async def test_nothing_is_changed_while_the_audit_is_away(desk: Desk) -> None:
     assert (await desk.client.post("/api/v1/accounts", json={"name": "ann", "role": "officer"})).status_code == 503
     assert (await desk.client.post("/api/v1/teams", json={"name": "sales"})).status_code == 503
     assert await desk.sql("SELECT name FROM account WHERE name = 'ann' UNION SELECT name FROM team") == []
+
+
+async def test_what_the_database_cannot_hold_is_the_senders_fault(desk: Desk) -> None:
+    """A zero character in a text; and what was refused stands in no audit as done."""
+    before = len(desk.entries)
+    for path, body in (
+        ("/accounts", {"name": "ann", "role": "officer", "person": "a\0b"}),
+        ("/teams", {"name": "sales", "note": "a\0b"}),
+        ("/teams", {"name": "a,b"}),
+    ):
+        answer = await desk.client.post(f"/api/v1{path}", json=body)
+        assert (answer.status_code, answer.json()["error"]) == (400, "bad_request"), answer.text
+    assert (await desk.client.get("/api/v1/accounts")).status_code == 200
+    assert len(desk.entries) == before
