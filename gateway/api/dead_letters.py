@@ -80,7 +80,7 @@ class Choice(BaseModel):
     """Which letters, and why; the reason goes into the audit."""
 
     ids: Annotated[list[Annotated[str, Field(max_length=300)]], Field(min_length=1, max_length=MAX_AT_ONCE)]
-    purpose: Annotated[str, Field(max_length=500)] = ""
+    purpose: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] = ""
 
 
 class Settled(Frozen):

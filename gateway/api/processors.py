@@ -96,7 +96,7 @@ class Wish(BaseModel):
     """What is wanted of a component, and why; the reason goes into the audit."""
 
     wanted: Literal["running", "stopped"]
-    purpose: Annotated[str, Field(max_length=500)] = ""
+    purpose: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] = ""
 
 
 @router.get("")

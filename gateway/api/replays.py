@@ -64,7 +64,7 @@ class Wish(Range):
     """A replay to begin; the purpose goes into the audit. `records_per_s` 0: no limit."""
 
     records_per_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    purpose: Annotated[str, Field(min_length=3, max_length=500)]
+    purpose: Annotated[str, Field(min_length=3, max_length=500, pattern=r"^[^\x00]+$")]
 
 
 class Estimate(Frozen):
