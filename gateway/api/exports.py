@@ -15,8 +15,8 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.api.access import Permission, Principal, needs
-from gateway.api.errors import ApiError, not_found
-from gateway.api.recordings.scope import check_wish
+from gateway.api.errors import ApiError, Problem, not_found
+from gateway.api.recordings.scope import STORED, check_wish
 from gateway.api.services import Serving
 from gateway.api.times import from_ms, to_ms
 from gateway.recordings.exporting import Export, write_text
@@ -42,6 +42,8 @@ Exporter = Annotated[Principal, needs(Permission.RECORDINGS)]
 SignedIn = Annotated[Principal, needs(None)]
 TimeMs = Annotated[int, Field(ge=0, le=MAX_TIME_MS)]
 
+_TOO_LATE: dict[str, Any] = {"model": Problem, "description": "the hour is over"}
+
 _COLUMNS = "reference, account, actor, person, agents, streams, since_at, until_at, kind, purpose, issued_at"
 _ADD = "INSERT INTO export VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING RETURNING issued_at"
 _ONE = f"SELECT {_COLUMNS} FROM export WHERE reference = $1"  # noqa: S608 - a constant
@@ -55,12 +57,12 @@ class _Frozen(BaseModel):
 class TextWish(_Frozen):
     """What is taken out."""
 
-    person: Annotated[str, Field(min_length=1, max_length=256)]
+    person: Annotated[str, Field(min_length=1, max_length=256, pattern=STORED)]
     agents: Annotated[list[UUID], Field(min_length=1, max_length=64)]
     streams: Annotated[list[str], Field(min_length=1, max_length=8)]
     since_ms: TimeMs
     until_ms: TimeMs
-    purpose: Annotated[str, Field(max_length=1000)]
+    purpose: Annotated[str, Field(max_length=1000, pattern=STORED)]
 
     @field_validator("purpose")
     @classmethod
@@ -152,7 +154,7 @@ async def show_export(
     return _row(row)
 
 
-@router.get("/{reference}/text", response_class=StreamingResponse, responses=_TEXT)
+@router.get("/{reference}/text", response_class=StreamingResponse, responses={**_TEXT, 410: _TOO_LATE})
 async def read_export(principal: Exporter, services: Serving, reference: Reference) -> StreamingResponse:
     """The text of an export, for the account that it was issued to, within the hour."""
     row = await _find(services, reference)

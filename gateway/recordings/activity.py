@@ -16,7 +16,7 @@ from schemas.errors import MalformedError, OpenError
 from schemas.kinds import ContentType, StreamKind
 from schemas.records import decode_segment
 
-MOST_SPANS = 5000
+MOST_SPANS = 2000
 JOINED_MS = 2_000
 MOST_KNOWN = 100_000
 """Segments whose spans are remembered."""

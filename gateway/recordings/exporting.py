@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _READ = (StreamKind.EMAIL, StreamKind.KEYSTROKES, StreamKind.ACTIVITY)
 _TITLES = {StreamKind.EMAIL: "Mails", StreamKind.KEYSTROKES: "Terminals", StreamKind.ACTIVITY: "Windows"}
 _PAGE = 500
+_WINDOW_MS = 6 * 3_600_000
 
 
 class Export(NamedTuple):
@@ -78,7 +79,7 @@ def head_of(export: Export) -> str:
 
 async def _read(services: Services, export: Export, kind: StreamKind) -> AsyncIterator[bytes]:
     wish = Wish(export.agents, (kind,), export.since_ms, export.until_ms)
-    for since_ms, until_ms in wish.windows(24 * 3_600_000 if kind is StreamKind.KEYSTROKES else 6 * 3_600_000):
+    for since_ms, until_ms in wish.windows(_WINDOW_MS):
         async with services.database() as connection:
             ask = await find_places(connection, wish._replace(since_ms=since_ms, until_ms=until_ms), Job.TEXT)
         async with services.recordings.readers.stream(ask) as (pieces, _):

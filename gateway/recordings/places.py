@@ -5,8 +5,9 @@ Never reads a file, and asks only for runs of the time, the streams and the agen
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from gateway.recordings.asking import Ask, Job
@@ -15,6 +16,7 @@ from schemas.kinds import StreamKind
 from schemas.seal import MAX_EPOCH_MS
 from sinks.archive.layout import day_of
 from sinks.archive.ranges import Stretch
+from sinks.envelopes import MAX_TIME_MS
 from sinks.postgresql.connection import Connection
 from sinks.postgresql.rows import timestamp
 
@@ -29,6 +31,9 @@ FAR_MS = MAX_EPOCH_MS + 60_000
 
 TERMINAL_MS = 2 * 3600_000
 """Terminals are shown from so long before, when that is asked for."""
+
+MANY = 1000
+"""So many stretches are worked on beside the event loop."""
 
 _RUNS = """
 SELECT file, stream, agent_id, byte_offset, byte_length, last_captured_at < $6 AS far
@@ -61,14 +66,14 @@ async def find_places(
     far: list[Stretch] = []
     agents = [UUID(bytes=agent) for agent in wish.agents]
     until = timestamp(wish.until_ms)
-    latest = timestamp(wish.until_ms + FAR_MS)
+    latest = timestamp(min(wish.until_ms + FAR_MS, MAX_TIME_MS))
     for kind in wish.kinds:
         before_ms = _before_ms(kind, start=start, terminal=terminal)
         since = timestamp(max(0, wish.since_ms - before_ms))
         is_far = timestamp(max(0, wish.since_ms - min(before_ms, NEAR_MS))) if kind is StreamKind.SCREEN else since
-        for row in await connection.fetch(_RUNS, agents, kind.label, since, until, latest, is_far):
-            stretch = Stretch(row["file"], row["byte_offset"], row["byte_offset"] + row["byte_length"])
-            (far if row["far"] else near).append(stretch)
+        rows = await connection.fetch(_RUNS, agents, kind.label, since, until, latest, is_far)
+        # A day of activity has tens of thousands: the event loop has others to serve.
+        await asyncio.to_thread(_sort, rows, near, far) if len(rows) > MANY else _sort(rows, near, far)
     days = _days(wish)
     known = await connection.fetch(_FILES, [kind.label for kind in wish.kinds], list(days))
     indexed = {row["file"]: row["indexed_bytes"] for row in known}
@@ -84,6 +89,12 @@ def _before_ms(kind: StreamKind, *, start: bool, terminal: bool) -> int:
     if kind is StreamKind.SCREEN and start:
         return FAR_MS
     return TERMINAL_MS if kind is StreamKind.KEYSTROKES and terminal else 0
+
+
+def _sort(rows: Iterable[Mapping[str, Any]], near: list[Stretch], far: list[Stretch]) -> None:
+    for row in rows:
+        stretch = Stretch(row["file"], row["byte_offset"], row["byte_offset"] + row["byte_length"])
+        (far if row["far"] else near).append(stretch)
 
 
 def _days(wish: Wish) -> tuple[str, ...]:

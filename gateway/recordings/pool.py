@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from gateway.recordings.places import MANY
 from gateway.recordings.reading import CREDIT_BYTES, NUMBER_BYTES, AnswerError
-from gateway.unlock.pipe import HEAD_BYTES, Frame, Kind, encode_frame, parse_head
+from gateway.unlock.pipe import HEAD_BYTES, MAX_BODY_BYTES, Frame, Kind, encode_frame, parse_head
 from schemas.errors import LocalError, MalformedError, UnavailableError
 
 if TYPE_CHECKING:
@@ -161,8 +162,8 @@ class Readers:
     async def _asked(self, wish: Ask, answer: Answer) -> AsyncIterator[AsyncIterator[bytes]]:
         child = await self._child(hash(wish.agents[0]) % len(self._children))
         number = next(self._numbers)
+        body = await _encode(wish)
         child.answers[number] = answer
-        body = json.dumps({"ask": wish.to_json(), "credit": CREDIT_BYTES}).encode()
         ended = False
         try:
             await child.say(Kind.ASK, number.to_bytes(NUMBER_BYTES, "big") + body)
@@ -249,3 +250,15 @@ class Readers:
                     self._children[place] = None
                     await child.end()
                     log.info("reader_ended", pid=child.process.pid)
+
+
+async def _encode(wish: Ask) -> bytes:
+    """A request's body; beside the event loop where it is a long one. Raises `AnswerError` when it is too long."""
+
+    def encode() -> bytes:
+        return json.dumps({"ask": wish.to_json(), "credit": CREDIT_BYTES}).encode()
+
+    body = await asyncio.to_thread(encode) if len(wish.near) > MANY else encode()
+    if len(body) + NUMBER_BYTES > MAX_BODY_BYTES:
+        raise AnswerError("too_much", "this is too much at once: ask for a shorter time")
+    return body

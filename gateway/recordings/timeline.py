@@ -15,6 +15,7 @@ from uuid import UUID
 
 from gateway.api.times import from_ms, to_ms
 from schemas.seal import MAX_EPOCH_MS
+from sinks.envelopes import MAX_TIME_MS
 from sinks.postgresql.connection import Connection
 
 MOST_DAYS = 32
@@ -142,7 +143,7 @@ class EpochFlags:
 async def read_spans(connection: Connection, flags: EpochFlags, agents: Sequence[UUID], period: Period) -> list[Span]:
     """What was recorded, by stream, agent and time."""
     since, until = period.bounds
-    latest = until + timedelta(milliseconds=MAX_EPOCH_MS)
+    latest = from_ms(min(period.until_ms + MAX_EPOCH_MS, MAX_TIME_MS))
     statement, bucket = _RUNS if period.fine else _MINUTES, timedelta(milliseconds=period.bucket_ms)
     rows = await connection.fetch(statement, list(agents), list(STREAMS), since, until, latest, bucket)
     sealed = await flags.read(connection, {row["epoch_id"]: row["agent_id"] for row in rows})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.api.errors import ApiError
 from gateway.api.exports import ALPHABET, new_reference
+from gateway.api.recordings import frames
 from gateway.api.search.answers import decode_after, display_of, encode_after
 from gateway.api.search.pieces import marked_lines, pieces_of
 from gateway.recordings.activity import Span as ActivitySpan
@@ -22,6 +25,7 @@ from gateway.recordings.places import Wish, parse_kinds
 from gateway.recordings.seen import MOST_STRETCHES, REACH_MS, WINDOW_S, Look, Seen, Stretch, join_stretches, told
 from gateway.recordings.timeline import MOST_BUCKETS, Period, Span, hole_of, join_spans
 from gateway.unlock.pipe import FrameSplitter, Kind, encode_frame
+from schemas import tiles
 from schemas.errors import MalformedError, UnavailableError
 from schemas.kinds import StreamKind
 from sinks.archive.ranges import Stretch as FileStretch
@@ -266,3 +270,11 @@ def test_references_can_be_read_out() -> None:
     assert len(references) == 500
     assert all(set(one.replace("X-", "", 1).replace("-", "")) <= set(ALPHABET) for one in references)
     assert not set("01IO") & set(ALPHABET)
+
+
+def test_the_gateway_knows_the_limits_of_pictures_without_drawing() -> None:
+    """They are those of the tiles; and nothing of the API brings what draws into the gateway's process."""
+    assert (frames.MAX_DISPLAY, frames.MAX_SIDE) == (tiles.MAX_DISPLAY, tiles.MAX_SIDE)
+    parts = "gateway.api.recordings, gateway.api.search, gateway.api.exports"
+    program = f"import sys, {parts}; sys.exit(any(name in sys.modules for name in ('schemas.canvas', 'PIL')))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

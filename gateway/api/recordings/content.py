@@ -6,7 +6,8 @@ Never opens anything in this process, and never sends a byte before it is in the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -49,7 +50,7 @@ async def read_segments(
     """
     wish, persons = await check_wish(services, principal, agent, stream, (since_ms, until_ms))
     await note_view(services, principal, wish, persons, purpose=purpose.strip())
-    return StreamingResponse(_segments(services, wish, terminal=terminal_start), media_type=BINARY)
+    return StreamingResponse(await _begun(_segments(services, wish, terminal=terminal_start)), media_type=BINARY)
 
 
 @router.get("/envelopes", response_class=StreamingResponse, responses=_ANSWER)
@@ -69,25 +70,40 @@ async def read_envelopes(
     """
     wish, persons = await check_wish(services, principal, agent, stream, (since_ms, until_ms))
     await note_view(services, principal, wish, persons, action="fetch", purpose=purpose.strip())
-    return StreamingResponse(_envelopes(services, wish), media_type=BINARY)
+    return StreamingResponse(await _begun(_envelopes(services, wish)), media_type=BINARY)
 
 
-async def _segments(services: Services, wish: Wish, *, terminal: bool) -> AsyncIterator[bytes]:
+async def _begun(pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, of which the first is there already: what goes wrong before it is an answer with its status."""
+    first = await anext(pieces, b"")
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        async with aclosing(pieces):  # who goes away ends the reader's work at once
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    return all_of_them()
+
+
+async def _segments(services: Services, wish: Wish, *, terminal: bool) -> AsyncGenerator[bytes]:
     counts: Counter[str] = Counter()
-    async for piece in _answers(services, wish, Job.SEGMENTS, counts, terminal=terminal):
-        yield piece
+    async with aclosing(_answers(services, wish, Job.SEGMENTS, counts, terminal=terminal)) as pieces:
+        async for piece in pieces:
+            yield piece
     names = ("segments", "sealed", "damaged", "other_keks", "bytes", "reads")
     yield encode_message({"end": True, **{name: counts[name] for name in names}})
 
 
-async def _envelopes(services: Services, wish: Wish) -> AsyncIterator[bytes]:
-    async for piece in _answers(services, wish, Job.ENVELOPES, Counter()):
-        yield piece
+async def _envelopes(services: Services, wish: Wish) -> AsyncGenerator[bytes]:
+    async with aclosing(_answers(services, wish, Job.ENVELOPES, Counter())) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 async def _answers(
     services: Services, wish: Wish, job: Job, counts: Counter[str], *, terminal: bool = False
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """The answers for each window of the time, one after the other."""
     for number, (since_ms, until_ms) in enumerate(wish.windows()):
         window = wish._replace(since_ms=since_ms, until_ms=until_ms)

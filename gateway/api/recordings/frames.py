@@ -13,20 +13,22 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
 
 from gateway.api.access import Permission, Principal, needs
-from gateway.api.errors import ApiError
+from gateway.api.errors import ApiError, Problem
 from gateway.api.recordings.scope import Purpose, TimeMs, check_wish, note_view
 from gateway.api.services import Serving
 from gateway.recordings.asking import Job
 from gateway.recordings.places import find_places
-from schemas.tiles import MAX_DISPLAY, MAX_SIDE
 
 router = APIRouter()
 
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/webp": {}}, "description": "the picture"},
     304: {"description": "the picture is as it was"},
-    409: {"description": "it is end to end"},
+    409: {"model": Problem, "description": "it is end to end"},
 }
+MAX_DISPLAY, MAX_SIDE = 63, 16_384
+"""Those of `schemas.tiles`, which would bring numpy into the gateway's process."""
+
 _CACHED = "private, max-age=600"
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.api.access import Permission, Principal, needs
 from gateway.api.errors import not_found
-from gateway.api.recordings.scope import PersonName, TimeMs, check_times, note_view
+from gateway.api.recordings.scope import STORED, PersonName, TimeMs, check_times, note_view
 from gateway.api.services import Serving
 from gateway.api.times import to_ms
 from gateway.recordings import timeline
@@ -70,7 +70,7 @@ async def list_people(
     principal: Annotated[Principal, needs(Permission.RECORDINGS)],
     services: Serving,
     *,
-    query: Annotated[str, Query(max_length=256)] = "",
+    query: Annotated[str, Query(max_length=256, pattern=STORED)] = "",
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> People:
     """The people whom the account may see, those online first. `query`: a part of the person's or computer's name."""

@@ -25,8 +25,11 @@ MAX_AGENTS = 64
 MAX_SPAN_MS = 32 * 86_400_000
 
 TimeMs = Annotated[int, Query(ge=0, le=MAX_TIME_MS, description="milliseconds since 1970, UTC")]
-PersonName = Annotated[str, Query(min_length=1, max_length=256)]
-Purpose = Annotated[str, Query(max_length=1000, description="why; it is kept in the audit")]
+STORED = r"^[^\x00]*$"
+"""A text that PostgreSQL can take."""
+
+PersonName = Annotated[str, Query(min_length=1, max_length=256, pattern=STORED)]
+Purpose = Annotated[str, Query(max_length=1000, description="why; it is kept in the audit", pattern=STORED)]
 Agents = Annotated[list[UUID], Query(alias="agent", min_length=1, max_length=MAX_AGENTS)]
 Streams = Annotated[list[str], Query(alias="stream", min_length=1, max_length=8)]
 

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
 from gateway.api.access import Permission, Principal, needs
-from gateway.api.recordings.scope import Purpose
+from gateway.api.recordings.scope import STORED, Purpose
 from gateway.api.search.answers import (
     MAX_AFTER,
     FacetValue,
@@ -136,7 +136,7 @@ async def suggest(
     services: Serving,
     *,
     field: Literal["application", "person", "computer", "team"],
-    prefix: Annotated[str, Query(max_length=256)] = "",
+    prefix: Annotated[str, Query(max_length=256, pattern=STORED)] = "",
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
 ) -> Suggestions:
     """Values of a filter that begin like that."""

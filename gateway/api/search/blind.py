@@ -18,7 +18,7 @@ from gateway.api.access import Permission, Principal, needs
 from gateway.api.errors import ApiError
 from gateway.api.recordings.scope import persons_of
 from gateway.api.search.asking import MaybeTimeMs
-from gateway.api.search.scope import Names, searched_persons
+from gateway.api.search.scope import Name, Names, searched_persons
 from gateway.api.services import Serving
 from gateway.api.times import to_ms
 from schemas.errors import ConfigError
@@ -78,8 +78,8 @@ class BlindQuestion(_Frozen):
     """Tokens of each word, and where to look."""
 
     tokens: Annotated[list[list[str]], Field(min_length=1, max_length=MOST_WORDS)]
-    person: Annotated[list[str], Field(max_length=50)] = []
-    team: Annotated[list[str], Field(max_length=50)] = []
+    person: Annotated[list[Name], Field(max_length=50)] = []
+    team: Annotated[list[Name], Field(max_length=50)] = []
     agent: AgentIds = []
     stream: Annotated[list[str], Field(max_length=8)] = []
     since_ms: Annotated[int | None, Field(ge=0, le=MAX_TIME_MS)] = None

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.api.access import Permission, Principal, needs
-from gateway.api.errors import ApiError, not_found
+from gateway.api.errors import ApiError, Problem, not_found
 from gateway.api.services import Serving
 from gateway.api.times import to_ms
 
@@ -25,6 +25,10 @@ router = APIRouter(prefix="/search/saved")
 MAX_QUERY_BYTES = 4096
 MOST_SAVED = 500
 """Of one account."""
+
+_TAKEN: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "that name is taken, or there are too many"}
+}
 
 Searcher = Annotated[Principal, needs(Permission.SEARCH)]
 SavedId = Annotated[int, Path(ge=1, le=2**62)]
@@ -95,7 +99,7 @@ async def list_saved(principal: Searcher, services: Serving) -> SavedList:
     return SavedList(saved=[_row(row, principal) for row in rows])
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=_TAKEN)
 async def save(principal: Searcher, services: Serving, body: SavedSearch) -> SavedRow:
     """Save a search; each name once."""
     await _audit(services, principal, "save_search", body)
@@ -110,7 +114,7 @@ async def save(principal: Searcher, services: Serving, body: SavedSearch) -> Sav
     return _row(row, principal)
 
 
-@router.put("/{saved_id}")
+@router.put("/{saved_id}", responses=_TAKEN)
 async def change_saved(principal: Searcher, services: Serving, saved_id: SavedId, body: SavedSearch) -> SavedRow:
     """Change one's own."""
     await _audit(services, principal, "change_search", body)

@@ -9,8 +9,10 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Query
+from pydantic import Field
 
 from gateway.api.errors import ApiError
+from gateway.api.recordings.scope import STORED
 
 if TYPE_CHECKING:
     from gateway.api.access import Principal
@@ -20,7 +22,8 @@ MOST_PERSONS = 50_000
 """In a scope; Elasticsearch takes 65,536 terms."""
 
 Words = Annotated[str, Query(max_length=1000, description='words, all of which must be there, "phrases", begin*')]
-Names = Annotated[list[str], Query(max_length=50)]
+Name = Annotated[str, Field(max_length=256, pattern=STORED)]
+Names = Annotated[list[Name], Query(max_length=50)]
 
 _MEMBERS = "SELECT DISTINCT user_name FROM team_member WHERE team = ANY($1)"
 _SPELLED = "SELECT DISTINCT user_name FROM agent WHERE lower(user_name) = ANY($1)"
