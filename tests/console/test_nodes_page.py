@@ -85,5 +85,5 @@ def test_an_address_is_approved_and_removed(console: Console) -> None:
         page.get_by_label("What it is").fill("a test")
         page.get_by_role("button", name="Approve", exact=True).click()
         page.get_by_role("button", name="Remove 203.0.113.7/32").click()
-        page.get_by_role("cell", name="203.0.113.7/32").wait_for(state="detached")
+        page.get_by_role("cell", name="203.0.113.7/32", exact=True).wait_for(state="detached")
         assert page.get_by_role("button", name="Remove 127.0.0.1/32").count() == 0
