@@ -97,6 +97,8 @@ describe("windows", () => {
     await settle(loads[0]!);
     windows.wantBefore(100_000, 30_000);
     expect(loads[1]!.stretch).toEqual({ from_ms: 95_000, until_ms: 100_000 });
+    windows.want(100_500, 60_000, 0);
+    expect(loads[1]!.signal.aborted).toBe(false);
     windows.want(130_000, 60_000, 0);
     expect(loads).toHaveLength(2);
   });

@@ -67,7 +67,9 @@ export class Windows<T> {
       if (one.state !== "ready") break;
       next = one.until_ms;
     }
-    for (const one of this.#held) if (one.state === "loading" && !wanted.has(one)) this.#drop(one);
+    // The window just before is being loaded for a step back.
+    const edges = new Set([...wanted].map((one) => one.from_ms));
+    for (const one of this.#held) if (one.state === "loading" && !wanted.has(one) && !edges.has(one.until_ms)) this.#drop(one);
     this.#evict(wanted);
   }
 

@@ -16,10 +16,10 @@ export function ActivityPane({ replay, colourOf }: { replay: Replay; colourOf: (
   const around = activity.slice(Math.max(0, place - 4), Math.max(0, place - 4) + AROUND);
   return (
     <div class="activity">
-      <h3>In front</h3>
+      <h2>In front</h2>
       {now.length ? now.map((one, number) => <Now key={number} span={one} />) : <p class="quiet">Nothing is known of this moment.</p>}
       {activity_coarse && <p class="quiet">There is so much of this day that only hours are shown.</p>}
-      <h3>Before and after</h3>
+      <h2>Before and after</h2>
       <ul class="runs">
         {around.map((one) => (
           <li key={`${one.from_ms}-${one.agent_id}`} aria-current={holds(one, at) ? "time" : undefined}>

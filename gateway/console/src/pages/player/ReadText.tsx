@@ -34,7 +34,7 @@ export function ReadText({ replay, agents }: { replay: Replay; agents: readonly 
       {!playing &&
         read.map((one, number) => (
           <div key={number}>
-            <h3>{formatClock(one.at)}</h3>
+            <h2>{formatClock(one.at)}</h2>
             {one.lines.map((line, place) => (
               <p key={place}>{line}</p>
             ))}

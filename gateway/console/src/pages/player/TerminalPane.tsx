@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { joinTyped, readTyped, type Typed } from "../../player/keys";
 import { countUntil, sessionsAt, type Notes, type TerminalEvent } from "../../player/notes";
-import { TerminalReplay, type Picture, type Run } from "../../player/terminal";
+import type { Picture, Run, TerminalReplay } from "../../player/terminal";
 import { formatClock } from "../../ui/format";
 import { Trouble } from "../../ui/parts";
 import { askToUnlock } from "../../unlocking/current";
@@ -60,24 +60,33 @@ function NoTerminal({ notes, loading }: { notes: Notes | undefined; loading: boo
 
 function Screen({ events, replay }: { events: readonly TerminalEvent[]; replay: Replay }) {
   const [picture, setPicture] = useState<Picture | undefined>(undefined);
-  const emulation = useRef<TerminalReplay | undefined>(undefined);
+  const [emulation, setEmulation] = useState<TerminalReplay | undefined>(undefined);
   const box = useRef<HTMLDivElement>(null);
   const at = replay.coarse.value;
   const playing = replay.playing.value;
   useEffect(() => {
-    emulation.current = new TerminalReplay(events);
-    return () => emulation.current!.dispose();
+    let made: TerminalReplay | undefined;
+    let gone = false;
+    // The emulation is large; the screens come first.
+    void import("../../player/terminal").then((module) => {
+      if (gone) return;
+      made = new module.TerminalReplay(events);
+      setEmulation(made);
+    });
+    return () => {
+      gone = true;
+      made?.dispose();
+    };
   }, [events]);
   useEffect(() => {
-    const current = emulation.current!;
     let gone = false;
-    void current.show(replay.playing.peek() ? at : replay.at.peek()).then(() => {
-      if (!gone && current === emulation.current) setPicture(current.picture(playing ? 0 : SCROLLBACK));
+    void emulation?.show(replay.playing.peek() ? at : replay.at.peek()).then(() => {
+      if (!gone) setPicture(emulation.picture(playing ? 0 : SCROLLBACK));
     });
     return () => {
       gone = true;
     };
-  }, [events, at, playing]);
+  }, [emulation, at, playing]);
   useEffect(() => box.current?.scrollTo(0, box.current.scrollHeight), [picture]);
   if (!picture) return null;
   const lines = picture.lines.slice(0, picture.lines.findLastIndex((line) => line.some((run) => run.cursor || run.text.trim())) + 1);
@@ -118,7 +127,7 @@ function TypedKeys({ events, at }: { events: readonly TerminalEvent[]; at: numbe
   const pieces = joinTyped(inputs.flatMap((event) => readTyped(event.time_us / 1000, event.data, event.masked))).slice(-60);
   return (
     <div class="typed" aria-label="Typed" role="group">
-      <h3>Typed</h3>
+      <h2>Typed</h2>
       {pieces.length ? pieces.map((piece, number) => <Key key={number} piece={piece} />) : <span class="quiet">Nothing yet</span>}
     </div>
   );

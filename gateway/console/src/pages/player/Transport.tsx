@@ -16,10 +16,10 @@ export function Transport(props: { replay: Replay; markers: number; go: (directi
       <Button kind="primary" class="play" aria-label={playing ? "Pause" : "Play"} onClick={() => replay.toggle()}>
         {playing ? <PauseIcon /> : <PlayIcon />}
       </Button>
-      <Button kind="plain" small aria-label="5 seconds back" title="5 seconds back (←)" onClick={() => replay.seek(replay.at.peek() - 5000)}>
+      <Button kind="plain" small title="5 seconds back (←)" onClick={() => replay.seek(replay.at.peek() - 5000)}>
         −5 s
       </Button>
-      <Button kind="plain" small aria-label="5 seconds forth" title="5 seconds forth (→)" onClick={() => replay.seek(replay.at.peek() + 5000)}>
+      <Button kind="plain" small title="5 seconds forth (→)" onClick={() => replay.seek(replay.at.peek() + 5000)}>
         +5 s
       </Button>
       <Button kind="plain" small aria-label="One frame back" title="One frame back (,)" onClick={() => replay.step(-1)}>

@@ -6,7 +6,6 @@
 import { postJson } from "../../api/client";
 import { session } from "../../app/session";
 import type { Issued, Stretch } from "../../player/answers";
-import { makeText } from "../../player/clipText";
 import { reasonOf } from "../../player/markers";
 import { stateOf } from "../../player/picture";
 import { splitKey } from "../../player/tape";
@@ -60,6 +59,7 @@ export async function exportText(wish: ExportWish, progress: (share: number) => 
   progress(0.5);
   const order = { stretch, reference: issued.reference, person: replay.timeline.person, exportedBy: exporter(), purpose };
   const gaps = replay.timeline.gaps.filter((gap) => gap.from_ms < stretch.until_ms && gap.until_ms > stretch.from_ms);
+  const { makeText } = await import("../../player/clipText");
   const text = await makeText(order, notes, gaps);
   return { reference: issued.reference, url: URL.createObjectURL(new Blob([text], { type: "text/plain" })), file };
 }

@@ -14,6 +14,7 @@ const MOST_WINDOWS = 6;
 export function findStep(
   windows: Windows<Tape>, at: number, direction: -1 | 1, limits: Stretch, length_ms: number,
 ): number | "loading" | undefined {
+  const shown = shownAt(windows.at(at), at);
   let place = at;
   for (let turn = 0; turn < MOST_WINDOWS; turn++) {
     if (place < limits.from_ms || place >= limits.until_ms) return undefined;
@@ -25,7 +26,7 @@ export function findStep(
     }
     if (window.state === "loading") return "loading";
     if (window.state === "failed") return undefined;
-    const found = direction > 0 ? findAfter(window, at) : findBefore(window, at);
+    const found = direction > 0 ? findAfter(window, at) : findBefore(window, shown);
     if (found !== undefined) return found;
     place = direction > 0 ? window.until_ms : window.from_ms - 1;
   }
@@ -38,10 +39,16 @@ function findAfter(window: Window<Tape>, at: number): number | undefined {
   return inside.length ? Math.min(...inside) : undefined;
 }
 
-/** The frame before the one that is shown at `at`. */
-function findBefore(window: Window<Tape>, at: number): number | undefined {
-  const times = [...window.value.displays.values()].flatMap((shots) => shots.map((shot) => shot.at));
-  const shown = Math.max(...times.filter((one) => one <= at));
-  const before = times.filter((one) => one < shown && one >= window.from_ms);
+const timesOf = (tape: Tape): number[] => [...tape.displays.values()].flatMap((shots) => shots.map((shot) => shot.at));
+
+/** When the frame was taken that is shown at the moment. */
+function shownAt(window: Window<Tape> | undefined, at: number): number {
+  const until = window ? timesOf(window.value).filter((one) => one <= at) : [];
+  return until.length ? Math.max(...until) : at;
+}
+
+/** The last frame of the window before that time. */
+function findBefore(window: Window<Tape>, shown: number): number | undefined {
+  const before = timesOf(window.value).filter((one) => one < shown && one >= window.from_ms);
   return before.length ? Math.max(...before) : undefined;
 }
