@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from infra.rules.words import Wanted
 from schemas.errors import MalformedError
@@ -21,6 +21,10 @@ Kind = Literal["match", "documents", "active_minutes", "mebibytes"]
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Texts = Annotated[tuple[Text, ...], Field(max_length=100)]
 Source = Literal["screen", "keystrokes", "terminal", "email", "activity", "window", "audio", "gap", "index"]
+
+_CLOCK = r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
+LocalTime = Annotated[time, WithJsonSchema({"type": "string", "pattern": _CLOCK, "examples": ["09:00"]})]
+"""A time of the clock without a zone, which the `time` of JSON Schema would have."""
 
 DAY_MINUTES = 1440
 _LACKING = {
@@ -39,9 +43,9 @@ class TimeSpan(_Part):
 
     weekdays: Annotated[tuple[Annotated[int, Field(ge=1, le=7)], ...], Field(min_length=1, max_length=7)]
     """1 is Monday, 7 is Sunday."""
-    from_time: time
+    from_time: LocalTime
     """Local time of the rule's zone."""
-    until_time: time
+    until_time: LocalTime
     """Likewise; the moment itself is not in it."""
 
     @field_validator("from_time", "until_time")

@@ -6,7 +6,6 @@ Never changes them without saying in the audit what they were.
 from __future__ import annotations
 
 import json
-from datetime import time
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +17,7 @@ from gateway.api.errors import ApiError, not_found
 from gateway.api.reports.asking import Frozen
 from gateway.api.services import Serving
 from gateway.reports.hours import Span, TeamWeek, read_weeks, remove_week, store_week, team_exists
+from infra.rules.rule import LocalTime
 
 router = APIRouter()
 
@@ -34,8 +34,8 @@ class HoursTold(Frozen):
 
     weekday: Annotated[int, Field(ge=1, le=7)]
     """1 is Monday."""
-    from_time: time
-    until_time: time
+    from_time: LocalTime
+    until_time: LocalTime
     """One that is not after `from_time` is of the next day."""
 
 
