@@ -75,7 +75,7 @@ def day(console: Console, site: Site) -> Day:
     directory = site.folder / "agent"
     site.cli("agent", "enrol", site.cli("agent", "token").split()[-1], "--dir", str(directory))
     (directory / "agent.toml").write_text("[recorder]\nsegment_ms = 30\n")
-    command = [sys.executable, "-m", "tests.console.scripted", directory, made.person, "desk-7", str(made.base_ms)]
+    command = [sys.executable, "-m", "tests.console.scripted", str(directory), made.person, "desk-7", str(made.base_ms)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     with httpx.Client(base_url=f"{site.base}/api/v1", verify=False, timeout=60) as client:
@@ -340,7 +340,7 @@ def check_clip(clip: Path, reference: str, day: Day) -> None:
     footer = pictures[0][1][-20]
     assert footer.mean() > 200
     with av.open(str(clip)) as container:
-        sound = [frame.to_ndarray() for frame in container.decode(audio=0)]
+        sound: list[Any] = [frame.to_ndarray() for frame in container.decode(audio=0)]
     assert sum(one.shape[1] for one in sound) / 48_000 == pytest.approx(length, abs=0.5)
     assert max(abs(one).max() for one in sound) > 0.05
 
