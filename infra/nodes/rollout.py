@@ -123,16 +123,18 @@ class RollOut:
 
     async def _update(self, node: ChildNode, progress: Progress) -> bool:
         """Whether the node runs the new release and is well."""
-        one = progress.nodes[node.name]
+        one, reached = progress.nodes[node.name], False
         try:
             async with connect(node, self._fleet.known_hosts, self._settings.key_file) as remote:
+                reached = True
                 steps = NodeUpdate(remote, self._release, python=self._settings.python)
                 one.before = await steps.version()
                 return await self._go(node.name, steps, progress)
         except HostKeyError as error:
             one.step, one.message = "failed", str(error)
         except SealstreamError as error:
-            one.step, one.message = "failed", f"{error}. What runs there is not known: look at the node"
+            known = "What runs there is not known: look at the node" if reached else "Nothing was done there"
+            one.step, one.message = "failed", f"{error}. {known}"
         await self._note(progress)
         return False
 

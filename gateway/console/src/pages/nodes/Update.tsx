@@ -162,7 +162,7 @@ function RollOut(props: { job: UpdateJob; stop: () => void }) {
           by {job.by}, from {job.node}, <Time ms={job.ended_at_ms ?? job.started_at_ms} age />
         </span>
       </p>
-      {job.message && job.state !== "done" && <Notice tone="bad">{job.message}</Notice>}
+      {job.message && job.state !== "done" && !rows.some(([, one]) => one.message) && <Notice tone="bad">{job.message}</Notice>}
       <ol class="rollout">
         {rows.map(([name, one]) => (
           <li key={name}>
