@@ -5,7 +5,7 @@ import { Link } from "../../app/router";
 import { Badge, Loading, Time, Trouble } from "../../ui/parts";
 import { useLoad } from "../../ui/useLoad";
 import { Wanted } from "../../blindsearch/wanted";
-import type { Pieces } from "../../blindsearch/pieces";
+import { plainOf, type Pieces } from "../../blindsearch/pieces";
 import { kindName, playerLink, type Result } from "./answer";
 import { loadDocument } from "./documents";
 import { FramePicture } from "./FramePicture";
@@ -79,9 +79,11 @@ function WholeText(props: { people: string; title: Pieces; text: Pieces }) {
   }, [props.text]);
   return (
     <>
-      <h2>
-        <Marked pieces={props.title} />
-      </h2>
+      {plainOf(props.title).trim() && (
+        <h2>
+          <Marked pieces={props.title} />
+        </h2>
+      )}
       {props.people && <p class="quiet">{props.people}</p>}
       <pre class="whole" ref={box} tabIndex={0} aria-label="Text">
         <Marked pieces={shorten(props.text)} />
