@@ -127,7 +127,7 @@ def test_an_older_answer_never_replaces_a_newer_one(console: Console, endpoint: 
         broken: list[str] = []
         page.on("requestfailed", lambda request: broken.append(request.url))
         held: list[Route] = []  # as a busy server holds it
-        page.route("**/api/v1/search?q=nothing*", lambda route: held.append(route))
+        page.route("**/api/v1/search?q=nothing*", lambda route: held.append(route))  # noqa: PLW0108 - no built-in
         page.get_by_role("searchbox").fill("nothing")
         page.wait_for_timeout(400)
         page.get_by_role("searchbox").fill(endpoint.word)
