@@ -38,7 +38,7 @@ exec {sys.executable} -m venv --without-pip --system-site-packages "$3"
 
 
 @dataclass
-class TestNode:
+class SshNode:
     """One node: where it listens, and its folder."""
 
     name: str
@@ -88,7 +88,7 @@ def make_wheel(folder: Path, version: str) -> Path:
 
 
 @contextmanager
-def running_node(folder: Path, name: str, public_key: str) -> Iterator[TestNode]:
+def running_node(folder: Path, name: str, public_key: str) -> Iterator[SshNode]:
     """A node that answers until the context ends."""
     folder.mkdir()
     (folder / "root").mkdir()
@@ -99,13 +99,13 @@ def running_node(folder: Path, name: str, public_key: str) -> Iterator[TestNode]
     restart.chmod(0o755)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    node = TestNode(name, port, folder)
+    node = SshNode(name, port, folder)
     with running_sshd(node):
         yield node
 
 
 @contextmanager
-def running_sshd(node: TestNode) -> Iterator[None]:
+def running_sshd(node: SshNode) -> Iterator[None]:
     """Its sshd, which is ended with the context."""
     Path("/run/sshd").mkdir(exist_ok=True, mode=0o755)
     config = node.folder / "sshd_config"
@@ -150,7 +150,7 @@ def settings_for(data: Path) -> Settings:
     return Settings(node=NodeSettings(data_dir=data), update=update)
 
 
-def add_node(fleet: Fleet, node: TestNode, host_key: str = "") -> None:
+def add_node(fleet: Fleet, node: SshNode, host_key: str = "") -> None:
     """Have it updated from there."""
     from dataclasses import replace
 

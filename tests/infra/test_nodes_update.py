@@ -17,7 +17,7 @@ from infra.nodes.rollout import Progress, RollOut, Undrained, load_progress
 from infra.nodes.steps import NodeUpdate, Release
 from infra.settings import Settings
 from schemas.errors import ConfigError, UnavailableError
-from tests.infra.sshd import SSHD, TestNode, add_node, make_key, make_wheel, running_node, settings_for
+from tests.infra.sshd import SSHD, SshNode, add_node, make_key, make_wheel, running_node, settings_for
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,7 +50,7 @@ def fleet(settings: Settings) -> Fleet:
 
 
 @pytest.fixture
-def nodes(tmp_path: Path, settings: Settings, fleet: Fleet) -> Iterator[list[TestNode]]:
+def nodes(tmp_path: Path, settings: Settings, fleet: Fleet) -> Iterator[list[SshNode]]:
     """Two nodes that are updated from here."""
     assert settings.update.key_file
     public = settings.update.key_file.with_name("nodes.ssh.pub").read_text()
@@ -72,7 +72,7 @@ async def roll_out(settings: Settings, fleet: Fleet, wheel: Path, drainer: Notin
 
 
 async def test_nodes_are_updated_one_after_the_other(
-    settings: Settings, fleet: Fleet, nodes: list[TestNode], tmp_path: Path
+    settings: Settings, fleet: Fleet, nodes: list[SshNode], tmp_path: Path
 ) -> None:
     """Each is drained, gets the release beside the old one, is restarted, is well, serves; then the next begins."""
     drainer = Noting()
@@ -90,7 +90,7 @@ async def test_nodes_are_updated_one_after_the_other(
 
 @pytest.mark.parametrize(("version", "step"), [("2.0+bad", "check"), ("2.0+stuck", "restart")])
 async def test_a_node_that_is_not_well_is_taken_back(
-    settings: Settings, fleet: Fleet, nodes: list[TestNode], tmp_path: Path, version: str, step: str
+    settings: Settings, fleet: Fleet, nodes: list[SshNode], tmp_path: Path, version: str, step: str
 ) -> None:
     """The old release runs again and serves, the next node was not touched, and what happened is said."""
     await roll_out(settings, fleet, make_wheel(tmp_path, "1.0"))
@@ -106,7 +106,7 @@ async def test_a_node_that_is_not_well_is_taken_back(
 
 
 async def test_what_cannot_be_installed_changes_nothing(
-    settings: Settings, fleet: Fleet, nodes: list[TestNode], tmp_path: Path
+    settings: Settings, fleet: Fleet, nodes: list[SshNode], tmp_path: Path
 ) -> None:
     """A wheel that pip does not take: the node goes on as it was, and was not restarted."""
     await roll_out(settings, fleet, make_wheel(tmp_path, "1.0"))
@@ -119,7 +119,7 @@ async def test_what_cannot_be_installed_changes_nothing(
 
 
 async def test_another_host_key_is_refused(
-    settings: Settings, fleet: Fleet, nodes: list[TestNode], tmp_path: Path
+    settings: Settings, fleet: Fleet, nodes: list[SshNode], tmp_path: Path
 ) -> None:
     """Somebody else answers at the node's address: nothing is sent there, and the roll-out ends."""
     make_key(tmp_path / "other")
@@ -132,7 +132,7 @@ async def test_another_host_key_is_refused(
 
 
 async def test_an_interrupted_roll_out_goes_on(
-    settings: Settings, fleet: Fleet, nodes: list[TestNode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, fleet: Fleet, nodes: list[SshNode], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed at any step: run again it leaves the nodes that were done, and does this one's steps again."""
     await roll_out(settings, fleet, make_wheel(tmp_path, "1.0"))
@@ -169,7 +169,7 @@ async def _pass() -> None:
 
 
 async def test_a_wheel_that_was_changed_on_its_way_is_not_installed(
-    settings: Settings, fleet: Fleet, nodes: list[TestNode], tmp_path: Path
+    settings: Settings, fleet: Fleet, nodes: list[SshNode], tmp_path: Path
 ) -> None:
     """What arrived is compared with what was sent."""
     wheel = make_wheel(tmp_path, "1.0")
@@ -182,7 +182,7 @@ async def test_a_wheel_that_was_changed_on_its_way_is_not_installed(
 
 
 async def test_a_version_of_the_nodes_own_index(
-    settings: Settings, fleet: Fleet, nodes: list[TestNode], tmp_path: Path
+    settings: Settings, fleet: Fleet, nodes: list[SshNode], tmp_path: Path
 ) -> None:
     """Nothing is copied: the node's pip has it."""
     (tmp_path / "index").mkdir()
@@ -195,7 +195,7 @@ async def test_a_version_of_the_nodes_own_index(
     assert (ended.state, nodes[1].current) == ("done", "releases/3.0")
 
 
-async def test_a_node_that_does_not_know_our_key(settings: Settings, fleet: Fleet, nodes: list[TestNode]) -> None:
+async def test_a_node_that_does_not_know_our_key(settings: Settings, fleet: Fleet, nodes: list[SshNode]) -> None:
     """Is told apart from one that does not answer."""
     (nodes[0].folder / "authorized_keys").write_text("")
     with pytest.raises(Exception, match="does not know our key"):
@@ -214,7 +214,7 @@ async def test_a_node_that_is_away(settings: Settings, fleet: Fleet, tmp_path: P
     assert "does not answer" in ended.nodes["node-4"].message
 
 
-async def test_the_key_that_a_node_shows(fleet: Fleet, nodes: list[TestNode]) -> None:
+async def test_the_key_that_a_node_shows(fleet: Fleet, nodes: list[SshNode]) -> None:
     """Is its own, with the fingerprint that `ssh-keygen -l` shows."""
     key = await shown_host_key(fleet.find("node-2"))
     assert key == parse_host_key(nodes[0].host_key)

@@ -112,7 +112,7 @@ class _Wanted(NamedTuple):
     subject: str
     search: str
     before: int | None
-    count: int
+    most: int
 
 
 def _newest(lines: list[tuple[int, bytes]], principal: Principal, wanted: _Wanted) -> list[FactTold]:
@@ -124,7 +124,7 @@ def _newest(lines: list[tuple[int, bytes]], principal: Principal, wanted: _Wante
         fact = _fact(line, principal)
         if _matches(fact, wanted.subject, wanted.search):
             found.append(fact)
-            if len(found) == wanted.count:
+            if len(found) == wanted.most:
                 break
     return found
 
