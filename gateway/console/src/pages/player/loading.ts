@@ -13,6 +13,9 @@ import { Tape } from "../../player/tape";
 import { unlockPurpose, unlockSession } from "../../unlocking/current";
 import { LockedError } from "../../unlock/errors";
 
+/** Segments are found by their first event: one that began so long before may hold what belongs to the stretch. */
+const SEGMENT_MS = 2000;
+
 interface Filled {
   add: (piece: Piece) => void;
   finish: () => void;
@@ -35,7 +38,7 @@ export async function loadInto(into: Filled, asked: Asked, stretch: Stretch, sig
   const query = {
     agent: asked.agents,
     stream: asked.streams,
-    since_ms: Math.floor(stretch.from_ms),
+    since_ms: Math.max(0, Math.floor(stretch.from_ms) - SEGMENT_MS),
     until_ms: Math.ceil(stretch.until_ms),
     terminal_start: asked.terminalStart ?? false,
     purpose: asked.purpose || unlockPurpose.value,
