@@ -4,6 +4,7 @@
  */
 
 import "./player.css";
+import "./terminal.css";
 import "./timeline.css";
 import { useEffect } from "preact/hooks";
 import { getJson } from "../../api/client";
