@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import icon from "../icon.svg";
 import { GROUPS, PAGES, type Page } from "../pages/table";
-import { Button, Empty, Toasts } from "../ui/parts";
+import { Button, PageHead, Toasts } from "../ui/parts";
 import { askToUnlock, unlockFacts } from "../unlocking/current";
 import { UnlockBar } from "../unlocking/UnlockBar";
 import { Lazy } from "./Lazy";
@@ -110,12 +110,13 @@ function Items(props: { pages: readonly Page[] }) {
 
 function NoPage() {
   return (
-    <Empty title="There is no such page">
+    <>
+      <PageHead title="There is no such page" />
       <p>It does not exist, or your account may not see it.</p>
       <Link class="button" href="/">
         To the first page
       </Link>
-    </Empty>
+    </>
   );
 }
 
