@@ -41,12 +41,27 @@ Examples:
 """
 
 
+DOCTOR_HELP = """\
+Check this host: each failure says what to do. Ends with 1 when something is wrong.
+
+Without settings, or where a local stack was made: programs, disk and memory that `sealstream up` needs. With settings:
+contradictions among them, ports and who has them, open files, memory, disk and its fsync, secrets' modes, certificates'
+term and names, and PostgreSQL, Kafka, Elasticsearch and Redis with their releases and clocks (docs/deployment.md).
+
+Examples:
+
+    sealstream doctor
+
+    sealstream doctor --for node --data /var/lib/sealstream --json | jq '.findings[] | select(.passed | not)'
+"""
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("up", help=UP_HELP)(start)
     app.command("down")(stop)
     app.command("status", help=STATUS_HELP)(status)
-    app.command("doctor")(doctor)
+    app.command("doctor", help=DOCTOR_HELP)(doctor)
 
 
 def start(
@@ -124,15 +139,24 @@ def status(
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    scope: Annotated[
+        str,
+        typer.Option("--for", help="`stack`: what `up` needs; `node`: a node of a fleet; `auto`: by what is there."),
+    ] = "auto",
 ) -> None:
-    """Check whether this machine has what the stack needs; each failure says what to do. Ends with 3 on failure."""
-    from infra.stack.preflight import run_checks
+    """Check this host."""
+    from infra.cli.plain import plain_line
+    from infra.doctor.run import Scope, examine
 
-    findings = list(run_checks(DataDir.find()))
+    if scope not in list(Scope):
+        raise ConfigError(f"--for is one of {', '.join(Scope)}")
+    findings = asyncio.run(examine(DataDir.find(), Scope(scope)))
+    healthy = all(finding.passed for finding in findings)
     if as_json:
-        print(json.dumps({it.name: {"passed": it.passed, "told": it.told} for it in findings}, indent=2))
+        rows = [{"name": it.name, "passed": it.passed, "told": it.told} for it in findings]
+        print(json.dumps({"healthy": healthy, "findings": rows}, indent=2))
     else:
         for finding in findings:
-            print(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name:<12} {finding.told}")
-    if not all(finding.passed for finding in findings):
-        raise typer.Exit(Exit.UNAVAILABLE)
+            print(f"{'ok  ' if finding.passed else 'FAIL'}  {finding.name:<16} {plain_line(finding.told)}")
+    if not healthy:
+        raise typer.Exit(Exit.NOTHING)

@@ -86,14 +86,22 @@ def _write_config(settings: Settings, artifacts: Artifacts, home: Path) -> None:
     for name in (f"{CERTIFICATE}.pem", f"{CERTIFICATE}.key", "ca.pem"):
         shutil.copy(settings.data.pki / name, config / name)
     (config / "elasticsearch.yml").write_text(_yaml(settings, home), "utf-8")
-    (config / "roles.yml").write_text(_roles(settings), "utf-8")
+    for name, text in access_files(settings).items():
+        (config / name).write_text(text, "utf-8")
+
+
+def access_files(settings: Settings) -> dict[str, str]:
+    """Users, their roles, and what a role may do, as files of Elasticsearch's configuration folder."""
     users = {
         settings.elasticsearch.username: ("sealstream", read_secret(settings.elasticsearch.password_file)),
         ADMIN: ("superuser", read_secret(settings.data.secrets / ADMIN_PASSWORD)),
     }
     hashed = [f"{user}:{hash_password(password, os.urandom(32))}\n" for user, (_, password) in users.items()]
-    (config / "users").write_text("".join(hashed), "utf-8")
-    (config / "users_roles").write_text("".join(f"{role}:{user}\n" for user, (role, _) in users.items()), "utf-8")
+    return {
+        "roles.yml": _roles(settings),
+        "users": "".join(hashed),
+        "users_roles": "".join(f"{role}:{user}\n" for user, (role, _) in users.items()),
+    }
 
 
 def _yaml(settings: Settings, home: Path) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.datadir import DataDir
+from infra.doctor.finding import Finding, check
 from infra.settings import Settings
 from infra.stack.artifacts import cache_dir, find_artifacts
 from infra.stack.installation import ports_of
@@ -20,7 +21,7 @@ from infra.stack.java import find_java
 from infra.stack.ports import check_port
 from infra.stack.postgresql import find_programs
 from infra.stack.redis import find_server
-from schemas.errors import SealstreamError, UnavailableError
+from schemas.errors import UnavailableError
 
 GIB = 1024**3
 MIB = 1024**2
@@ -30,15 +31,6 @@ NEEDED_MEMORY = 2 * GIB
 AMPLE_MEMORY = 6 * GIB
 
 _OCR_DATA = ("/usr/share/tesseract-ocr/*/tessdata/eng.traineddata", "/usr/share/tessdata/eng.traineddata")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The outcome of one check: what was found, or the fault and what to do about it."""
-
-    name: str
-    passed: bool
-    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +48,14 @@ def choose_heaps() -> Heaps:
 
 def run_checks(data: DataDir) -> Iterator[Finding]:
     """Every check that needs no settings, in the order in which people would mend things."""
-    yield _check("java", lambda: f"Java {(java := find_java()).version} in {java.home}")
-    yield _check("maven", _find_maven)
-    yield _check("postgresql", lambda: f"programs in {find_programs()}")
-    yield _check("redis", find_server)
-    yield _check("openssl", lambda: _find_program("openssl", "openssl"))
-    yield _check("ocr", _find_ocr_data)
-    yield _check("disk", lambda: _check_disk(data.root))
-    yield _check("memory", _check_memory)
+    yield check("java", lambda: f"Java {(java := find_java()).version} in {java.home}")
+    yield check("maven", _find_maven)
+    yield check("postgresql", lambda: f"programs in {find_programs()}")
+    yield check("redis", find_server)
+    yield check("openssl", lambda: _find_program("openssl", "openssl"))
+    yield check("ocr", _find_ocr_data)
+    yield check("disk", lambda: _check_disk(data.root))
+    yield check("memory", _check_memory)
 
 
 def require(data: DataDir) -> None:
@@ -94,13 +86,6 @@ def memory_available() -> int:
     except (OSError, ValueError):
         return available
     return available if limit == "max" else min(available, int(limit) - used)
-
-
-def _check(name: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, passed=True, told=look())
-    except SealstreamError as error:
-        return Finding(name, passed=False, told=str(error))
 
 
 def _find_program(program: str, package: str) -> str:

@@ -51,7 +51,7 @@ def groups_of(component: str) -> tuple[str, ...]:
 
 def find_note(data: DataDir, session: int) -> dict[str, Any] | None:
     """What a process of that session noted of itself in the run directory."""
-    for note in _notes(data):
+    for note in notes(data):
         try:
             if os.getsid(note["pid"]) == session:
                 return note
@@ -101,7 +101,8 @@ def _ours(settings: Settings, name: str, arguments: list[str], after: set[str], 
     )
 
 
-def _notes(data: DataDir) -> Iterator[dict[str, Any]]:
+def notes(data: DataDir) -> Iterator[dict[str, Any]]:
+    """What each of our processes noted of itself in the run directory."""
     for path in data.run.glob("*.json"):
         try:
             note = json.loads(path.read_text("utf-8"))

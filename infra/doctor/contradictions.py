@@ -1,0 +1,118 @@
+"""Settings that each may be had, but not together, or not where something is recorded in earnest.
+
+Never looks at anything but the settings: pure, so that each rule is tested by itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+Rule = Callable[["Settings"], Iterator[str]]
+
+_AGENT_PORTS = range(10_000, 11_001)
+
+
+def find_contradictions(settings: Settings) -> list[str]:
+    """Each with what to do, in the order of the settings; empty where they fit together."""
+    return [told for rule in RULES for told in rule(settings)]
+
+
+def _node(settings: Settings) -> Iterator[str]:
+    listens, told = settings.gateway.host, settings.node.advertise
+    if told in ("0.0.0.0", "::"):  # noqa: S104  # compared, not listened on
+        yield f"node.advertise is {told}, which is no address to connect to: give this node's name"
+    elif is_loopback(told) and not is_loopback(listens):
+        yield (
+            f"the gateway listens on {listens}, but agents are sent to node.advertise = {told}, "
+            "which is their own machine: give this node's name"
+        )
+    elif is_loopback(listens) and not is_loopback(told):
+        yield f"agents are sent to {told}, but gateway.host = {listens} serves this machine alone: give its address"
+    for network in settings.node.approved:
+        if network.endswith("/0"):
+            yield f"node.approved has {network}, which approves everybody: name the nodes, or their private network"
+
+
+def _kafka(settings: Settings) -> Iterator[str]:
+    kafka = settings.kafka
+    if kafka.min_insync > kafka.replication:
+        yield (
+            f"kafka.min_insync = {kafka.min_insync} of kafka.replication = {kafka.replication} replicas can never be: "
+            "nothing would be acknowledged; 2 of 3 is usual"
+        )
+    elif kafka.replication > 1 and kafka.min_insync == kafka.replication:
+        yield (
+            f"kafka.min_insync = kafka.replication = {kafka.replication}: the loss of any one broker stops everything; "
+            f"set kafka.min_insync = {kafka.replication - 1}"
+            + (" and kafka.replication = 3" if kafka.replication == 2 else "")
+        )
+    elif kafka.replication > 2 and kafka.min_insync == 1:
+        yield (
+            f"kafka.min_insync = 1 of {kafka.replication}: what one broker alone has is acknowledged and lost with it; "
+            "set kafka.min_insync = 2"
+        )
+    brokers = [broker.strip() for broker in kafka.bootstrap.split(",")]
+    if kafka.replication > 1 and len(set(brokers)) == 1:
+        yield (
+            f"kafka.bootstrap names {brokers[0]} alone: a process that starts while it is away finds no other broker; "
+            "name all of them"
+        )
+
+
+def _gateway(settings: Settings) -> Iterator[str]:
+    gateway, live = settings.gateway, settings.live_port
+    if gateway.agent_port % 2 or gateway.agent_port not in _AGENT_PORTS:
+        yield f"gateway.agent_port = {gateway.agent_port}: an even port of 10000 to 11000 is wanted"
+    if not live % 2 or live not in range(10_001, 11_002):
+        yield f"live.port = {live}: an odd port of 10001 to 11001 is wanted, or 0 for the one after the agents'"
+    named = {
+        "gateway.https_port": gateway.https_port,
+        "gateway.agent_port": gateway.agent_port,
+        "live.port": live,
+        "gateway.mirror_port": gateway.mirror_port,
+    }
+    for (one, port), (other, same) in combinations(named.items(), 2):
+        if port == same:
+            yield f"{one} and {other} are both {port}: give each its own"
+
+
+def _stores(settings: Settings) -> Iterator[str]:
+    if urlsplit(settings.elasticsearch.url).scheme != "https":
+        yield f"elasticsearch.url = {settings.elasticsearch.url}: text and password would be in the clear; use https"
+    for name, address in (("postgresql.dsn", settings.postgresql.dsn), ("redis.url", settings.redis.url)):
+        if urlsplit(address).password:
+            yield f"{name} holds a password, which every process list and dump would show: put it into a file"
+    if settings.archive.fsync == "never":
+        yield 'archive.fsync = "never": a power cut loses what was committed; set "commit"'
+
+
+def _sign_in(settings: Settings) -> Iterator[str]:
+    accounts, oidc = settings.accounts, settings.oidc
+    if accounts.idle_s > accounts.session_s:
+        yield f"accounts.idle_s = {accounts.idle_s:g} is longer than a session, accounts.session_s: it never counts"
+    if oidc.issuer and not oidc.client_id:
+        yield "oidc.issuer is given without oidc.client_id: give the name under which the provider knows this console"
+    if oidc.issuer and not oidc.issuer.startswith("https://"):
+        yield f"oidc.issuer = {oidc.issuer}: who signs in could be anybody; use https"
+    if bool(oidc.roles) != bool(oidc.role_claim):
+        yield "oidc.role_claim and oidc.roles work together alone: give both, or neither"
+    if oidc.auto_create and not oidc.role_claim:
+        yield "oidc.auto_create makes accounts for who has a role by oidc.role_claim: without it, nobody has one"
+
+
+RULES: tuple[Rule, ...] = (_node, _kafka, _gateway, _stores, _sign_in)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,114 @@
+"""What the containers of one deployment share: settings, CA and certificates, passwords, a KEK, Elasticsearch's users.
+
+    python -m infra.site DIR --advertise console.example.org
+
+Never makes anew what is there, and never writes a secret that others than its owner can read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from infra import pki
+from infra.cli.exits import exit_code
+from infra.datadir import DataDir
+from infra.settings import Settings
+from infra.stack.elasticsearch import CERTIFICATE, access_files
+from infra.stack.installation import prepare_installation
+from infra.stack.ports import PortRule
+from schemas.errors import ConfigError, SealstreamError
+
+OUR_ACCOUNT = 10001
+"""Of the product's image: infra/deploy/Containerfile."""
+ELASTICSEARCH_ACCOUNT = 1000
+"""Of Elasticsearch's image."""
+
+_STORES = ("elasticsearch", *(f"elasticsearch-{number}" for number in range(3)))
+
+_SETTINGS = """\
+# Settings of every container; SEALSTREAM_<TABLE>__<NAME> in a container's environment overrides each.
+
+[node]
+data_dir = "/var/lib/sealstream"
+advertise = "{advertise}"
+approved = {approved}
+
+[kafka]
+bootstrap = "kafka-0.kafka:9092,kafka-1.kafka:9092,kafka-2.kafka:9092"
+replication = 3
+min_insync = 2
+
+[elasticsearch]
+url = "https://elasticsearch:9200"
+
+[postgresql]
+dsn = "postgresql://sealstream@postgresql:5432/sealstream"
+
+[redis]
+url = "redis://redis:6379/0"
+
+[gateway]
+host = "0.0.0.0"
+"""
+
+
+def make_site(place: Path, advertise: str, approved: list[str]) -> None:
+    """All of it, in `place`; what is there stays as it is."""
+    data = DataDir(place.absolute())
+    data.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not data.config.exists():
+        listed = "[" + ", ".join(f'"{network}"' for network in approved) + "]"
+        pki.write_public(data.config, _SETTINGS.format(advertise=advertise, approved=listed).encode())
+    # Containers keep it elsewhere; what is made now is made here.
+    os.environ["SEALSTREAM_NODE__DATA_DIR"] = str(data.root)
+    settings = prepare_installation(data, ports=PortRule.USUAL, tell=_say)
+    hosts = [*_STORES, *(f"{name}.elasticsearch" for name in _STORES[1:]), "localhost", "127.0.0.1"]
+    pki.issue(data.pki, CERTIFICATE, server=True, hosts=hosts)
+    _write_elasticsearch(settings, data.root / "elasticsearch")
+    if os.geteuid() == 0:
+        _give(data.root, OUR_ACCOUNT)
+        _give(data.root / "elasticsearch", ELASTICSEARCH_ACCOUNT)
+
+
+def _write_elasticsearch(settings: Settings, place: Path) -> None:
+    """Its own copy of certificate and key, and its users with their roles, as files that its image takes."""
+    place.mkdir(exist_ok=True, mode=0o700)
+    for name in (f"{CERTIFICATE}.pem", f"{CERTIFICATE}.key", "ca.pem"):
+        shutil.copy(settings.data.pki / name, place / name)
+    for name, text in access_files(settings).items():
+        if not (place / name).exists():  # each has a salt of its own: another text would be no other password
+            pki.write_secret(place / name, text.encode())
+
+
+def _say(told: str) -> None:
+    sys.stderr.write(f"{told}\n")
+
+
+def _give(place: Path, account: int) -> None:
+    for path in (place, *place.rglob("*")):
+        os.chown(path, account, account, follow_symlinks=False)
+
+
+def main(arguments: list[str]) -> int:
+    """Make a site; our own errors become one line."""
+    parser = argparse.ArgumentParser(prog="python -m infra.site", description=__doc__.partition("\n")[0])
+    parser.add_argument("place", type=Path, help="directory, made where it is not there")
+    parser.add_argument("--advertise", required=True, help="name by which agents and people reach the gateway")
+    parser.add_argument("--approved", action="append", help="network of the nodes (CIDR); may be given more than once")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.place.is_file():
+            raise ConfigError(f"{chosen.place} is a file: name a directory")
+        make_site(chosen.place, chosen.advertise, chosen.approved or ["10.0.0.0/8", "172.16.0.0/12", "127.0.0.1"])
+    except SealstreamError as error:
+        _say(f"infra.site: {error}")
+        return exit_code(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
