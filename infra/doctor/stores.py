@@ -170,17 +170,16 @@ async def _make_topic(settings: Settings) -> None:
 async def check_elasticsearch(settings: Settings) -> str:
     """Its certificate as we check it, our user, its release, and its health."""
     url = settings.elasticsearch.url.rstrip("/")
-    about, health = (
-        await _ask_elasticsearch(settings, url),
-        await _ask_elasticsearch(settings, f"{url}/_cluster/health"),
-    )
-    release, state = str(about.get("version", {}).get("number", "0")), str(health.get("status", "unknown"))
-    require_release("elasticsearch", release)
+    nodes = (await _ask_elasticsearch(settings, f"{url}/_nodes/_all/none")).get("nodes", {}).values()
+    health = await _ask_elasticsearch(settings, f"{url}/_cluster/health")
+    releases, state = sorted({str(node["version"]) for node in nodes}), str(health.get("status", "unknown"))
+    for release in releases:
+        require_release("elasticsearch", release)
     if state == "red":
         raise UnavailableError(
             f"{url} is red: a primary shard is away: bring its nodes back, see /_cluster/allocation/explain"
         )
-    return f"{release} at {url}, {state}, {health.get('number_of_nodes', 0)} nodes"
+    return f"{', '.join(releases)} at {url}, {state}, {health.get('number_of_nodes', 0)} nodes"
 
 
 async def _ask_elasticsearch(settings: Settings, url: str) -> dict[str, Any]:

@@ -1,0 +1,53 @@
+"""Whether a process of ours on this node is well: for the health checks of containers, and for updates over SSH.
+
+    python -m infra.pulse                     every process that noted itself in the run directory, at least one
+    python -m infra.pulse gateway sink-disk   these
+
+Ends with 0 when all are well, with 1 when one is not; one line says which. Never imports more than it needs:
+it runs every few seconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from infra.datadir import DataDir
+
+TIMEOUT_S = 6.0
+
+
+def find_faults(data: DataDir, names: Sequence[str]) -> list[str]:
+    """What is wrong, a line for each process that is not well."""
+    noted = sorted(path.stem for path in data.run.glob("*.json") if path.stem != "stack")
+    if not names and not noted:
+        return [f"nothing runs in {data.root}"]
+    return [f"{name}: {fault}" for name in names or noted if (fault := _ask(data, name))]
+
+
+def _ask(data: DataDir, name: str) -> str:
+    try:
+        url = urlsplit(str(json.loads((data.run / f"{name}.json").read_text("utf-8"))["health"]))
+        connection = http.client.HTTPConnection(url.hostname or "127.0.0.1", url.port, timeout=TIMEOUT_S)
+        connection.request("GET", url.path)
+        answer = connection.getresponse()
+        body = answer.read()
+    except FileNotFoundError:
+        return "does not run"
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
+        return f"does not answer ({type(error).__name__})"
+    return "" if answer.status == http.client.OK else body.decode("utf-8", "replace").strip()
+
+
+def main(names: Sequence[str]) -> int:
+    """Ask, and give the exit code."""
+    faults = find_faults(DataDir.find(), names)
+    sys.stderr.writelines(f"{fault}\n" for fault in faults)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
