@@ -143,11 +143,11 @@ def check_secrets(settings: Settings) -> str:
             faults.append(f"{path}: {error.strerror}: write it, or set none")
             continue
         count += 1
-        if mode & 0o077:
+        if mode & 0o037:  # its group may be the service's own
             faults.append(f"{path} is open to others ({mode:03o}): `chmod 600 {path}`")
     if faults:
         raise ConfigError("; ".join(faults))
-    return f"{count} files, each its owner's alone"
+    return f"{count} files, none open to others"
 
 
 def secret_files(settings: Settings) -> list[Path]:

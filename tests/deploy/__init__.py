@@ -1,0 +1,1 @@
+"""Deployment files: what their own programs, and our rules, say of them."""

@@ -1,0 +1,153 @@
+"""The Kubernetes manifests: built by kustomize, valid by Kubernetes' own schemas, and closed but for what R5 allows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.tools import DEPLOY, find_tool, run
+
+KUBERNETES = DEPLOY / "kubernetes"
+OVERLAYS = ("base", "overlays/three-brokers")
+KUSTOMIZE = "go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
+WORKLOADS = ("StatefulSet", "Deployment")
+
+
+def written() -> list[dict[str, Any]]:
+    """What stands in the base's files."""
+    files = [path for path in sorted((KUBERNETES / "base").glob("*.yaml")) if path.name != "kustomization.yaml"]
+    return [it for path in files for it in yaml.safe_load_all(path.read_text("utf-8"))]
+
+
+def of_kind(resources: list[dict[str, Any]], *kinds: str) -> dict[str, dict[str, Any]]:
+    return {it["metadata"]["name"]: it for it in resources if it["kind"] in kinds}
+
+
+def containers(workload: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = workload["spec"]["template"]["spec"]
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def admits(selector: dict[str, Any], app: str) -> bool:
+    """Whether a pod selector, of the two forms that we use, means pods of that app."""
+    if "matchLabels" in selector:
+        return bool(selector["matchLabels"]["app"] == app)
+    return all(app in it["values"] for it in selector.get("matchExpressions", []))
+
+
+def who_reaches(app: str, port: int) -> set[str]:
+    """The apps that policies let in on a port; `*` for everybody."""
+    policies, apps = of_kind(written(), "NetworkPolicy").values(), of_kind(written(), *WORKLOADS)
+    reached: set[str] = set()
+    for policy in policies:
+        if not admits(policy["spec"]["podSelector"], app):
+            continue
+        for rule in policy["spec"].get("ingress", []):
+            if any(it["port"] <= port <= it.get("endPort", it["port"]) for it in rule["ports"]):
+                peers = [peer["podSelector"] for peer in rule.get("from", [])]
+                reached |= {it for it in apps for peer in peers if admits(peer, it)} if peers else {"*"}
+    return reached
+
+
+def may_reach(app: str, other: str, port: int) -> bool:
+    """Whether policies let that app out to another's port."""
+    for policy in of_kind(written(), "NetworkPolicy").values():
+        if admits(policy["spec"]["podSelector"], app):
+            for rule in policy["spec"].get("egress", []):
+                peers = [peer["podSelector"] for peer in rule["to"] if "podSelector" in peer]
+                if any(admits(it, other) for it in peers) and any(it["port"] == port for it in rule["ports"]):
+                    return True
+    return False
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_kubernetes_takes_the_manifests(overlay: str, tmp_path: Path) -> None:
+    """Built by kustomize, each resource is of its schema, without a name that the schema lacks."""
+    kustomize = find_tool("kustomize", KUSTOMIZE)
+    validate = find_tool("kubernetes-validate", "pip install kubernetes-validate")
+    built = run(kustomize, "build", KUBERNETES / overlay)
+    assert built.returncode == 0, built.stderr
+    place = tmp_path / "built.yaml"
+    place.write_text(built.stdout, "utf-8")
+    ended = run(validate, "--strict", place)
+    faults = [line for line in (ended.stdout + ended.stderr).splitlines() if not line.startswith("INFO")]
+    assert (ended.returncode, faults) == (0, [])
+
+
+def test_three_brokers_are_three_on_three_machines() -> None:
+    """The overlay's promise: replication 3, two in sync, in the brokers and in our settings."""
+    built = run(find_tool("kustomize", KUSTOMIZE), "build", KUBERNETES / "overlays/three-brokers")
+    resources = list(yaml.safe_load_all(built.stdout))
+    kafka, settings = of_kind(resources, "StatefulSet")["kafka"], of_kind(resources, "ConfigMap")["settings"]["data"]
+    environment = {it["name"]: it.get("value") for it in containers(kafka)[0]["env"]}
+    assert kafka["spec"]["replicas"] == 3
+    assert environment["KAFKA_DEFAULT_REPLICATION_FACTOR"] == settings["SEALSTREAM_KAFKA__REPLICATION"] == "3"
+    assert environment["KAFKA_MIN_INSYNC_REPLICAS"] == settings["SEALSTREAM_KAFKA__MIN_INSYNC"] == "2"
+    assert environment["KAFKA_MESSAGE_MAX_BYTES"]
+    affinity = kafka["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+    assert affinity["requiredDuringSchedulingIgnoredDuringExecution"][0]["topologyKey"] == "kubernetes.io/hostname"
+
+
+@pytest.mark.parametrize(
+    ("app", "port", "allowed"),
+    [
+        ("gateway", 443, {"*"}),
+        ("gateway", 10000, {"*"}),
+        ("gateway", 10001, {"*"}),
+        ("gateway", 42001, {"gateway", "worker"}),
+        ("worker", 50051, {"gateway", "worker"}),
+        ("redis", 6379, {"gateway"}),
+        ("elasticsearch", 9200, {"gateway", "worker", "sink-elasticsearch"}),
+        ("elasticsearch", 9300, {"elasticsearch"}),
+        ("kafka", 9093, {"kafka"}),
+        ("postgresql", 5432, {"gateway", "worker", "sink-disk", "sink-postgresql", "sink-elasticsearch"}),
+    ],
+)
+def test_node_ports_serve_those_alone_who_need_them(app: str, port: int, allowed: set[str]) -> None:
+    """R5.1 and R2.9, by what a pod is; and who is let in by one side is let out by the other."""
+    assert who_reaches(app, port) == allowed
+    assert all(may_reach(other, app, port) for other in allowed - {"*"})
+
+
+def test_everything_else_is_closed() -> None:
+    """A policy that selects every pod and allows nothing, and one way in from outside."""
+    policies, services = of_kind(written(), "NetworkPolicy"), of_kind(written(), "Service")
+    spec = policies["nothing-else"]["spec"]
+    assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    outside = [name for name, it in services.items() if it["spec"].get("type", "ClusterIP") != "ClusterIP"]
+    assert outside == ["gateway"]
+    assert not {it["port"] for it in services["gateway"]["spec"]["ports"]} & {42001, 50051, 6379, 9200, 5432}
+
+
+def test_secrets_are_referred_to_alone() -> None:
+    """No Secret among the resources, and no password as a value."""
+    assert not of_kind(written(), "Secret")
+    for workload in of_kind(written(), *WORKLOADS).values():
+        for container in containers(workload):
+            for row in container.get("env", []):
+                assert "PASSWORD" not in row["name"] or str(row["value"]).startswith("/run/secrets/"), row["name"]
+
+
+def test_no_pod_has_more_than_it_needs() -> None:
+    """Not root, no privileges, no token of the cluster, and probes that say how it does."""
+    for name, workload in of_kind(written(), *WORKLOADS).items():
+        spec = workload["spec"]["template"]["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        for container in containers(workload):
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
+        for container in spec["containers"]:
+            assert {"readinessProbe", "livenessProbe", "resources"} <= set(container), name
+
+
+def test_services_and_budgets_find_their_pods() -> None:
+    """Every selector means a workload that there is."""
+    apps = set(of_kind(written(), *WORKLOADS))
+    for service in of_kind(written(), "Service").values():
+        assert service["spec"]["selector"]["app"] in apps
+    for budget in of_kind(written(), "PodDisruptionBudget").values():
+        assert budget["spec"]["selector"]["matchLabels"]["app"] in apps
