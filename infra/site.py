@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -66,7 +67,14 @@ def make_site(place: Path, advertise: str, approved: list[str]) -> None:
     # Containers keep it elsewhere; what is made now is made here.
     os.environ["SEALSTREAM_NODE__DATA_DIR"] = str(data.root)
     settings = prepare_installation(data, ports=PortRule.USUAL, tell=_say)
-    hosts = [*_STORES, *(f"{name}.elasticsearch" for name in _STORES[1:]), "localhost", "127.0.0.1"]
+    hosts = [
+        *_STORES,
+        *(f"{name}.elasticsearch" for name in _STORES[1:]),
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        socket.gethostname(),
+    ]
     pki.issue(data.pki, CERTIFICATE, server=True, hosts=hosts)
     _write_elasticsearch(settings, data.root / "elasticsearch")
     if os.geteuid() == 0:
