@@ -57,7 +57,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = Path(sysconfig.get_path("purelib", "venv", vars={"base": str(place), "platbase": str(place)}))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    # On the path after the wheel's own folder; a .pth that lies in it, such as our editable installation's, is not read.
+    # On the path after the wheel's own folder; a .pth in it, such as our editable installation's, is not read.
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
     program = place / "bin" / "sealstream"
     program.write_text(f"#!{place}/bin/python\nfrom infra.cli import main\nmain()\n", "utf-8")
