@@ -12,6 +12,8 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra import pki
@@ -27,6 +29,8 @@ OUR_ACCOUNT = 10001
 """Of the product's image: infra/deploy/Containerfile."""
 ELASTICSEARCH_ACCOUNT = 1000
 """Of Elasticsearch's image."""
+
+_DATA_DIR = "SEALSTREAM_NODE__DATA_DIR"
 
 _STORES = ("elasticsearch", *(f"elasticsearch-{number}" for number in range(3)))
 
@@ -64,9 +68,8 @@ def make_site(place: Path, advertise: str, approved: list[str]) -> None:
     if not data.config.exists():
         listed = "[" + ", ".join(f'"{network}"' for network in approved) + "]"
         pki.write_public(data.config, _SETTINGS.format(advertise=advertise, approved=listed).encode())
-    # Containers keep it elsewhere; what is made now is made here.
-    os.environ["SEALSTREAM_NODE__DATA_DIR"] = str(data.root)
-    settings = prepare_installation(data, ports=PortRule.USUAL, tell=_say)
+    with _kept_in(data.root):
+        settings = prepare_installation(data, ports=PortRule.USUAL, tell=_say)
     hosts = [
         *_STORES,
         *(f"{name}.elasticsearch" for name in _STORES[1:]),
@@ -80,6 +83,19 @@ def make_site(place: Path, advertise: str, approved: list[str]) -> None:
     if os.geteuid() == 0:
         _give(data.root, OUR_ACCOUNT)
         _give(data.root / "elasticsearch", ELASTICSEARCH_ACCOUNT)
+
+
+@contextmanager
+def _kept_in(root: Path) -> Iterator[None]:
+    """Containers keep it elsewhere, as the settings say; what is made now is made here."""
+    before = os.environ.get(_DATA_DIR)
+    os.environ[_DATA_DIR] = str(root)
+    try:
+        yield
+    finally:
+        del os.environ[_DATA_DIR]
+        if before is not None:
+            os.environ[_DATA_DIR] = before
 
 
 def _write_elasticsearch(settings: Settings, place: Path) -> None:

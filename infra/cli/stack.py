@@ -141,7 +141,10 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
     scope: Annotated[
         str,
-        typer.Option("--for", help="`stack`: what `up` needs; `node`: a node of a fleet; `auto`: by what is there."),
+        typer.Option(
+            "--for",
+            help="`stack`: what `up` needs; `node`; `worker`: a node without gateway; `auto`: by what is there.",
+        ),
     ] = "auto",
 ) -> None:
     """Check this host."""

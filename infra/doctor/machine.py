@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,8 @@ _WRITES = 12
 _BLOCK = 4096
 
 
-def check_machine(settings: Settings) -> Iterator[Finding]:
-    """All of it, for a host that runs a gateway too: its ports and files are what the other processes do not need."""
+def check_gateway(settings: Settings) -> Iterator[Finding]:
+    """What a gateway alone needs of a machine."""
     gateway = settings.gateway
     ports = {
         "https": ("gateway.https_port", gateway.https_port),
@@ -45,12 +46,16 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
     }
     ours = {int(note["pid"]) for note in notes(settings.data) if str(note.get("pid", "")).isdecimal()}
     for name, (setting, port) in ports.items():
-        yield check(f"port {name}", lambda s=setting, p=port: check_port(s, p, gateway.host, ours))  # type: ignore[misc]
-    yield check("open files", lambda: check_files(gateway.max_connections))
-    yield check("gateway memory", lambda: check_memory(gateway.memory_budget_bytes))
-    yield check("data disk", lambda: check_disk(settings.node.data_dir))
-    yield check("fsync", lambda: check_fsync(settings.node.data_dir))
-    yield check("secrets", lambda: check_secrets(settings))
+        yield check(f"port {name}", partial(check_port, setting, port, gateway.host, ours))
+    yield check("open files", partial(check_files, gateway.max_connections))
+    yield check("gateway memory", partial(check_memory, gateway.memory_budget_bytes))
+
+
+def check_machine(settings: Settings, *, gateway: bool = True) -> Iterator[Finding]:
+    """What every node needs: a disk, and secrets that are secret."""
+    yield check("data disk", partial(check_disk, settings.node.data_dir))
+    yield check("fsync", partial(check_fsync, settings.node.data_dir))
+    yield check("secrets", partial(check_secrets, settings, gateway=gateway))
 
 
 def check_port(setting: str, port: int, host: str, ours: set[int]) -> str:
@@ -133,10 +138,10 @@ def time_fsync(place: Path) -> float:
     return statistics.median(times)
 
 
-def check_secrets(settings: Settings) -> str:
+def check_secrets(settings: Settings, *, gateway: bool = True) -> str:
     """The files with secrets that the settings name are there, and their owner's alone."""
     faults, count = [], 0
-    for path in secret_files(settings):
+    for path in secret_files(settings, gateway=gateway):
         try:
             mode = path.stat().st_mode & 0o777
         except OSError as error:
@@ -150,14 +155,13 @@ def check_secrets(settings: Settings) -> str:
     return f"{count} files, none open to others"
 
 
-def secret_files(settings: Settings) -> list[Path]:
+def secret_files(settings: Settings, *, gateway: bool) -> list[Path]:
     """Those without which processes do not start; what is made at need is left out."""
     named = [
         settings.elasticsearch.password_file,
         settings.postgresql.password_file,
         settings.keys.passphrase_file,
-        settings.oidc.client_secret_file,
-        settings.gateway.key_file,
+        *((settings.oidc.client_secret_file, settings.gateway.key_file) if gateway else ()),
     ]
     return [path for path in named if path is not None]
 

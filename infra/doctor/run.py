@@ -12,7 +12,7 @@ from infra.datadir import DataDir
 from infra.doctor.certificates import check_certificates
 from infra.doctor.contradictions import find_contradictions
 from infra.doctor.finding import Finding
-from infra.doctor.machine import check_machine
+from infra.doctor.machine import check_gateway, check_machine
 from infra.doctor.stores import check_stores
 from infra.settings import load_settings
 from infra.stack.local import sees_running
@@ -28,6 +28,8 @@ class Scope(StrEnum):
     """By the data directory: a local stack where one was made, or where nothing is yet."""
     STACK = "stack"
     NODE = "node"
+    WORKER = "worker"
+    """A node without a gateway: it needs neither the gateway's ports nor its certificate."""
 
 
 async def examine(data: DataDir, scope: Scope = Scope.AUTO) -> list[Finding]:
@@ -37,10 +39,11 @@ async def examine(data: DataDir, scope: Scope = Scope.AUTO) -> list[Finding]:
     if scope is Scope.STACK or (scope is Scope.AUTO and not data.config.exists()):
         return found
     answering = not local or sees_running(data) is not None
-    return found + await examine_node(data, stores=answering or scope is Scope.NODE)
+    answering = answering or scope in (Scope.NODE, Scope.WORKER)
+    return found + await examine_node(data, gateway=scope is not Scope.WORKER, stores=answering)
 
 
-async def examine_node(data: DataDir, *, stores: bool = True) -> list[Finding]:
+async def examine_node(data: DataDir, *, gateway: bool = True, stores: bool = True) -> list[Finding]:
     """What the settings of this host promise, and whether it is so."""
     try:
         settings = load_settings()
@@ -50,6 +53,8 @@ async def examine_node(data: DataDir, *, stores: bool = True) -> list[Finding]:
     found = [Finding(f"settings {number}", passed=False, told=told) for number, told in enumerate(wrong, 1)]
     if not wrong:
         found.append(Finding("settings", passed=True, told=f"{data.config} is free of contradictions"))
-    found += check_machine(settings)
-    found += check_certificates(settings, dt.datetime.now(dt.UTC))
+    if gateway:
+        found += check_gateway(settings)
+        found += check_certificates(settings, dt.datetime.now(dt.UTC))
+    found += check_machine(settings, gateway=gateway)
     return found + (await check_stores(settings) if stores else [])

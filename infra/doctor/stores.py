@@ -11,6 +11,7 @@ import json
 import re
 import ssl
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -44,7 +45,7 @@ async def check_stores(settings: Settings) -> list[Finding]:
         "at elasticsearch": check_elasticsearch,
         "at redis": check_redis,
     }
-    return await asyncio.gather(*(check_later(name, lambda look=look: look(settings)) for name, look in looks.items()))  # type: ignore[misc]
+    return await asyncio.gather(*(check_later(name, partial(look, settings)) for name, look in looks.items()))
 
 
 async def check_postgresql(settings: Settings) -> str:

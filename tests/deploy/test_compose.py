@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from infra.doctor.contradictions import find_contradictions
+from infra.render.nodes import elasticsearch_place, postgresql_place, redis_place
+from infra.settings import load_settings
+from infra.site import make_site
 from schemas.topics import MAX_RECORD_BYTES
 from tests.deploy.tools import DEPLOY, ROOT, find_tool, run
 
@@ -60,7 +65,7 @@ def test_every_service_is_watched(services: dict[str, Any]) -> None:
     """It has a health check, comes back by itself, and cannot gain privileges."""
     for name, service in services.items():
         assert "test" in service["healthcheck"], name
-        assert service["restart"] in ("unless-stopped", "on-failure"), name
+        assert service["restart"] == "unless-stopped", name
         assert service["security_opt"] == ["no-new-privileges:true"], name
 
 
@@ -72,6 +77,20 @@ def test_secrets_are_files(services: dict[str, Any]) -> None:
                 assert str(value).startswith("/run/secrets/"), f"{name}: {variable}"
     for name in OURS:
         assert ("kek.passphrase" in services[name]["secrets"]) == (name in ("gateway", "worker"))
+
+
+def test_settings_are_ours(services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the file that `infra.site` makes, every variable is a setting, and they name services that there are."""
+    make_site(tmp_path, "console.example.org", ["172.29.0.0/24"])
+    environment = {**services["gateway"]["environment"], "SEALSTREAM_CONFIG": str(tmp_path / "sealstream.toml")}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert find_contradictions(settings) == []
+    assert settings.node.data_dir == Path("/var/lib/sealstream")
+    assert {broker.partition(".")[0] for broker in settings.kafka.bootstrap.split(",")} == set(BROKERS)
+    for place in (elasticsearch_place(settings), postgresql_place(settings), redis_place(settings)):
+        assert place.host in services
 
 
 def test_releases_are_those_of_the_local_stack(services: dict[str, Any]) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.doctor.contradictions import find_contradictions
+from infra.render.nodes import elasticsearch_place, postgresql_place, redis_place
+from infra.settings import load_settings
 from tests.deploy.tools import DEPLOY, find_tool, run
 
 KUBERNETES = DEPLOY / "kubernetes"
@@ -120,6 +123,24 @@ def test_everything_else_is_closed() -> None:
     outside = [name for name, it in services.items() if it["spec"].get("type", "ClusterIP") != "ClusterIP"]
     assert outside == ["gateway"]
     assert not {it["port"] for it in services["gateway"]["spec"]["ports"]} & {42001, 50051, 6379, 9200, 5432}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_settings_are_ours(overlay: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every variable is a setting, together they fit, and every place is one of the images' ports."""
+    built = run(find_tool("kustomize", KUSTOMIZE), "build", KUBERNETES / overlay)
+    monkeypatch.setenv("SEALSTREAM_DATA", str(tmp_path))
+    for name, value in of_kind(list(yaml.safe_load_all(built.stdout)), "ConfigMap")["settings"]["data"].items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert find_contradictions(settings) == []
+    services = {it["metadata"]["name"]: it["spec"]["ports"][0]["port"] for it in written() if it["kind"] == "Service"}
+    for place in (elasticsearch_place(settings), postgresql_place(settings), redis_place(settings)):
+        assert services[place.host] == place.port
+    sound = [
+        it["port"] for it in of_kind(written(), "Service")["gateway"]["spec"]["ports"] if it.get("protocol") == "UDP"
+    ]
+    assert (sound[0], sound[-1]) == (settings.live.audio_first_port, settings.live.audio_last_port)
 
 
 def test_secrets_are_referred_to_alone() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.migrate import load_migrations
-from tests.deploy.tools import ROOT, find_tool
+from tests.deploy.tools import BESIDE, ROOT, find_tool
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(place / "dist")],
         cwd=place / "source",
+        env={**os.environ, "PATH": f"{BESIDE}{os.pathsep}{os.environ['PATH']}"},
         capture_output=True,
         text=True,
         timeout=600,

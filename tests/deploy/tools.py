@@ -8,17 +8,26 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BESIDE = Path(sys.executable).parent
+"""Where the environment that runs the tests has its programs, Node's among them where the machine has none."""
+
 DEPLOY = ROOT / "infra" / "deploy"
 
 
 def find_tool(name: str, how: str) -> str:
     """The program; skips the test where it is not, and says how it is had."""
-    places = [os.environ.get("SEALSTREAM_TOOLS", ""), str(ROOT / ".sealstream/tools/bin"), os.environ.get("PATH", "")]
+    places = [
+        os.environ.get("SEALSTREAM_TOOLS", ""),
+        str(ROOT / ".sealstream/tools/bin"),
+        str(BESIDE),
+        os.environ.get("PATH", ""),
+    ]
     found = shutil.which(name, path=os.pathsep.join(place for place in places if place))
     if found is None:
         pytest.skip(f"{name} is not here: {how}")

@@ -291,8 +291,30 @@ async def test_a_node_of_a_fleet_is_asked_for_its_settings(tmp_path: Path, monke
     found = await examine(data)
     assert [finding.name for finding in found if not finding.passed] == []
     assert len(asked) == 1
-    assert "java" not in {finding.name for finding in found}
+    names = {finding.name for finding in found}
+    assert "java" not in names
+    assert {"port https", "certificate", "fsync"} < names
     assert "java" in {finding.name for finding in await examine(data, Scope.STACK)}
+
+
+async def test_a_node_without_a_gateway_needs_none_of_its_things(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its ports, nor its certificate and key."""
+    data = DataDir(tmp_path)
+    prepare_installation(data, ports=PortRule.RANDOM, tell=lambda _: None)
+    monkeypatch.setenv("SEALSTREAM_DATA", str(tmp_path))
+    (tmp_path / "pki/gateway.key").unlink()
+
+    async def answer(_: Settings) -> list[object]:
+        return []
+
+    monkeypatch.setattr(run, "check_stores", answer)
+    found = await examine(data, Scope.WORKER)
+    assert [finding.name for finding in found] == ["settings", "data disk", "fsync", "secrets"]
+    assert all(finding.passed for finding in found)
+    wrong = [finding.name for finding in await examine(data, Scope.NODE) if not finding.passed]
+    assert wrong == ["certificate", "secrets"]
 
 
 def test_the_command_ends_with_1_when_something_is_wrong(tmp_path: Path) -> None:
