@@ -63,20 +63,26 @@ def render_plan(plan: Plan) -> str:
 
 def render_load(load: Load) -> str:
     """The question, in words."""
-    return (
-        f"{load.agents:,} agents, {load.mb_per_hour:g} MB an hour each, {load.hours_per_day:g} hours a day, "
-        f"screens looked at {load.frames_per_second:g} times a second.\nKept for {load.retention_days:g} days, in Kafka for "
-        f"{load.kafka_retention_days:g}, in {load.replication} copies there. {load.end_to_end_share:.0%} end to end. "
-        f"Peak: {load.peak_factor:g} times the mean."
-    )
+    work = f"{load.agents:,} agents, {load.mb_per_hour:g} MB an hour each, {load.hours_per_day:g} hours a day"
+    screens = f"screens looked at {load.frames_per_second:g} times a second, {load.end_to_end_share:.0%} end to end"
+    kept = f"Kept for {load.retention_days:g} days, in Kafka for {load.kafka_retention_days:g}"
+    copies = f"in {load.replication} copies there"
+    return f"{work}; {screens}.\n{kept}, {copies}. Peak: {load.peak_factor:g} times the mean."
 
 
 def render_limits(limits: tuple[Strain, ...]) -> str:
     """What breaks first, and at how many agents."""
     rows = [
-        (strain.name, _agents(strain.breaks_at), _agents(strain.breaks_at_worst), strain.remedy) for strain in limits
+        (
+            strain.name,
+            show_range(strain.used.times(100)),
+            _agents(strain.breaks_at),
+            _agents(strain.breaks_at_worst),
+            strain.remedy,
+        )
+        for strain in limits
     ]
-    return render_table(("WHAT BREAKS FIRST", "AT AGENTS", "AT WORST", "THEN"), rows)
+    return render_table(("WHAT BREAKS FIRST", "USED %", "AT AGENTS", "AT WORST", "THEN"), rows)
 
 
 def render_cost(cost: Cost) -> str:
