@@ -113,10 +113,13 @@ def test_units_by_hand() -> None:
 
 
 def test_an_office_hour_of_ocr_is_what_the_bench_tells() -> None:
-    """540 changed frames an hour, each 2.25 s of the command divided by 22.8."""
+    """540 changing frames an hour, each 2.25 s of the command divided by 22.8, which one idle trace of eight flatters.
+
+    So the seven others cost 8/7 of it.
+    """
     load = Load(agents=1000, peak_factor=1, end_to_end_share=0)
     site = Site.of(load, Case.LIKELY)
-    assert ocr_seconds(site) == pytest.approx(540 * 2.25 / 22.8, rel=0.01)
+    assert ocr_seconds(site) == pytest.approx(540 * 2.25 / 22.8 * 8 / 7, rel=0.05)
     assert miner_cpu(site)[0] == pytest.approx(1000 * ocr_seconds(site) / 3600)
 
 
