@@ -136,7 +136,7 @@ POSTGRESQL_ROWS = Figure(
 )  # fmt: skip
 POSTGRESQL_ENVELOPE = Figure(
     "an envelope in PostgreSQL", "bytes", 350, 630, 1000, Sure.SAMPLED,
-    "a test installation with 5,724 envelopes: 306 each with its key, 427 for each of 4,261 entries of the archive's index",
+    "a test installation: 306 for each of 5,724 envelopes, 427 for each of 4,261 entries of the archive's index",
 )  # fmt: skip
 POSTGRESQL_ROWS_EACH = Figure("rows of an envelope", "rows", 1, 2, 3, Sure.SAMPLED, "its own, its place, its activity")
 POSTGRESQL_DISK = chosen("one primary before it must be partitioned", "GiB", 2000, "backups, vacuum and restore time")
