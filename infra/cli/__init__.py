@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.approved": ("approved",),
     "infra.cli.bi": ("bi",),
     "infra.cli.nodes": ("nodes",),
+    "infra.cli.plan": ("plan",),
     "infra.cli.pki": ("pki",),
     "infra.cli.render": ("infra",),
     "infra.cli.tls": ("tls",),
