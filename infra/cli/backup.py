@@ -21,6 +21,8 @@ from schemas.errors import ConfigError
 if TYPE_CHECKING:
     from infra.backup.manifest import Manifest
 
+_HELP = "Back up keys, settings, PostgreSQL and the archive: `sealstream backup DIR`, which is `backup take DIR`."
+
 Backup = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of the backup.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for scripts.")]
 Digest = Annotated[str, typer.Option(help="The manifest's SHA-256, as `backup` printed it.")]
@@ -31,18 +33,18 @@ class TakeFirst(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `take` where no command of the group is named."""
-        if args and not {*self.commands, "--help", "-h"} & set(args):
+        if args and args[0] not in {*self.commands, "--help", "-h"}:
             args = ["take", *args]
         return super().parse_args(ctx, args)
 
 
 def register(root: typer.Typer) -> None:
     """Add `sealstream backup` and `restore`."""
-    app = typer.Typer(cls=TakeFirst, no_args_is_help=True, help="Back up keys, settings, PostgreSQL and the archive.")
+    app = typer.Typer(cls=TakeFirst, no_args_is_help=True, help=_HELP)
     app.command()(take)
     app.command()(verify)
     root.add_typer(app, name="backup")
-    root.command()(restore)
+    root.command("restore")(restore)
 
 
 def take(
@@ -171,13 +173,22 @@ def _tell_next(directory: Path, manifest: Manifest, data: Path, *, database_done
     for line in settings_to_change(manifest, DataDir(data).config):
         print(f"Look at the settings: {line}")
     print("Next:")
-    if not database_done and manifest.tables:
-        print(f"  {command} up --backing               # stores alone, or let postgresql.dsn name an empty database")
-        print(f"  {command} restore {directory} --database")
-    print(f"  {command} archive verify")
-    print(f"  {command} archive reindex            # PostgreSQL's index of the archive")
-    print(f"  {command} up")
-    print(f"  {command} archive reconcile          # Elasticsearch: all documents again, from the archive")
+    print("\n".join(f"  {command} {step}" for step in next_steps(directory, manifest, database_done=database_done)))
+
+
+def next_steps(directory: Path, manifest: Manifest, *, database_done: bool) -> list[str]:
+    """The commands that make an installation whole again once its files are there."""
+    index = "archive reindex            # PostgreSQL's index of the archive"
+    steps = ["archive verify"]
+    if database_done:
+        steps.append(index)
+    elif manifest.tables:
+        steps += ["up --backing               # not where postgresql.dsn names a database elsewhere, an empty one"]
+        steps += [f"restore {directory} --database", index, "down"]
+    steps.append("up")
+    if not manifest.tables:
+        steps.append(index)
+    return [*steps, "archive reconcile          # Elasticsearch: all documents again, from the archive"]
 
 
 def _summary(manifest: Manifest, digest: str) -> dict[str, Any]:

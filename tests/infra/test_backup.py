@@ -15,6 +15,7 @@ from infra.backup.database import find_differences, split_password
 from infra.backup.manifest import NAME, Manifest, find_faults, read_manifest
 from infra.backup.restoring import check_backup, restore_files, settings_to_change
 from infra.backup.taking import Wish, take_backup
+from infra.cli.backup import next_steps
 from infra.cli.exits import Exit
 from infra.settings import Settings
 from schemas.errors import ConfigError, MalformedError
@@ -280,6 +281,27 @@ def test_tables_are_compared() -> None:
         "d: is not of the backup",
         "b: 1 rows instead of 2",
     ]
+
+
+def test_what_to_do_next_is_in_an_order_that_works() -> None:
+    """The index is made while PostgreSQL runs, and stores alone are ended before the whole stack is started."""
+    with_tables, without = Manifest(1, "n", with_keys=True, tables={"a": 1}), Manifest(1, "n", with_keys=True)
+
+    def words(manifest: Manifest, *, done: bool) -> list[str]:
+        steps = next_steps(Path("/b"), manifest, database_done=done)
+        return [step.partition("#")[0].strip() for step in steps]
+
+    assert words(with_tables, done=False) == [
+        "archive verify",
+        "up --backing",
+        "restore /b --database",
+        "archive reindex",
+        "down",
+        "up",
+        "archive reconcile",
+    ]
+    assert words(with_tables, done=True) == ["archive verify", "archive reindex", "up", "archive reconcile"]
+    assert words(without, done=False) == ["archive verify", "up", "archive reindex", "archive reconcile"]
 
 
 def test_wrong_usage_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
