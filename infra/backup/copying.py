@@ -5,6 +5,7 @@ Never leaves a file that is half there under a name that a manifest gives.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from infra.backup.manifest import Entry, mode_of
 from infra.files import sync_directory, write_all
-from schemas.errors import ConfigError, MalformedError
+from schemas.errors import ConfigError, MalformedError, UnavailableError
 
 _CHUNK = 1024 * 1024
 
@@ -23,7 +24,8 @@ Measure = Callable[[Path], int]
 def copy_file(source: Path, target: Path, *, measure: Measure | None = None) -> Entry:
     """Copy the bytes that `source` has now; with `measure`, cut the copy to what of it is whole.
 
-    Raises `FileNotFoundError` when there is no such file (any more), and `ConfigError` when it cannot be copied.
+    Raises `FileNotFoundError` when there is no such file (any more), `UnavailableError` when the disk is full, and
+    `ConfigError` when it cannot be copied.
     """
     make_private(target.parent)
     try:
@@ -38,6 +40,8 @@ def copy_file(source: Path, target: Path, *, measure: Measure | None = None) -> 
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise UnavailableError(f"the disk of {target.parent} is full") from None
         raise ConfigError(f"{source} cannot be copied to {target}: {error.strerror}") from None
     return Entry(size, digest, mode_of(status), status.st_mtime_ns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import stat
@@ -21,6 +22,7 @@ from infra.settings import Settings
 from schemas.errors import ConfigError, MalformedError
 from sinks.archive.headers import HeaderStore
 from sinks.archive.layout import Layout, day_of
+from sinks.archive.sink import ArchiveSink
 from sinks.archive.verify import verify
 from tests.infra.backup_site import FILES, NOT_KEPT, SECRET, fill_archive, make_site, values, whole_bytes
 from tests.sinks.envelopes import NOON_MS, agent, as_records, begin, seal
@@ -99,10 +101,39 @@ async def test_an_archive_that_is_written_is_cut_after_its_last_whole_record(tmp
     assert report.torn_bytes == 0
 
 
+async def test_an_archive_that_is_written_meanwhile_is_copied_whole(tmp_path: Path) -> None:
+    """While files grow, are sealed and begun: every record copied has its header, and none is there twice."""
+    settings = make_site(tmp_path / "site")
+    sink = ArchiveSink(settings.archive.dir, file_bytes=20_000, fsync=False)
+    await sink.open()
+    stop = asyncio.Event()
+
+    async def write() -> int:
+        count = 0
+        while not stop.is_set():
+            count += 1
+            assert await sink.write(as_records(seal(begin(count), 4, 2000), offset=4 * count)) == []
+            await sink.flush()
+        return 4 * count
+
+    writing = asyncio.create_task(write())
+    copied = []
+    for number in range(6):
+        await asyncio.sleep(0.05)
+        root = tmp_path / f"backup-{number}"
+        await asyncio.to_thread(asyncio.run, take(settings, root))
+        check_backup(root)
+        *_, (_, report) = verify(root / "archive")
+        assert (report.damage, report.duplicates, report.torn_bytes) == ([], [], 0)
+        copied.append(report.records)
+    stop.set()
+    written = await writing
+    await sink.close()
+    assert 0 < copied[0] < copied[-1] <= written
+
+
 async def test_a_restored_archive_goes_on(site: Settings, tmp_path: Path) -> None:
     """A sink opens it, knows what it has, and adds what is new."""
-    from sinks.archive.sink import ArchiveSink
-
     restore_files(tmp_path / "b", await take(site, tmp_path / "b"), tmp_path / "new")
     sink = ArchiveSink(tmp_path / "new" / "archive")
     await sink.open()

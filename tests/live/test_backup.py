@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -89,6 +90,7 @@ async def test_the_drill(used: Settings, fresh: str, dsn: str, tmp_path: Path) -
     taken = await cli(home, "backup", backup, "--json")
     assert taken.returncode == 0, taken.stderr
     told = json.loads(taken.stdout)
+    assert stat.S_IMODE((tmp_path / "backup" / "postgresql.dump").stat().st_mode) == 0o600
     before = await rows(dsn)
     assert told["tables"] == before
     assert (before["public.envelope"], before["public.archive_run"] > 0) == (25, True)
