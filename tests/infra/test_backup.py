@@ -106,6 +106,8 @@ async def test_an_archive_that_is_written_meanwhile_is_copied_whole(tmp_path: Pa
     settings = make_site(tmp_path / "site")
     sink = ArchiveSink(settings.archive.dir, file_bytes=20_000, fsync=False)
     await sink.open()
+    assert await sink.write(as_records(seal(begin(1_000), 1))) == []
+    await sink.flush()
     stop = asyncio.Event()
 
     async def write() -> int:
@@ -114,7 +116,7 @@ async def test_an_archive_that_is_written_meanwhile_is_copied_whole(tmp_path: Pa
             count += 1
             assert await sink.write(as_records(seal(begin(count), 4, 2000), offset=4 * count)) == []
             await sink.flush()
-        return 4 * count
+        return 4 * count + 1
 
     writing = asyncio.create_task(write())
     copied = []
