@@ -23,7 +23,7 @@ FILES = {
     "pki/ca.key": PRIVATE,
     "secrets/kek.passphrase": "correct horse\n",
     "policy.json": '{"streams": ["screen"]}',
-    "sealstream.toml": '[node]\nid = "node-7"\n',
+    "sealstream.toml": '[node]\nid = "node-7"\n[kafka]\nbootstrap = "127.0.0.1:9"\n',
 }
 SECRET = {"data/keys/server.pem", "data/pki/ca.key", "data/secrets/kek.passphrase"}
 NOT_KEPT = ("log/gateway.log", "run/streams-1.json", "kafka/log/0")

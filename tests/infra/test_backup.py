@@ -6,6 +6,8 @@ import asyncio
 import json
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,7 +122,7 @@ async def test_an_archive_that_is_written_meanwhile_is_copied_whole(tmp_path: Pa
 
     writing = asyncio.create_task(write())
     copied = []
-    for number in range(6):
+    for number in range(4):
         await asyncio.sleep(0.05)
         root = tmp_path / f"backup-{number}"
         await asyncio.to_thread(asyncio.run, take(settings, root))
@@ -254,6 +256,22 @@ async def test_an_interrupted_backup_is_none(site: Settings, tmp_path: Path) -> 
         assert cli.run(line) == Exit.USAGE
     with pytest.raises(ConfigError, match="not empty"):
         await take(site, tmp_path / "b")
+
+
+@pytest.mark.parametrize("files", [1, 4, 9, 12])
+def test_a_backup_that_is_killed_is_none_or_whole(site: Settings, tmp_path: Path, files: int) -> None:
+    """SIGKILL after so many files: either there is no manifest, or everything that it names is there."""
+    root = tmp_path / "b"
+    command = [sys.executable, "-m", "infra.cli", "--data", str(site.data.root), "backup", str(root)]
+    with subprocess.Popen([*command, "--without-database"], stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None and sum(path.is_file() for path in root.rglob("*")) < files:
+            pass
+        running.kill()
+    if (root / NAME).exists():
+        check_backup(root)
+    else:
+        with pytest.raises(ConfigError, match="is no backup"):
+            check_backup(root)
 
 
 async def test_an_interrupted_restore_is_begun_again(site: Settings, tmp_path: Path) -> None:
