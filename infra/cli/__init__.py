@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
     "infra.cli.bi": ("bi",),
+    "infra.cli.backup": ("backup", "restore"),
+    "infra.cli.monitoring": ("monitoring",),
     "infra.cli.nodes": ("nodes",),
     "infra.cli.plan": ("plan",),
     "infra.cli.pki": ("pki",),
