@@ -8,11 +8,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-import uvicorn
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -20,7 +18,6 @@ from gateway import registry
 from gateway.api.app import create_app
 from gateway.api.services import Services
 from gateway.body import read_body
-from gateway.door import Door
 from gateway.enrol import (
     EnrolmentRequest,
     TokenStore,
@@ -33,8 +30,8 @@ from gateway.enrol import (
 from gateway.peer import address_text
 from gateway.throttle import Throttle
 from gateway.trust import TrustApi
-from gateway.visits import REQUEST_TIMEOUT_S, Visit, Visits
-from gateway.webserver import WebServer
+from gateway.visits import REQUEST_TIMEOUT_S, Visits
+from gateway.webserver import WebServer, make_server
 from infra.health import run_checks
 from infra.metrics import CONTENT_TYPE
 from schemas.enrolment import ASSIGN_PATH, CA_PATH, ENROL_PATH
@@ -54,10 +51,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-MAX_HEAD_BYTES = 16 * 1024
 MAX_CONNECTIONS = 512
-MAX_HANDSHAKES = 64
-SHUTDOWN_TIMEOUT_S = 2.0
 
 
 class HttpsPort:
@@ -188,33 +182,8 @@ class HttpsPort:
         """Serve on `listener` until `stop`."""
         log.info("https_listening", address=address_text(listener.getsockname()))
         visits = Visits(self._max_connections, self._metrics, request_timeout_s=self._request_timeout_s)
-        config = uvicorn.Config(
-            self.app,
-            http=partial(Visit, visits),  # type: ignore[arg-type]  # a factory serves as well as a class
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        )
-        self._server = WebServer(
-            config,
-            lambda factory: Door(
-                listener,
-                lambda sock: asyncio.get_running_loop().connect_accepted_socket(
-                    factory,
-                    sock,
-                    ssl=context,
-                    ssl_handshake_timeout=self._settings.gateway.handshake_timeout_s,
-                    ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-                ),
-                max_handshakes=MAX_HANDSHAKES,
-                may_enter=visits.may_enter,
-            ),
-        )
+        timeout_s = self._settings.gateway.handshake_timeout_s
+        self._server = make_server(self.app, visits, listener, context, timeout_s, ws="none")
         try:
             await self._server.serve()
         finally:

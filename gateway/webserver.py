@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
+
+from gateway.door import Door
+from gateway.visits import Visit, Visits
 
 if TYPE_CHECKING:
     import socket
 
-    from gateway.door import Door
+    from starlette.types import ASGIApp
+
+MAX_HEAD_BYTES = 16 * 1024
+MAX_HANDSHAKES = 64
+SHUTDOWN_TIMEOUT_S = 2.0
 
 Factory = Callable[[], asyncio.BaseProtocol]
 
@@ -51,3 +60,41 @@ class WebServer(uvicorn.Server):
         return self.config.http_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
+
+
+def make_server(
+    app: ASGIApp,
+    visits: Visits,
+    listener: socket.socket,
+    context: ssl.SSLContext,
+    handshake_timeout_s: float,
+    **uvicorn_options: Any,
+) -> WebServer:
+    """A server of `app` on `listener`, in TLS as `context` has it, with the bounds that all our HTTPS ports share."""
+    config = uvicorn.Config(
+        app,
+        http=partial(Visit, visits),  # type: ignore[arg-type]  # a factory serves as well as a class
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        **uvicorn_options,
+    )
+    return WebServer(
+        config,
+        lambda factory: Door(
+            listener,
+            lambda sock: asyncio.get_running_loop().connect_accepted_socket(
+                factory,
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=handshake_timeout_s,
+                ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
+            ),
+            max_handshakes=MAX_HANDSHAKES,
+            may_enter=visits.may_enter,
+        ),
+    )

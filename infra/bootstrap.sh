@@ -81,6 +81,8 @@ collect_packages() {
         need nft nftables
         need ip iproute2
         need sshd openssh-server
+        need ssh-keygen openssh-client
+        need promtool prometheus
         compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null || missing+=(fonts-dejavu-core)
     fi
 }

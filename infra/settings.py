@@ -218,7 +218,7 @@ class OidcSettings(Group):
     role_claim: str = ""
     """Claim with the person's groups or roles; empty: roles are given in the console."""
     roles: dict[str, Literal["administrator", "operator", "officer", "auditor", "subject"]] = {}
-    """Value of that claim to a role: `administrator`, `operator`, `officer`, `auditor`, `subject`; the first that fits."""
+    """Value of that claim to a role (administrator, operator, officer, auditor, subject); the first that fits."""
     auto_create: bool = False
     """Make an account for who signs in the first time and has a role by the claim; else the name must be there."""
     title: str = "your organisation"

@@ -137,7 +137,7 @@ class Listen:
             raise MalformedError("a port for sound is 1024 to 65535", "bad_live")
         if not _is_count(stream_id, (1 << 32) - 1):
             raise MalformedError("a stream id has 32 bits", "bad_live")
-        if suite not in set(Suite):
+        if not _is_count(suite, 255) or suite not in set(Suite):
             raise MalformedError("this way of sealing sound is not known here", "bad_live")
         key, salt = _bytes(detail, "key", KEY_BYTES), _bytes(detail, "salt", SALT_BYTES)
         return cls(port, stream_id, Suite(suite), key, salt, _count(detail), _lease(detail))

@@ -10,21 +10,18 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from gateway.door import Door
 from gateway.facts import now_ms
 from gateway.peer import address_text
-from gateway.visits import Visit, Visits
-from gateway.webserver import WebServer
+from gateway.visits import Visits
+from gateway.webserver import WebServer, make_server
 from schemas.errors import MalformedError, UnavailableError
 from schemas.live import LiveMessage
 
@@ -53,9 +50,6 @@ CHECK_S = 15.0
 
 PING_S = 20.0
 MAX_MESSAGE_BYTES = 16 * 1024
-MAX_HEAD_BYTES = 16 * 1024
-MAX_HANDSHAKES = 32
-SHUTDOWN_TIMEOUT_S = 2.0
 
 REFUSED, OVER = 4403, 4410
 """Codes of closing: no ticket that is good; the view has ended. The status before it has the words."""
@@ -184,36 +178,17 @@ class LivePort:
             request_timeout_s=TICKET_S,
             gauge="gateway_live_connections",
         )
-        config = uvicorn.Config(
+        self._server = make_server(
             self.app,
-            http=partial(Visit, visits),  # type: ignore[arg-type]  # a factory serves as well as a class
+            visits,
+            listener,
+            context,
+            self._settings.gateway.handshake_timeout_s,
             ws="websockets-sansio",
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_ping_interval=PING_S,
             ws_ping_timeout=PING_S,
             ws_per_message_deflate=False,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        )
-        self._server = WebServer(
-            config,
-            lambda factory: Door(
-                listener,
-                lambda sock: asyncio.get_running_loop().connect_accepted_socket(
-                    factory,
-                    sock,
-                    ssl=context,
-                    ssl_handshake_timeout=self._settings.gateway.handshake_timeout_s,
-                    ssl_shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-                ),
-                max_handshakes=MAX_HANDSHAKES,
-                may_enter=visits.may_enter,
-            ),
         )
         sweeping = asyncio.create_task(self._hub.sweep(), name="live sweep")
         try:

@@ -112,7 +112,7 @@ class Readers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._children: list[_Child | None] = [None] * settings.recordings.readers
-        self._starting = [asyncio.Lock() for _ in self._children]
+        self._starting: dict[int, asyncio.Task[_Child]] = {}
         self._numbers = itertools.count(1)
         self._failed_s = 0.0
         self._ending: asyncio.Task[None] | None = None
@@ -152,8 +152,9 @@ class Readers:
         """End them all."""
         if self._ending is not None:
             self._ending.cancel()
-        for task in self._warming:
+        for task in (*self._warming, *self._starting.values()):
             task.cancel()
+        await asyncio.gather(*self._starting.values(), return_exceptions=True)
         children = [child for child in self._children if child is not None]
         self._children = [None] * len(self._children)
         await asyncio.gather(*(child.end() for child in children))
@@ -202,14 +203,27 @@ class Readers:
             await self._child(place)
 
     async def _child(self, place: int) -> _Child:
-        async with self._starting[place]:
-            child = self._children[place]
-            if child is None or not child.alive:
-                if time.monotonic() - self._failed_s < _RESTART_S:
-                    raise UnavailableError("the process that opens recordings does not start: see the log")
-                child = self._children[place] = await self._start()
-            child.used_s = time.monotonic()
-            return child
+        child = self._children[place]
+        if child is None or not child.alive:
+            child = await asyncio.shield(self._start_once(place))  # who goes away leaves it to who comes next
+        child.used_s = time.monotonic()
+        return child
+
+    def _start_once(self, place: int) -> asyncio.Task[_Child]:
+        """The start that is under way, or a new one."""
+
+        def started(task: asyncio.Task[_Child]) -> None:
+            del self._starting[place]
+            if not task.cancelled() and task.exception() is None:
+                self._children[place] = task.result()
+
+        task = self._starting.get(place)
+        if task is None:
+            if time.monotonic() - self._failed_s < _RESTART_S:
+                raise UnavailableError("the process that opens recordings does not start: see the log")
+            task = self._starting[place] = asyncio.create_task(self._start(), name=f"reader {place}")
+            task.add_done_callback(started)
+        return task
 
     async def _start(self) -> _Child:
         process = await asyncio.create_subprocess_exec(

@@ -50,10 +50,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A display as it was, and the last frame that changed it, without what it changed."""
+    """A display as it was, and the last frame that changed it, without what it changed.
+
+    `key_ms`: when the key frame that it builds on was captured; those of the other displays stand beside that one.
+    """
 
     pixels: NDArray[np.uint8]
     frame: Record
+    key_ms: int
 
 
 class Pictures:
@@ -63,17 +67,17 @@ class Pictures:
         self._most = most
         self.size = 0
         """Bytes that are kept."""
-        self._kept: OrderedDict[Place, tuple[bytes, tuple[int, ...], Record]] = OrderedDict()
+        self._kept: OrderedDict[Place, tuple[bytes, tuple[int, ...], Record, int]] = OrderedDict()
 
     def keep(self, place: Place, picture: Picture) -> None:
         """Keep what was drawn."""
         if place in self._kept:
             return
         data = zstd.compress(picture.pixels.tobytes(), 1)
-        self._kept[place] = data, picture.pixels.shape, picture.frame
+        self._kept[place] = data, picture.pixels.shape, picture.frame, picture.key_ms
         self.size += len(data)
         while self.size > self._most:
-            _, (gone, _, _) = self._kept.popitem(last=False)
+            _, (gone, *_) = self._kept.popitem(last=False)
             self.size -= len(gone)
 
     def find(self, place: Place) -> Picture | None:
@@ -82,12 +86,13 @@ class Pictures:
         if found is None:
             return None
         self._kept.move_to_end(place)
-        data, shape, frame = found
-        return Picture(np.frombuffer(zstd.decompress(data), np.uint8).reshape(shape).copy(), frame)
+        data, shape, frame, key_ms = found
+        return Picture(np.frombuffer(zstd.decompress(data), np.uint8).reshape(shape).copy(), frame, key_ms)
 
-    def has(self, place: Place) -> bool:
-        """Whether it was drawn."""
-        return place in self._kept
+    def key_ms(self, place: Place) -> int | None:
+        """When the key frame of what was drawn there was captured, if it was drawn."""
+        found = self._kept.get(place)
+        return found[3] if found else None
 
 
 class Step(NamedTuple):
@@ -109,7 +114,7 @@ class Rewound:
     ready: dict[int, Place] = field(default_factory=dict)
     """Displays that were drawn before, up to that segment."""
     met: dict[int, int] = field(default_factory=dict)
-    """Displays whose key frame or earlier drawing was met, and when it was captured."""
+    """Displays whose key frame or earlier drawing was met, and when the key frame was captured."""
     seen: set[int] = field(default_factory=set)
     damaged: int = 0
     shut: int = 0
@@ -153,8 +158,9 @@ def _meet(group: Group, frames: list[Record], pictures: Pictures, found: Rewound
             continue
         found.seen.add(display)
         place = Place(first.agent_id, first.epoch_id, first.sequence, display)
-        if not cut and pictures.has(place):
-            found.ready[display], found.met[display] = place, group.capture_ms
+        key_ms = None if cut else pictures.key_ms(place)
+        if key_ms is not None:
+            found.ready[display], found.met[display] = place, key_ms
             continue
         keys = [number for number, frame in enumerate(own) if frame["key_frame"]]
         if keys:
@@ -200,10 +206,13 @@ def draw(found: Rewound, pictures: Pictures) -> Generator[bytes, None, dict[int,
                 continue  # it builds on what is not here: the next key frame comes within minutes
             frames[display] = {**frame, "tiles": [], "pixels": b""}
             last[display] = step
-    shown = {display: Picture(canvases[display].pixels, frame) for display, frame in frames.items()}
+    shown = {
+        display: Picture(canvases[display].pixels, frame, found.met.get(display, 0))
+        for display, frame in frames.items()
+    }
     for display, step in last.items():
         first = step.group.first.id
-        if not step.cut:
+        if not step.cut and display in found.met:
             pictures.keep(Place(first.agent_id, first.epoch_id, first.sequence, display), shown[display])
     return shown
 

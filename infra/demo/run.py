@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.datadir import usual_place
+from infra.demo.console import open_console
 from infra.demo.desktop import Desktop
 from infra.demo.endpoint import enrol_endpoint, recording
 from infra.demo.mail import deliver, make_maildir, write_message
@@ -88,6 +89,8 @@ async def _look_round(shell: Shell, story: Story) -> None:
     await shell.show("lag")
     shell.say("7. The archive on disk: every envelope once, sealed as it came")
     await shell.show("archive", "verify")
+    shell.say("8. The console: search, watch, unlock, reports")
+    await open_console(shell, story)
 
 
 def _say_where_next(shell: Shell, data: Path, seconds: float) -> None:

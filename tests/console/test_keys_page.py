@@ -13,7 +13,7 @@ from schemas.keys import Identity
 from tests.console.harness import NARROW, WIDE, Console, Theme
 from tests.running_stack import run_cli
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 
 @pytest.fixture

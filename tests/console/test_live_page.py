@@ -17,7 +17,11 @@ from tests.live.live_site import Desk, Site, open_desk, open_site
 from tests.live.operator import until
 
 _MISSING = [program for program in ("Xvfb", "xterm") if shutil.which(program) is None]
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(_MISSING), reason=f"needs {', '.join(_MISSING)}")]
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(_MISSING), reason=f"needs {', '.join(_MISSING)}"),
+]
 
 LATENCY_MS = 500
 PASSPHRASE = "wandering heron"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.console.harness import NARROW, WIDE, Console
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])

@@ -24,7 +24,7 @@ from tests.console.scripted import END_S, GAP_DETAIL, GAP_S, IDLE_S, WORD, frame
 from tests.live.live_site import PATIENCE_S, Site, open_site
 from tests.live.operator import until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 STREAMS = {"screen", "keystrokes", "email", "activity", "audio"}
 EXPORT_S = (2.0, 8.0)

@@ -12,7 +12,7 @@ from infra.kafka import producer, topic_name
 from infra.settings import Settings
 from tests.console.harness import NARROW, WIDE, Console, Theme, Visit
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 TABS = ("processors", "replays", "dead-letters")
 

@@ -16,7 +16,7 @@ from infra.settings import Settings
 from tests.console.harness import NARROW, WIDE, Console, Theme
 from tests.console.recorded import Recorded, recorded_people
 
-pytestmark = [pytest.mark.live]
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from tests.console.harness import NARROW, PASSWORD, WIDE, Console, Visit
 from tests.running_stack import run_cli
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 NEW_PASSWORD = "a-quiet-otter-on-the-ice"
 

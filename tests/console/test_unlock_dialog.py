@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.console.harness import Console
 from tests.console.key_files import PASSPHRASE, PKCS8_COMMAND, KeyFiles
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 expect.set_options(timeout=30_000)
 

@@ -141,6 +141,22 @@ async def test_every_display_is_there(tmp_path: Path) -> None:
     assert np.array_equal(pictures[1], np.asarray(picture(0, 1)))
 
 
+async def test_a_display_that_does_not_change_stays_when_another_is_known(tmp_path: Path) -> None:
+    """What was drawn of one display long after the key frames does not keep those of the others from being met."""
+    recording, camera = Recording(tmp_path), Camera(2)
+    epoch = recording.epoch(StreamKind.SCREEN)
+    recording.add(epoch, 0, camera.look(0, key=True))
+    for moment in range(1, 9):
+        recording.add(epoch, moment, camera.look(moment)[:1])
+    await recording.store()
+    tools = tools_for(tmp_path)
+    for _ in range(2):
+        answer, _ = run(tools, ask(tmp_path, Job.SEGMENTS, 9, 10, start=True))
+        pictures = shown(answer)
+        assert np.array_equal(pictures[0], np.asarray(picture(8)))
+        assert np.array_equal(pictures[1], np.asarray(picture(0, 1)))
+
+
 async def test_a_segment_that_began_before_is_cut_at_the_moment(tmp_path: Path) -> None:
     """Its earlier frames are in the whole one, its later ones follow it."""
     recording, camera = Recording(tmp_path), Camera()

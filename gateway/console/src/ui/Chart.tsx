@@ -1,6 +1,7 @@
 /** A chart by uPlot that follows its box and the theme. Never holds the data: it is drawn anew when they change. */
 
 import "uplot/dist/uPlot.min.css";
+import { effect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { theme } from "../app/theme";
@@ -27,7 +28,24 @@ export function Chart(props: {
   return <div ref={box} role="img" aria-label={props.label} />;
 }
 
-/** A colour of the theme, as canvases want it. */
+const probe = document.createElement("span");
+const colours = new Map<string, string>();
+effect(() => {
+  void theme.value;
+  colours.clear();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => colours.clear());
+
+/** A colour of the theme, as canvases want it: which of its two it is depends on light or dark. */
 export function themeColour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const known = colours.get(name);
+  if (known) return known;
+  if (!probe.isConnected) {
+    probe.hidden = true;
+    document.body.append(probe);
+  }
+  probe.style.color = `var(--${name})`;
+  const colour = getComputedStyle(probe).color;
+  colours.set(name, colour);
+  return colour;
 }

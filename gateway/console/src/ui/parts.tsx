@@ -2,7 +2,7 @@
 
 import type { ButtonHTMLAttributes, ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
-import { signal } from "@preact/signals";
+import { signal, type Signal } from "@preact/signals";
 import { ApiError } from "../api/client";
 import { formatAge, formatTime } from "./format";
 
@@ -69,6 +69,32 @@ export function Field(props: {
         </span>
       )}
     </div>
+  );
+}
+
+export interface TextFieldProps {
+  label: string;
+  value: Signal<string>;
+  hint?: string;
+  type?: "text" | "password";
+  name?: string;
+  autocomplete?: string;
+  inputMode?: "text" | "numeric";
+  autocapitalize?: "none";
+  spellcheck?: boolean;
+  required?: boolean;
+  autofocus?: boolean;
+}
+
+/** A labelled line of text that is kept in a signal: a password, a code, a name. */
+export function TextField({ label, value, hint, type, ...rest }: TextFieldProps) {
+  const take = (event: InputEvent) => {
+    value.value = (event.currentTarget as HTMLInputElement).value;
+  };
+  return (
+    <Field label={label} {...(hint ? { hint } : {})}>
+      {(ids) => (type === "password" ? <input type="password" {...rest} {...ids} value={value} onInput={take} /> : <input type="text" {...rest} {...ids} value={value} onInput={take} />)}
+    </Field>
   );
 }
 

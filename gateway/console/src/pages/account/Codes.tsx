@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { deleteJson, getJson, postJson, putJson } from "../../api/client";
 import { loadSession } from "../../app/session";
-import { Badge, Button, Dialog, Field, Loading, toast, Trouble } from "../../ui/parts";
+import { Badge, Button, Dialog, Loading, toast, Trouble, TextField } from "../../ui/parts";
 import { useLoad } from "../../ui/useLoad";
 import { useSubmit } from "../sign-in/useSubmit";
 import { perform } from "./act";
@@ -96,19 +96,7 @@ function Enrolment(props: { offer: Offer; close: () => void; done: (codes: reado
           Or type this into it: <code>{props.offer.secret.replace(/(.{4})/g, "$1 ").trim()}</code>
         </p>
         {form.error !== undefined && <Trouble error={form.error} />}
-        <Field label="Code">
-          {(ids) => (
-            <input
-              {...ids}
-              type="text"
-              inputMode="numeric"
-              autocomplete="one-time-code"
-              required
-              value={code}
-              onInput={(event) => (code.value = event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <TextField label="Code" inputMode="numeric" autocomplete="one-time-code" required value={code} />
         <div class="actions">
           <Button kind="primary" type="submit" disabled={form.busy}>
             Turn codes on

@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { getJson, postJson } from "../../api/client";
-import { Button, Field, toast, Trouble } from "../../ui/parts";
+import { Button, toast, Trouble, TextField } from "../../ui/parts";
 import { useLoad } from "../../ui/useLoad";
 import { faultOf, NewPassword } from "../sign-in/NewPassword";
 import { useSubmit } from "../sign-in/useSubmit";
@@ -33,18 +33,7 @@ export function Password() {
       <h2>Password</h2>
       <form class="stack" onSubmit={form.submit}>
         {form.error !== undefined && <Trouble error={form.error} />}
-        <Field label="Password as it is">
-          {(ids) => (
-            <input
-              {...ids}
-              type="password"
-              autocomplete="current-password"
-              required
-              value={current}
-              onInput={(event) => (current.value = event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <TextField label="Password as it is" type="password" autocomplete="current-password" required value={current} />
         <NewPassword password={password} again={again} fault={fault.value} label="New password" />
         <div>
           <Button type="submit" disabled={form.busy}>

@@ -6,7 +6,7 @@
 import { signal, useSignal } from "@preact/signals";
 import { ApiError, getJson, postJson } from "../../api/client";
 import { session } from "../../app/session";
-import { Button, Dialog, Field, Loading, Trouble } from "../../ui/parts";
+import { Button, Dialog, Loading, Trouble, TextField } from "../../ui/parts";
 import { useLoad } from "../../ui/useLoad";
 import { useSubmit } from "../sign-in/useSubmit";
 
@@ -75,32 +75,9 @@ function Ask(props: { done: () => void }) {
     <form class="stack" onSubmit={form.submit}>
       <p class="quiet">You signed in a while ago. Show your password before you change this.</p>
       {form.error !== undefined && <Trouble error={form.error} />}
-      <Field label="Your password">
-        {(ids) => (
-          <input
-            {...ids}
-            type="password"
-            autocomplete="current-password"
-            required
-            autofocus
-            value={password}
-            onInput={(event) => (password.value = event.currentTarget.value)}
-          />
-        )}
-      </Field>
+      <TextField label="Your password" type="password" autocomplete="current-password" required autofocus value={password} />
       {session.value?.totp && (
-        <Field label="Code" hint="Six digits, or a recovery code.">
-          {(ids) => (
-            <input
-              {...ids}
-              type="text"
-              autocomplete="one-time-code"
-              required
-              value={code}
-              onInput={(event) => (code.value = event.currentTarget.value)}
-            />
-          )}
-        </Field>
+        <TextField label="Code" hint="Six digits, or a recovery code." autocomplete="one-time-code" required value={code} />
       )}
       <div class="actions">
         <Button kind="primary" type="submit" disabled={form.busy}>

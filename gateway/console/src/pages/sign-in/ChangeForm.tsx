@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { postJson } from "../../api/client";
 import { loadSession, signOut } from "../../app/session";
-import { Button, Field, Trouble } from "../../ui/parts";
+import { Button, Trouble, TextField } from "../../ui/parts";
 import { faultOf, NewPassword } from "./NewPassword";
 import { useSubmit } from "./useSubmit";
 
@@ -22,18 +22,7 @@ export function ChangeForm() {
     <form class="card stack" onSubmit={form.submit}>
       <h1>Choose a password of your own</h1>
       {form.error !== undefined && <Trouble error={form.error} />}
-      <Field label="Password as it is">
-        {(ids) => (
-          <input
-            {...ids}
-            type="password"
-            autocomplete="current-password"
-            required
-            value={current}
-            onInput={(event) => (current.value = event.currentTarget.value)}
-          />
-        )}
-      </Field>
+      <TextField label="Password as it is" type="password" autocomplete="current-password" required value={current} />
       <NewPassword password={password} again={again} fault={fault.value} label="New password" />
       <div class="row spread">
         <Button kind="primary" type="submit" disabled={form.busy}>

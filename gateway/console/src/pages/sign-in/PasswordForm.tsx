@@ -1,7 +1,7 @@
 /** Name and password. Never says which of the two was wrong: the server does not either. */
 
 import { useSignal } from "@preact/signals";
-import { Button, Field, Trouble } from "../../ui/parts";
+import { Button, Trouble, TextField } from "../../ui/parts";
 import { useSubmit } from "./useSubmit";
 
 export function PasswordForm(props: { submit: (name: string, password: string) => Promise<void> }) {
@@ -14,35 +14,8 @@ export function PasswordForm(props: { submit: (name: string, password: string) =
   return (
     <form class="stack" onSubmit={form.submit}>
       {form.error !== undefined && <Trouble error={form.error} />}
-      <Field label="Name">
-        {(ids) => (
-          <input
-            {...ids}
-            type="text"
-            name="name"
-            autocomplete="username"
-            autocapitalize="none"
-            spellcheck={false}
-            required
-            autofocus
-            value={name}
-            onInput={(event) => (name.value = event.currentTarget.value)}
-          />
-        )}
-      </Field>
-      <Field label="Password">
-        {(ids) => (
-          <input
-            {...ids}
-            type="password"
-            name="password"
-            autocomplete="current-password"
-            required
-            value={password}
-            onInput={(event) => (password.value = event.currentTarget.value)}
-          />
-        )}
-      </Field>
+      <TextField label="Name" name="name" autocomplete="username" autocapitalize="none" spellcheck={false} required autofocus value={name} />
+      <TextField label="Password" type="password" name="password" autocomplete="current-password" required value={password} />
       <Button kind="primary" type="submit" disabled={form.busy}>
         {form.busy ? "Signing in" : "Sign in"}
       </Button>
