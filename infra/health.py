@@ -37,7 +37,7 @@ class HealthServer:
     def __init__(
         self, data: DataDir, name: str, checks: Mapping[str, Check], metrics: Metrics, *, address: str = ""
     ) -> None:
-        self._note = data.run / f"{name}.json"
+        self._note = free_note(data, name)
         self._checks = checks
         self._metrics = metrics
         self._address = address
@@ -95,6 +95,17 @@ async def _run_check(check: Check) -> str:
         return await asyncio.wait_for(check(), _TIMEOUT_S)
     except TimeoutError:
         return f"no answer within {_TIMEOUT_S:.0f} s"
+
+
+def free_note(data: DataDir, name: str) -> Path:
+    """Where a process notes itself; beside the note of another that lives and has the same name, not over it."""
+    note = data.run / f"{name}.json"
+    try:
+        other = int(json.loads(note.read_text("utf-8"))["pid"])
+        lives = other != os.getpid() and Path(f"/proc/{other}").exists()
+    except (OSError, ValueError, KeyError, TypeError):
+        lives = False
+    return data.run / f"{name}-{os.getpid()}.json" if lives else note
 
 
 def write_note(path: Path, note: Mapping[str, object]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from infra import pulse
 from infra.datadir import DataDir
-from infra.health import HealthServer
+from infra.health import HealthServer, write_note
 from infra.metrics import Metrics
 from infra.pki.certificates import load_ca
 from infra.pulse import find_faults
@@ -37,6 +38,20 @@ async def test_a_process_that_is_well_is_no_fault(tmp_path: Path) -> None:
     async with HealthServer(data, "sink-disk", {"store": well}, Metrics(())):
         assert await ask(data, "sink-disk") == await ask(data) == []
         assert await ask(data, "sink-disk", "gateway") == ["gateway: does not run"]
+
+
+async def test_two_of_one_name_do_not_hide_each_other(tmp_path: Path) -> None:
+    """The note of one that lives stays; that of one that is gone is taken over; what notes no process is none."""
+    data = DataDir(tmp_path)
+    write_note(data.run / "gateway.json", {"pid": os.getppid(), "health": "http://127.0.0.1:1/healthz"})
+    write_note(data.run / "wishes.json", {"wished": {}})
+    async with HealthServer(data, "gateway", {"store": well}, Metrics(())):
+        assert await ask(data, f"gateway-{os.getpid()}") == []
+        assert await ask(data) == ["gateway: does not answer (ConnectionRefusedError)"]
+    assert json.loads((data.run / "gateway.json").read_text())["pid"] == os.getppid()
+    write_note(data.run / "gateway.json", {"pid": 1 << 22, "health": "http://127.0.0.1:1/healthz"})
+    async with HealthServer(data, "gateway", {"store": well}, Metrics(())):
+        assert await ask(data) == []
 
 
 async def test_what_a_process_waits_for_is_told(tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ from tests.live.live_site import Desk, Site, messages, open_desk, open_site, sig
 from tests.live.operator import psql, until
 
 _MISSING = [program for program in ("Xvfb", "xterm") if shutil.which(program) is None]
-pytestmark = [pytest.mark.live, pytest.mark.skipif(bool(_MISSING), reason=f"needs {', '.join(_MISSING)}")]
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(_MISSING), reason=f"needs {', '.join(_MISSING)}"),
+]
 
 OFFICER, VIEWER = Identity.generate(2048), Identity.generate(2048)
 LATENCY_MS = 500

@@ -31,6 +31,11 @@ function asData(values: readonly number[]): uPlot.AlignedData {
   return [values.map((_, at) => at), [...values]];
 }
 
+/** `rgb(…)`, as `themeColour` gives it, hardly to be seen. */
+function faint(colour: string): string {
+  return colour.replace(/^rgb\((.*)\)$/, "rgba($1, 0.13)");
+}
+
 function options(width: number, height: number): uPlot.Options {
   const colour = themeColour("accent");
   return {
@@ -41,6 +46,6 @@ function options(width: number, height: number): uPlot.Options {
     legend: { show: false },
     axes: [{ show: false }, { show: false }],
     scales: { x: { time: false }, y: { range: (_chart, _low, high) => [0, Math.max(high, 1) * 1.05] } },
-    series: [{}, { stroke: colour, width: 1.5, fill: `${colour}22`, points: { show: false } }],
+    series: [{}, { stroke: colour, width: 1.5, fill: faint(colour), points: { show: false } }],
   };
 }
