@@ -14,6 +14,7 @@ import http.client
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from infra.datadir import DataDir
@@ -23,10 +24,20 @@ TIMEOUT_S = 6.0
 
 def find_faults(data: DataDir, names: Sequence[str], *, alive: bool = False) -> list[str]:
     """What is wrong, a line for each process that is not well."""
-    noted = sorted(path.stem for path in data.run.glob("*.json") if '"health"' in path.read_text("utf-8"))
+    noted = sorted(path.stem for path in data.run.glob("*.json") if _notes_process(path))
     if not names and not noted:
         return [f"nothing runs in {data.root}"]
     return [f"{name}: {fault}" for name in names or noted if (fault := _ask(data, name, alive=alive))]
+
+
+def _notes_process(path: Path) -> bool:
+    """Whether that file is a process's note, or was: the stack and wishes keep files beside them."""
+    try:
+        return "health" in json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return False
+    except (ValueError, TypeError):
+        return True
 
 
 def _ask(data: DataDir, name: str, *, alive: bool) -> str:
