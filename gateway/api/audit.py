@@ -22,6 +22,9 @@ from gateway.api.services import Services, Serving
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
 Auditing = Annotated[Principal, needs(Permission.AUDIT)]
+Kept = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")]
+"""A text as the database can have it: refused before an answer begins that could only be cut."""
+
 MAX_MS = 253_402_300_799_999
 _COLUMNS = ("time", "actor", "action", "target", "outcome", "purpose", "detail")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -78,14 +81,14 @@ class Filter(BaseModel):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    actor: str = Field(default="", max_length=256)
+    actor: Kept = ""
     """Who did it, or the beginning of that."""
-    action: list[str] = Field(default=[], max_length=50)
-    person: str = Field(default="", max_length=256)
+    action: list[Kept] = Field(default=[], max_length=50)
+    person: Kept = ""
     """The recorded person concerned, by user name."""
-    target: str = Field(default="", max_length=256)
+    target: Kept = ""
     """What it was done to, or the beginning of that."""
-    outcome: str = Field(default="", max_length=64)
+    outcome: Kept = ""
     since_ms: int | None = Field(default=None, ge=0, le=MAX_MS)
     until_ms: int | None = Field(default=None, ge=0, le=MAX_MS)
 
@@ -98,7 +101,7 @@ class Filter(BaseModel):
 class PageFilter(Filter):
     """Which entries, and which page."""
 
-    after: str = Field(default="", max_length=128)
+    after: Kept = ""
     limit: int = Field(default=50, ge=1, le=500)
 
 
