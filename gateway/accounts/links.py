@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gateway.accounts.sealing import hash_of, make_secret
-from gateway.accounts.store import any_account
+from gateway.accounts.store import any_administrator
 from gateway.api.errors import ApiError
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Link:
 
 async def make_first_link(connection: Connection, seconds: float) -> str:
     """The secret of a link that makes the first administrator; earlier ones are void. Raises `ApiError` 409."""
-    if await any_account(connection):
-        raise ApiError(409, "exists", "there are accounts already: an administrator makes further ones")
+    if await any_administrator(connection):
+        raise ApiError(409, "exists", "there is an administrator already: they make further accounts")
     await connection.execute("DELETE FROM account_link WHERE account_id IS NULL")
     secret = make_secret()
     await connection.execute(_MAKE, hash_of(secret), None, "administrator", seconds)
@@ -48,7 +48,7 @@ async def make_first_link(connection: Connection, seconds: float) -> str:
 
 async def offer_first_link(connection: Connection, seconds: float) -> str | None:
     """The secret of the first administrator's link; empty when one is out already, `None` when nobody needs one."""
-    if await any_account(connection):
+    if await any_administrator(connection):
         return None
     out = "SELECT EXISTS (SELECT FROM account_link WHERE account_id IS NULL AND used_at IS NULL AND expires_at > now())"
     return "" if await connection.fetchval(out) else await make_first_link(connection, seconds)
@@ -76,7 +76,7 @@ async def use_link(connection: Connection, secret: str) -> UUID | None:
     if row is None:
         raise _void()
     account_id: UUID | None = row["account_id"]
-    if account_id is None and await any_account(connection):
+    if account_id is None and await any_administrator(connection):
         raise _void()
     return account_id
 

@@ -67,9 +67,9 @@ async def list_accounts(connection: Connection) -> list[Account]:
     return [Account.of_row(row) for row in await connection.fetch(f"{_SELECT} ORDER BY a.name")]
 
 
-async def any_account(connection: Connection) -> bool:
-    """Whether there is one."""
-    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM account)"))
+async def any_administrator(connection: Connection) -> bool:
+    """Whether somebody can make further accounts."""
+    return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM account WHERE role = 'administrator')"))
 
 
 async def make_account(connection: Connection, name: str, role: Role, teams: Sequence[str] = (), **values: Any) -> UUID:

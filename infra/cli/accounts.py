@@ -111,7 +111,7 @@ def make(  # noqa: PLR0917  # typer calls it by names
 def first_link() -> None:
     """Print the link that makes the first administrator: it works once, and for a day; an earlier one ends.
 
-    Example: `sealstream accounts first-link`. Ends with 1 when there are accounts already.
+    Example: `sealstream accounts first-link`. Ends with 1 when there is an administrator already.
     """
     from gateway.accounts import links
     from infra.settings import load_settings

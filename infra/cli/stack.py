@@ -110,7 +110,7 @@ def _tell_of_first_link() -> None:
         return  # `status` says what is away
     if told is not None:
         link = links.first_link(settings, told) if told else "`sealstream accounts first-link` prints the link anew"
-        print(f"Nobody can sign in to the console yet. Make the first administrator: {link}")
+        print(f"The console has no administrator yet. Make the first one: {link}")
 
 
 def stop() -> None:
