@@ -85,6 +85,8 @@ collect_packages() {
         need promtool prometheus
         need systemd-analyze systemd
         compgen -G '/usr/share/fonts/*/*/DejaVuSans.ttf' >/dev/null || missing+=(fonts-dejavu-core)
+        compgen -G '/usr/share/fonts/*/*/LiberationSans-Regular.ttf' >/dev/null || missing+=(fonts-liberation)
+        compgen -G '/usr/share/fonts/*/*/NotoSans-Regular.ttf' >/dev/null || missing+=(fonts-noto-core)
     fi
 }
 
