@@ -27,7 +27,7 @@ from gateway.enrol import (
     issue_certificate,
     read_ca,
 )
-from gateway.peer import address_text
+from gateway.peer import address_of, address_text
 from gateway.throttle import Throttle
 from gateway.trust import TrustApi
 from gateway.visits import REQUEST_TIMEOUT_S, Visits
@@ -121,7 +121,7 @@ class HttpsPort:
 
     async def show_metrics(self, request: Request) -> Response:
         """`GET /metrics`: in Prometheus's text format, for approved addresses alone (R5.1)."""
-        address = _address(request)
+        address = address_of(request)
         if address not in self._approved:
             self._metrics.counter("gateway_metrics_refused_total").inc()
             log.warning("metrics_refused", address=address)
@@ -130,7 +130,7 @@ class HttpsPort:
 
     async def enrol(self, request: Request) -> Response:
         """`POST /api/v1/enrol`, as `docs/enrolment.md` says."""
-        address = _address(request)
+        address = address_of(request)
         if not self._throttle.allows(address, time.monotonic()):
             return self._refuse(429, "too many attempts: try again in a minute", address)
         try:
@@ -194,8 +194,3 @@ class HttpsPort:
         self.services.overview.stop()
         if self._server:
             self._server.should_exit = True
-
-
-def _address(request: Request) -> str:
-    """Where the connection really comes from; no header changes that."""
-    return request.client.host if request.client else ""

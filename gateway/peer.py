@@ -21,6 +21,8 @@ from schemas.frames import GoodbyeCode
 if TYPE_CHECKING:
     from asyncio import BaseTransport
 
+    from starlette.requests import Request
+
 URN_PREFIX = "urn:uuid:"
 
 
@@ -104,3 +106,8 @@ def origin_of(peername: object) -> str:
     if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def address_of(request: Request) -> str:
+    """Where a request's connection really comes from; no header changes that."""
+    return request.client.host if request.client else ""

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.body import read_body, read_texts
+from gateway.peer import address_of
 from infra.files import write_whole
 from infra.pki.authority import CA_CERT
 from infra.pki.certificates import agent_of, issue_agent, key_of_request, verify_agent
@@ -115,7 +116,7 @@ class TrustApi:
 
     async def renew(self, request: Request) -> Response:
         """`POST /api/v1/renew`: a new certificate for an agent that has one."""
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         if not self._throttle.allows(address, time.monotonic()):
             return JSONResponse({"error": "too many attempts: try again in a minute"}, 429)
         try:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.accounts.identity import Identities, address_of
+from gateway.accounts.identity import Identities
 from gateway.accounts.oidc import Provider
 from gateway.accounts.passwords import Passwords
 from gateway.accounts.sealing import AccountKey
 from gateway.accounts.sign_in import SignIn
 from gateway.accounts.verifier import Verifier
 from gateway.api.errors import ApiError
+from gateway.peer import address_of
 from gateway.throttle import Throttle
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from gateway.accounts.tokens import find_token
 from gateway.api.access import Permission, Principal, Role
 from gateway.api.errors import ApiError
 from gateway.api.pages import request_is_same_origin
+from gateway.peer import address_of
 from gateway.throttle import Throttle
 from gateway.unlock.tokens import PREFIX as FILE_PREFIX
 from gateway.unlock.tokens import ApiTokens
@@ -159,11 +160,6 @@ def file_principal(person: str, address: str) -> Principal:
 def file_account(person: str) -> UUID:
     """The id of somebody who has no account but a token of the file."""
     return uuid5(_FILE_ACCOUNTS, person)
-
-
-def address_of(request: Request) -> str:
-    """Where the connection really comes from; no header changes that."""
-    return request.client.host if request.client else ""
 
 
 def _nobody() -> ApiError:

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.accounts.trail import Wanted, names_of, read_trail, walk_trail
 from gateway.api.access import Permission, Principal, needs
 from gateway.api.services import Services, Serving
+from gateway.api.times import from_ms
+from gateway.reports.files import csv_cell
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
@@ -27,7 +29,6 @@ Kept = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")]
 
 MAX_MS = 253_402_300_799_999
 _COLUMNS = ("time", "actor", "action", "target", "outcome", "purpose", "detail")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class _Model(BaseModel):
@@ -151,18 +152,13 @@ async def _lines(services: Services, wanted: Wanted) -> AsyncIterator[str]:
 
 
 def _row(entry: dict[str, Any]) -> str:
-    time = datetime.fromtimestamp(entry["time_ms"] / 1000, UTC).isoformat(timespec="milliseconds")
+    time = from_ms(entry["time_ms"])
     detail = "; ".join(f"{name}={value}" for name, value in sorted(entry["detail"].items()))
     texts = [entry[name] for name in ("actor", "action", "target", "outcome", "purpose")]
-    return _line([time, *map(_harmless, [*texts, detail])])
+    return _line([csv_cell(cell) for cell in (time, *texts, detail)])
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:
     out = io.StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()
-
-
-def _harmless(text: str) -> str:
-    """What a spreadsheet would take for a formula begins with an apostrophe."""
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -11,7 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.accounts.identity import Who, address_of
+from gateway.accounts.identity import Who
 from gateway.accounts.sessions import COOKIE, end_session, find_session, freshen_session
 from gateway.accounts.sign_in import Caller
 from gateway.api.access import Principal, Role, needs
@@ -19,6 +19,7 @@ from gateway.api.errors import ApiError
 from gateway.api.pages import request_is_same_origin
 from gateway.api.services import Services, Serving
 from gateway.api.times import to_ms
+from gateway.peer import address_of
 
 router = APIRouter(prefix="/api/v1/session", tags=["session"])
 

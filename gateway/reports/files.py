@@ -21,11 +21,12 @@ def to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    writer.writerows([csv_cell(row.get(column)) for column in columns] for row in rows)
     return out.getvalue().encode("utf-8", "replace")
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """A value as a cell: times in UTC, nothing as nothing, and no text that a spreadsheet would run."""
     match value:
         case None:
             return ""
