@@ -1,0 +1,98 @@
+"""The tables about nodes and the stores that they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from infra.settings.group import Count, Group, Seconds
+
+NodeRole = Literal["master", "app", "miner", "mining-db", "db", "bi"]
+Store = Literal["kafka", "redis", "postgresql", "elasticsearch"]
+GatewayPart = Literal["agents", "https", "console", "mirror"]
+
+
+class NodeSettings(Group):
+    """What concerns all processes of a node."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")] = "node-1"
+    """Name of this node among all nodes."""
+    roles: Annotated[list[NodeRole], Field(min_length=1)] = ["master", "app", "miner", "mining-db", "db", "bi"]
+    """What this node is for; `sealstream node run` starts what its roles need. docs/nodes.md."""
+    external: list[Store] = []
+    """Stores that somebody else runs: no role starts them here."""
+    data_dir: Path = Path()
+    """Data directory; the one that holds the settings file when not given."""
+    advertise: str = "127.0.0.1"
+    """Host name or address under which agents and nodes reach this node."""
+    approved: list[str] = ["127.0.0.1", "::1"]
+    """Addresses or networks (CIDR) of the nodes that node ports serve."""
+    heartbeat_s: Seconds = 3.0
+    """Seconds between two heartbeats of a process."""
+
+
+class KafkaSettings(Group):
+    """The brokers."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    """Brokers to ask first, `host:port` separated by commas."""
+    topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$")] = ""
+    """Put before every topic and consumer group."""
+    replication: Count = 1
+    """Replicas of each topic; 3 in production."""
+    min_insync: Count = 1
+    """Replicas that must have a record before it is acknowledged; 2 of 3."""
+    partitions: Count = 6
+    """Partitions of a topic that is made; never changed afterwards."""
+
+
+class ElasticsearchSettings(Group):
+    """Where mined text is searched."""
+
+    url: str = "https://127.0.0.1:9200"
+    """Address of the cluster."""
+    ca_file: Path | None = Path("pki/ca.pem")
+    """CA by which its certificate is known."""
+    username: str = "sealstream"
+    """User of the cluster."""
+    password_file: Path | None = Path("secrets/elasticsearch.password")
+    """File with its password."""
+    index_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")] = "sealstream"
+    """Begins every index name."""
+
+
+class PostgresqlSettings(Group):
+    """Where what is known of agents, envelopes and activity is kept."""
+
+    dsn: str = "postgresql://sealstream@127.0.0.1:5432/sealstream"
+    """Address without a password."""
+    password_file: Path | None = Path("secrets/postgresql.password")
+    """File with the password."""
+
+
+class RedisSettings(Group):
+    """Short-lived state shared by processes."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    """Address of the server."""
+
+
+class UpdateSettings(Group):
+    """Updating child nodes over SSH."""
+
+    key_file: Path | None = Path("secrets/nodes.ssh")
+    """Private SSH key by which the nodes know this one; never a password."""
+    root: str = "/opt/sealstream"
+    """Folder on a node that holds its releases and the link `current`, by which its service runs."""
+    python: str = "python3"
+    """Interpreter on a node that makes a release's virtual environment."""
+    restart: str = "systemctl restart sealstream"
+    """Command on a node that restarts it."""
+    check: str = "{root}/current/bin/sealstream status"
+    """Command on a node that ends with 0 when it is well."""
+    check_s: Seconds = 120.0
+    """Seconds within which a restarted node must be well; then the release before is taken back."""
+    drain_s: Seconds = 30.0
+    """Seconds for which a node's agents and workers are waited for before it is restarted."""
