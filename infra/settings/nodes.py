@@ -40,19 +40,27 @@ class KafkaSettings(Group):
     """Brokers to ask first, `host:port` separated by commas."""
     topic_prefix: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]*$")] = ""
     """Put before every topic and consumer group."""
-    replication: Count = 1
-    """Replicas of each topic; 3 in production."""
-    min_insync: Count = 1
-    """Replicas that must have a record before it is acknowledged; 2 of 3."""
+    replication: Annotated[int, Field(ge=0)] = 0
+    """Replicas of a topic that is made; 0 for 3 where there are three brokers or more, else 1."""
+    min_insync: Annotated[int, Field(ge=0)] = 0
+    """Replicas that must have a record before it is acknowledged; 0 for 2 of 3 replicas or more, else 1."""
     partitions: Count = 6
     """Partitions of a topic that is made; never changed afterwards."""
+    node_id: Count = 1
+    """Number of the broker that this node runs, its own among all brokers."""
+    controllers: list[Annotated[str, Field(pattern=r"^[1-9]\d*@(\[[^\]]+\]|[^@:\s]+):\d{1,5}$")]] = []
+    """All brokers of the cluster by number and controller's address, such as `1@10.0.0.5:9093`; empty for one alone."""
+    listen: str = ""
+    """`host:port` of this node's broker, as all reach it; the one of `bootstrap` on its controller's host if empty."""
+    cluster_id: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{22})?$")] = ""
+    """Id of the cluster that a new broker joins; that of its running brokers, or made of the CA, when not given."""
 
 
 class ElasticsearchSettings(Group):
     """Where mined text is searched."""
 
     url: str = "https://127.0.0.1:9200"
-    """Address of the cluster."""
+    """Addresses of the cluster, separated by commas; the next is asked when one does not answer."""
     ca_file: Path | None = Path("pki/ca.pem")
     """CA by which its certificate is known."""
     username: str = "sealstream"
@@ -61,22 +69,38 @@ class ElasticsearchSettings(Group):
     """File with its password."""
     index_prefix: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")] = "sealstream"
     """Begins every index name."""
+    replicas: Annotated[int, Field(ge=-1)] = -1
+    """Copies of each index beside itself; -1 for 1 where there are two nodes or more, else 0."""
+    listen: str = ""
+    """`host:port` of this node's own node of the cluster; that of `url` if empty."""
+    seeds: list[str] = []
+    """Nodes of the cluster to ask first, `host:port` between nodes, usually port 9300; empty for one node alone."""
+    masters: list[str] = []
+    """Ids of the nodes (`node.id`) that choose the first master together when the cluster is made."""
 
 
 class PostgresqlSettings(Group):
     """Where what is known of agents, envelopes and activity is kept."""
 
     dsn: str = "postgresql://sealstream@127.0.0.1:5432/sealstream"
-    """Address without a password."""
+    """Address without a password; of primary and standbys `postgresql://USER@HOST:PORT,HOST:PORT/DATABASE`."""
     password_file: Path | None = Path("secrets/postgresql.password")
     """File with the password."""
+    listen: str = ""
+    """`host:port` of the server that this node runs; the first of `dsn` if empty."""
+    replication_password_file: Path = Path("secrets/postgresql-replication.password")
+    """File with the password by which standbys follow the primary."""
 
 
 class RedisSettings(Group):
     """Short-lived state shared by processes."""
 
     url: str = "redis://127.0.0.1:6379/0"
-    """Address of the server."""
+    """Address of the server, without a password."""
+    password_file: Path | None = Path("secrets/redis.password")
+    """File with the password, which is asked for and given where `url` is no address of the loopback."""
+    prefix: str = "sealstream:"
+    """Every key and channel begins with it: installations that share a server differ by it."""
 
 
 class UpdateSettings(Group):

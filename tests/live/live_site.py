@@ -84,6 +84,7 @@ def open_site(stack: Settings, folder: Path, **settings: str) -> Iterator[Site]:
     ports = {name: choose_port(name) for name in ("agent", "https", "mirror")}
     variables = {
         "NODE__ID": f"test-live-{os.getpid()}",
+        "REDIS__PREFIX": f"test-live-{os.getpid()}:",
         "GATEWAY__POLICY_FILE": str(folder / "policy.json"),
         **{f"GATEWAY__{name.upper()}_PORT": str(port) for name, port in ports.items()},
         **settings,
