@@ -13,9 +13,6 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from infra.settings import Settings
 
-MINER_PORT = 50051
-"""gRPC between miners (R2.6)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -30,7 +27,7 @@ def node_ports(settings: Settings) -> Mapping[str, int]:
     brokers = [urlsplit(f"//{broker.strip()}") for broker in settings.kafka.bootstrap.split(",")]
     return {
         "mirror": settings.gateway.mirror_port,
-        "miner": MINER_PORT,
+        "miner": settings.miner.port,
         "redis": redis_place(settings).port,
         "elasticsearch": elasticsearch_place(settings).port,
         "postgresql": postgresql_place(settings).port,

@@ -23,7 +23,7 @@ from infra.settings.nodes import (
 )
 from infra.settings.people import AccountSettings, OidcSettings, UnlockSettings
 from infra.settings.serving import ConsoleSettings, GatewaySettings, LiveSettings, RecordingsSettings
-from infra.settings.working import ArchiveSettings, KeySettings, StreamsSettings
+from infra.settings.working import ArchiveSettings, KeySettings, MinerSettings, StreamsSettings
 from schemas.errors import ConfigError
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "KafkaSettings",
     "KeySettings",
     "LiveSettings",
+    "MinerSettings",
     "NodeSettings",
     "OidcSettings",
     "PostgresqlSettings",
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     live: LiveSettings = LiveSettings()
     update: UpdateSettings = UpdateSettings()
     streams: StreamsSettings = StreamsSettings()
+    miner: MinerSettings = MinerSettings()
     archive: ArchiveSettings = ArchiveSettings()
 
     @model_validator(mode="after")

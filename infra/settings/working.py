@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from infra.settings.group import MIB, Count, Group
+from infra.settings.group import MIB, Count, Group, Port
 
 
 class KeySettings(Group):
@@ -30,6 +30,23 @@ class StreamsSettings(Group):
     """OCR processes of each worker."""
     web_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Port of the first worker's own page; 0 for none."""
+
+
+class MinerSettings(Group):
+    """The gRPC service of a mining node."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for all. Approved nodes alone are served."""
+    port: Port = 50051
+    """Port of the service, TLS alone."""
+    cert_file: Path = Path("pki/gateway.pem")
+    """Certificate of this node with its chain: the service shows it, and so does this node when it calls another."""
+    key_file: Path = Path("pki/gateway.key")
+    """Private key of that certificate."""
+    ca_file: Path = Path("pki/ca.pem")
+    """CA by which nodes know each other's certificates."""
+    client_certificates: bool = True
+    """A caller must show the certificate of a node, issued by that CA and not revoked."""
 
 
 class ArchiveSettings(Group):
