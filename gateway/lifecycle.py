@@ -1,6 +1,6 @@
 """What the mirror knows: the lifecycle topic as lines, the newest of them in memory, and the state they fold to.
 
-Never forgets how old its knowledge is: `heard_at` is when the topic was last known to be read to its end.
+Never forgets how old its knowledge is, also over a restart: when the topic was last known to be read to its end.
 """
 
 from __future__ import annotations
@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any
 
+from gateway import snapshot as snapshots
+from gateway.snapshot import Snapshot
 from schemas.errors import MalformedError
 from schemas.lifecycle import AgentState, FleetState, NodeState, fold
 from schemas.records import Record, decode_record
@@ -25,15 +28,31 @@ ReadBack = Callable[[int, int], AsyncIterator[tuple[int, bytes]]]
 
 
 class LifecycleLog:
-    """Takes the topic's records in order; whoever reads it keeps the offset of what comes next for them."""
+    """Takes the topic's records in order; whoever reads it keeps the offset of what comes next for them.
 
-    def __init__(self, clock: Callable[[], float], *, kept: int = KEPT_LINES) -> None:
+    `clock` is monotonic and measures ages; `wall_clock_s` is asked only for what outlives the process.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        kept: int = KEPT_LINES,
+        wall_clock_s: Callable[[], float] = time.time,
+    ) -> None:
         self.next_offset = 0
+        self.topic_id = ""
+        """Which log the offsets are of: a topic that is made anew has another."""
+        self.generation = 0
+        """How often the topic was found to be another one, and everything known was forgotten."""
+        self.rounds = 0
+        """How often it was read to its end."""
         self.connected = False
         """Whether the topic is being read."""
         self.heard_at: float | None = None
         """When it was last read to its end, by `clock`; none before the first time."""
         self._clock = clock
+        self._wall_clock_s = wall_clock_s
         self._nodes: dict[str, NodeState] = {}
         self._agents: dict[str, AgentState] = {}
         self._lines: deque[tuple[int, bytes]] = deque(maxlen=kept)
@@ -69,13 +88,45 @@ class LifecycleLog:
         """The topic has been read to its end just now."""
         self.connected = True
         self.heard_at = self._clock()
+        self.rounds += 1
 
     def lost(self) -> None:
         """Kafka does not answer."""
         self.connected = False
 
+    def begin_anew(self, topic_id: str) -> None:
+        """The topic is another one than before: forget everything, and take it from its first record."""
+        self.next_offset, self.topic_id = 0, topic_id
+        self.connected, self.heard_at = False, None
+        self.generation += 1
+        self._nodes, self._agents = {}, {}
+        self._lines.clear()
+        self._wake()
+
+    def restore(self, known: Snapshot) -> None:
+        """Go on from what an earlier process knew. A time to come, by a clock that was set, makes its age unknown."""
+        self.next_offset, self.topic_id = known.next_offset, known.topic_id
+        self._nodes, self._agents = dict(known.nodes), dict(known.agents)
+        self._lines.extend(known.lines)
+        if known.heard_at_s is not None and (age_s := self._wall_clock_s() - known.heard_at_s) >= 0:
+            self.heard_at = self._clock() - age_s
+
+    def snapshot(self, topic: str) -> Snapshot:
+        """What a process that comes after is to know."""
+        heard_at_s = None if self.heard_at is None else self._wall_clock_s() - (self._clock() - self.heard_at)
+        newest = list(islice(reversed(self._lines), snapshots.KEPT_LINES))
+        return Snapshot(
+            topic,
+            self.topic_id,
+            self.next_offset,
+            heard_at_s,
+            dict(self._nodes),
+            dict(self._agents),
+            tuple(reversed(newest)),
+        )
+
     def age_s(self) -> float | None:
-        """Seconds since the topic was last read to its end."""
+        """Seconds since the topic was last read to its end; none when that is not known."""
         return None if self.heard_at is None else round(self._clock() - self.heard_at, 1)
 
     def lines_from(self, offset: int) -> list[tuple[int, bytes]]:
@@ -97,6 +148,10 @@ class LifecycleLog:
         """The first line that a reader gets: who speaks, and how fresh that is."""
         connected = sum(agent.connected for agent in self._agents.values())
         return _line({"line": "mirror", "node": node_id, **self._freshness(), "agents_connected": connected})
+
+    def reset_line(self) -> bytes:
+        """A line for readers that count from a topic that is no more."""
+        return _line({"line": "reset", **self._freshness()})
 
     def alive_line(self) -> bytes:
         """A line for when nothing happens."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from gateway.lifecycle import LifecycleLog, ReadBack, event_line
 from gateway.peer import address_text
+from gateway.snapshot import SnapshotKeeper, read_snapshot
 from infra.kafka import consumer, topic_name
-from schemas.errors import MalformedError
+from infra.topic_ids import read_topic_ids
+from schemas.errors import MalformedError, UnavailableError
 from schemas.records import decode_record
 from schemas.topics import LIFECYCLE
 
@@ -35,6 +37,11 @@ ALIVE_INTERVAL_S = 30.0
 MAX_READERS = 256
 MAX_REQUEST_BYTES = 64
 RETRY_S = 2.0
+ROUND_S = 10.0
+"""Kafka that answers nothing for so long is away."""
+
+AHEAD_S = 1.0
+SNAPSHOT = "lifecycle.snapshot"
 _WRITE_HIGH_BYTES = 256 * 1024
 _BATCH_LINES = 500
 
@@ -114,16 +121,21 @@ class Mirror:
         events = self._events
         # All of one moment, so that no event falls between the state and what comes after it.
         position = events.next_offset if wish is None or wish == _NOW else wish
+        generation, rounds = events.generation, events.rounds
         opening = [events.head_line(self._node_id), *(events.state_lines() if wish is None else ())]
         await _write(writer, opening)
         while True:
-            if position < events.oldest:
+            # Another mirror may be ahead of this one by a moment: an offset is too high only if it stays so.
+            ahead = position > events.next_offset and generation == events.generation
+            if generation != events.generation or (ahead and events.rounds >= rounds + 2):
+                generation, position = events.generation, 0
+                await _write(writer, [events.reset_line()])
+            elif position < events.oldest:
                 position = await self._serve_old(position, events.oldest, writer)
-            lines = events.lines_from(position)
-            if lines:
+            elif lines := events.lines_from(position):
                 await _write(writer, [line for _, line in lines])
                 position = lines[-1][0] + 1
-            elif not await events.wait(ALIVE_INTERVAL_S):
+            elif not await events.wait(AHEAD_S if ahead else ALIVE_INTERVAL_S):
                 await _write(writer, [events.alive_line()])
 
     async def _serve_old(self, start: int, end: int, writer: asyncio.StreamWriter) -> int:
@@ -169,38 +181,75 @@ async def _write(writer: asyncio.StreamWriter, lines: list[bytes]) -> None:
 
 
 class LifecycleReader:
-    """Reads the lifecycle topic from Kafka into a `LifecycleLog`, from its beginning, for as long as it runs."""
+    """Reads the lifecycle topic into a `LifecycleLog`: from where a snapshot ends, else from its beginning."""
 
     def __init__(self, settings: Settings, events: LifecycleLog) -> None:
         self._settings = settings
         self._events = events
-        self._partition = TopicPartition(topic_name(settings, LIFECYCLE.name), 0)
+        topic = topic_name(settings, LIFECYCLE.name)
+        self._partition = TopicPartition(topic, 0)
+        path = settings.data.run / SNAPSHOT
+        self._keeper = SnapshotKeeper(path, lambda: events.snapshot(topic))
+        if (known := read_snapshot(path, topic)) is not None:
+            events.restore(known)
+            log.info("lifecycle_restored", next_offset=known.next_offset, age_s=events.age_s())
 
     async def follow(self) -> None:
-        """Read until cancelled; Kafka away is waited out."""
-        while True:
-            try:
-                await self._follow_once()
-            except KafkaError as error:
-                log.warning("lifecycle_unreadable", error=type(error).__name__)
-            self._events.lost()
-            await asyncio.sleep(RETRY_S)
+        """Read until cancelled, and keep snapshots; Kafka away is waited out."""
+        keeping = asyncio.create_task(self._keeper.keep(), name="snapshots")
+        try:
+            while True:
+                try:
+                    await self._follow_once()
+                except (KafkaError, UnavailableError, TimeoutError) as error:
+                    log.warning("lifecycle_unreadable", error=type(error).__name__)
+                self._events.lost()
+                await asyncio.sleep(RETRY_S)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     async def _follow_once(self) -> None:
-        client = consumer(self._settings, None)
+        client = consumer(self._settings, None, auto_offset_reset="none")
         client.assign([self._partition])
         try:
             await client.start()
-            client.seek(self._partition, self._events.next_offset)
+            await self._find_place(client)
             while True:
-                end = (await client.end_offsets([self._partition]))[self._partition]
-                batch = await client.getmany(self._partition, timeout_ms=1000)
-                for record in batch.get(self._partition, ()):
-                    self._events.take(record.offset, record.value)
-                if await client.position(self._partition) >= end:
-                    self._events.caught_up()
+                async with asyncio.timeout(ROUND_S):
+                    await self._read_round(client)
+        except OffsetOutOfRangeError:
+            self._begin_anew("the offset is out of range", "")
         finally:
-            await client.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(client.stop(), ROUND_S)
+
+    async def _find_place(self, client: Any) -> None:
+        """Go on where we were, if the topic is still the one that we were in, and has what comes next."""
+        events, at = self._events, self._partition
+        async with asyncio.timeout(ROUND_S):
+            oldest = (await client.beginning_offsets([at]))[at]
+            end = (await client.end_offsets([at]))[at]
+        told = (await read_topic_ids(self._settings, [LIFECYCLE.name])).get(LIFECYCLE.name)
+        topic_id = "" if told is None else told.hex
+        if events.next_offset and events.topic_id != topic_id:
+            self._begin_anew("the topic was made anew", topic_id)
+        elif events.next_offset and not oldest <= events.next_offset <= end:
+            self._begin_anew("the topic does not have that offset", topic_id)
+        events.topic_id = topic_id
+        client.seek(at, max(events.next_offset, oldest))
+
+    def _begin_anew(self, reason: str, topic_id: str) -> None:
+        log.warning("lifecycle_read_anew", reason=reason, next_offset=self._events.next_offset)
+        self._events.begin_anew(topic_id)
+
+    async def _read_round(self, client: Any) -> None:
+        end = (await client.end_offsets([self._partition]))[self._partition]
+        batch = await client.getmany(self._partition, timeout_ms=1000, max_records=_BATCH_LINES)
+        for record in batch.get(self._partition, ()):
+            self._events.take(record.offset, record.value)
+        if await client.position(self._partition) >= end:
+            self._events.caught_up()
 
     async def read_back(self, start: int, end: int) -> AsyncIterator[tuple[int, bytes]]:
         """Records from `start` (or the oldest there is) until before `end`, by a client of its own."""

@@ -18,6 +18,7 @@ from gateway import mirror as mirror_module
 from gateway.lifecycle import LifecycleLog
 from gateway.metrics import TABLE
 from gateway.mirror import Mirror
+from gateway.snapshot import SnapshotKeeper, encode_snapshot, read_snapshot
 from infra.approved import ApprovedNodes
 from infra.metrics import Metrics
 from infra.settings import Settings
@@ -242,3 +243,119 @@ async def test_nobody_stays_connected_to_a_gateway_that_was_killed(scene: Scene)
     scene.happen(fact("lost"))
     head, node = await lines(await scene.connect(b"\n"), 2)
     assert (head["agents_connected"], node["state"]) == (0, "lost")
+
+
+async def test_a_reader_that_is_a_moment_ahead_is_not_sent_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes from a mirror that had read further gets what comes next, and nothing twice."""
+    monkeypatch.setattr(mirror_module, "AHEAD_S", 0.01)
+    scene.happen(fact("joined"))
+    scene.events.caught_up()
+    reader = await scene.connect(b"from 2\n")
+    await lines(reader, 1)
+    scene.happen(fact("ready"))
+    scene.happen(fact("draining"))
+    scene.events.caught_up()
+    scene.events.caught_up()
+    line: dict[str, Any] = {"line": "alive"}
+    while line["line"] == "alive":
+        (line,) = await lines(reader, 1)
+    assert (line["line"], line["offset"]) == ("event", 2)
+
+
+async def test_a_reader_of_a_topic_that_is_no_more_is_told_so(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An offset that the topic does not have, also after reading to its end again: `reset`, and all there is."""
+    monkeypatch.setattr(mirror_module, "AHEAD_S", 0.01)
+    scene.happen(fact("joined"))
+    scene.events.caught_up()
+    reader = await scene.connect(b"from 41\n")
+    await lines(reader, 1)
+    scene.events.caught_up()
+    scene.events.caught_up()
+    line: dict[str, Any] = {"line": "alive"}
+    while line["line"] == "alive":
+        (line,) = await lines(reader, 1)
+    (event,) = await lines(reader, 1)
+    assert (line["line"], event["line"], event["offset"]) == ("reset", "event", 0)
+
+
+async def test_readers_follow_into_a_topic_that_was_made_anew(scene: Scene) -> None:
+    """What was known of the old one is forgotten, and offsets begin again for who is connected."""
+    scene.happen(fact("joined", "old/gateway"))
+    scene.happen(fact("ready", "old/gateway"))
+    reader = await scene.connect()
+    await lines(reader, 1)
+    scene.topic.clear()
+    scene.events.begin_anew("another")
+    scene.happen(fact("joined", "new/gateway"))
+    reset, event = await lines(reader, 2)
+    assert (reset["line"], event["offset"], event["id"]) == ("reset", 0, "new/gateway")
+    assert list(scene.events.nodes) == ["new/gateway"]
+
+
+async def test_a_mirror_that_starts_without_kafka_serves_what_was_known_before(scene: Scene, tmp_path: Path) -> None:
+    """State, the newest events and their age come from the snapshot of the process before."""
+    scene.happen(fact("joined"))
+    scene.happen(fact("connected", "6f1c", subject="agent", detail={"user": "ana"}))
+    scene.events.caught_up()
+    path = tmp_path / "lifecycle.snapshot"
+    keeper = SnapshotKeeper(path, lambda: scene.events.snapshot("lifecycle"))
+    keeper.write(scene.events.snapshot("lifecycle"))
+    known = read_snapshot(path, "lifecycle")
+    assert known is not None
+    assert known.heard_at_s is not None
+
+    later = known.heard_at_s + 3600
+    after = LifecycleLog(Clock(5.0), wall_clock_s=lambda: later)
+    after.restore(known)
+    assert (after.age_s(), after.connected, after.next_offset) == (3600.0, False, 2)
+    assert after.state_lines() == scene.events.state_lines()
+    assert after.lines_from(0) == scene.events.lines_from(0)
+
+
+async def test_an_age_is_never_negative(scene: Scene) -> None:
+    """A snapshot of a time to come, as after a clock was set back, has an age that nobody knows."""
+    scene.events.caught_up()
+    known = scene.events.snapshot("lifecycle")
+    assert known.heard_at_s is not None
+    earlier = known.heard_at_s - 10
+    after = LifecycleLog(Clock(), wall_clock_s=lambda: earlier)
+    after.restore(known)
+    assert after.age_s() is None
+
+
+@pytest.mark.parametrize("cut", [0, 1, 30, 90, 150, -1])
+async def test_a_damaged_snapshot_is_not_trusted(scene: Scene, tmp_path: Path, cut: int) -> None:
+    """Wherever it ends or a byte is another; nor one of another topic. The mirror then begins with nothing."""
+    scene.happen(fact("joined"))
+    scene.events.caught_up()
+    whole = encode_snapshot(scene.events.snapshot("lifecycle"))
+    path = tmp_path / "lifecycle.snapshot"
+    path.write_bytes(whole)
+    assert read_snapshot(path, "lifecycle") is not None
+    assert read_snapshot(path, "other.lifecycle") is None
+    path.write_bytes(whole[:cut])
+    assert read_snapshot(path, "lifecycle") is None
+    path.write_bytes(whole[:cut] + bytes([whole[cut] ^ 1]) + (whole[cut:][1:]))
+    assert read_snapshot(path, "lifecycle") is None
+
+
+async def test_one_process_of_a_node_writes_the_snapshot(scene: Scene, tmp_path: Path) -> None:
+    """Of two that share a data directory; the other one does when the first has ended."""
+    scene.events.caught_up()
+    path = tmp_path / "run" / "lifecycle.snapshot"
+    first, second = (SnapshotKeeper(path, lambda: scene.events.snapshot("lifecycle")) for _ in range(2))
+    keeping = asyncio.create_task(first.keep())
+    await asyncio.sleep(0)
+    first.write(scene.events.snapshot("lifecycle"))
+    written = path.read_bytes()
+    scene.happen(fact("joined"))
+    second.write(scene.events.snapshot("lifecycle"))
+    assert path.read_bytes() == written
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    assert path.read_bytes() != written  # the last word of the one that ends
+    scene.happen(fact("ready"))
+    second.write(scene.events.snapshot("lifecycle"))
+    known = read_snapshot(path, "lifecycle")
+    assert known is not None
+    assert known.next_offset == 2

@@ -99,7 +99,10 @@ async def follow(request: Request, principal: Seer, services: Serving) -> Stream
 
 
 async def _facts(log: LifecycleLog, principal: Principal, position: int) -> AsyncIterator[bytes]:
+    generation = log.generation
     while True:
+        if generation != log.generation:  # offsets begin again
+            generation, position = log.generation, 0
         lines = log.lines_from(position)[:BATCH]
         for offset, line in lines:
             position = offset + 1
