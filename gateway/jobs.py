@@ -16,7 +16,7 @@ import asyncpg
 import structlog
 
 from gateway.api.errors import ApiError
-from gateway.commands import child, last_line
+from infra.commands import child, last_line
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.commands import run_command
 from gateway.facts import now_ms
+from infra.commands import run_command
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:

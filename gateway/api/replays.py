@@ -19,7 +19,6 @@ from gateway.api.errors import ApiError
 from gateway.api.services import Serving
 from gateway.api.times import from_ms, to_ms
 from gateway.ops.picture import Frozen
-from gateway.ops.replays import SILENT_S
 from schemas.replays import REPLAYABLE, RUN_ID
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/api/v1/replays", tags=["replays"])
 
+SILENT_S = 20.0
 LISTED = 100
 MAX_AGENTS = 100
 _LATEST_MS = 253_402_300_799_000

@@ -17,11 +17,11 @@ from gateway.accounts.desk import Desk
 from gateway.api.errors import ApiError
 from gateway.jobs import Jobs
 from gateway.ops.letters import DeadLetters
-from gateway.ops.replays import Replays
 from gateway.ops.sampler import Sampler
 from gateway.protection import Protection
 from gateway.recordings.shelf import Recordings
 from gateway.unlock.held import HeldUnlocks
+from infra.replays.runner import Replays
 from infra.settings import postgresql_dsn
 from sinks.elasticsearch.client import connect as connect_elasticsearch
 from sinks.postgresql.connection import store_errors
@@ -59,7 +59,7 @@ class Services:
         self.protection = Protection(settings)
         self.overview = Sampler(self)
         self.letters = DeadLetters(self)
-        self.replays = Replays(self)
+        self.replays = Replays(settings, self.database)
         self.live: LiveDesk | None = None
         """Live viewing; set by the process that has agents."""
         self.lifecycle: LifecycleLog | None = None

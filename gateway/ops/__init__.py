@@ -1,4 +1,4 @@
-"""How the installation is, measured once for all who look; dead letters; and the replays that run here.
+"""How the installation is, measured once for all who look; and dead letters.
 
 Never reads content: numbers, names of nodes and agents, and places in Kafka.
 """

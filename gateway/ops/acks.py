@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from gateway.ops.rates import Latencies
+from infra.rates import Latencies
 
 if TYPE_CHECKING:
     from infra.metrics import Metrics

@@ -23,8 +23,8 @@ from gateway.ops.picture import (
     Suite,
 )
 from gateway.ops.problems import find_problems
-from gateway.ops.rates import Rates
 from gateway.ops.stores import Arrivals, Tables
+from infra.rates import Rates
 from schemas.topics import ENVELOPES
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import asyncpg
 from gateway.api.access import Role
 from gateway.ops import sampler
 from gateway.ops.letters import DeadLetters
-from gateway.ops.replays import Replays
 from gateway.ops.sampler import Sampler
 from infra.kafka import admin, ensure_topics, producer, topic_name
+from infra.replays.runner import Replays
 from infra.settings import Settings, postgresql_dsn
 from infra.stack.wishes import write_states
 from schemas.records import encode_record
@@ -44,7 +44,7 @@ async def open_operations(backing: Settings, root: Path, role: Role = Role.OPERA
         services.letters, services.overview, services.replays = (
             DeadLetters(services),
             Sampler(services),
-            Replays(services),
+            Replays(settings, services.database),
         )
         try:
             yield ground

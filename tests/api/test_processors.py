@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 
 from gateway.api.access import Role
-from gateway.ops.replays import Replays
 from infra.reading import Stretch, read_records
+from infra.replays.runner import Replays
 from infra.settings import Settings
 from infra.stack.state import ComponentState, Phase, StackState
 from infra.stack.wishes import Wishes, WishFollower
@@ -178,7 +178,7 @@ async def test_a_replay_runs_beside_the_gateway(ground: Ground) -> None:
 
 async def test_what_a_replay_is_called_with(ground: Ground) -> None:
     """The command line that a person would have typed; one that was begun before is gone on with."""
-    replays = Replays(ground.services)
+    replays = Replays(ground.settings, ground.services.database)
     asked = {"topic": "envelopes.screen", "processor": "mine", "source": "kafka", "since_ms": 0, "until_ms": None}
     asked |= {"agents": [AGENT], "offsets": [{"partition": 3, "first": 5, "end": None}]}
     row = {"run_id": "20260101-000000-abcd", "request": json.dumps(asked), "records_per_s": 2.5}

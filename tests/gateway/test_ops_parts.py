@@ -21,7 +21,7 @@ from gateway.ops.picture import (
     Suite,
 )
 from gateway.ops.problems import find_problems
-from gateway.ops.rates import Latencies, Rates, percentile
+from infra.rates import Latencies, Rates, percentile
 from tests.api.accounts import principal_of
 
 

@@ -16,7 +16,7 @@ from gateway.api.access import Permission, Principal, needs
 from gateway.api.errors import ApiError
 from gateway.api.keys.models import Done, KeyName, Model, Reason, known_keks
 from gateway.api.services import Services, Serving
-from gateway.commands import run_command
+from infra.commands import run_command
 from infra.keys import rotation
 from infra.keys.files import PRIVATE_SUFFIX, PUBLIC_SUFFIX, place_public
 from infra.keys.registry import Purpose, Registered, find, save_copy

@@ -27,7 +27,7 @@ from gateway.api.keys.models import (
 )
 from gateway.api.services import Services, Serving
 from gateway.api.times import to_ms
-from gateway.commands import run_command
+from infra.commands import run_command
 from infra.keys.registry import Registered
 from infra.keys.roster import fetch_assignments
 from infra.keys.signer import pinned_signers

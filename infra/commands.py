@@ -1,4 +1,4 @@
-"""Commands of ours as child processes: what needs a private key, or time, is done beside the gateway, never in it.
+"""Commands of ours as child processes: what needs a private key, or time, is done beside a process that serves.
 
 Never hands a child anything secret, and never leaves one behind.
 """

@@ -1,34 +1,39 @@
-"""Replays that run beside this gateway: begun, told how far they are, cancelled and gone on with by the table of them.
+"""Replays that run on this node: begun, told how far they are, cancelled and gone on with by the table of them.
 
-Never ends one because a browser went away; what a gateway that ended left behind, the next one goes on with.
+Never ends one because who asked went away; what a process that ended left behind, the next one goes on with. Gateway
+and miner of a node both offer to run them, and never at once: who holds the lock does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import os
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from gateway.commands import child, last_line
-from gateway.ops.rates import Rates
+from infra.commands import child, last_line
+from infra.rates import Rates
+from infra.settings import Settings
 from schemas.errors import SealstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import asyncpg
 
-    from gateway.api.services import Services
+    Database = Callable[[], AbstractAsyncContextManager[asyncpg.Connection[Any]]]
+    """Gives a connection for a few questions; raises `UnavailableError`."""
 
 log = structlog.get_logger(__name__)
 
 LOOK_S = 1.0
 NOTE_S = 1.0
-SILENT_S = 20.0
-"""A run that nobody has noted for so long is interrupted: its node's gateway does not run."""
 
 _ERROR_BYTES = 64 * 1024
 _RATE_S = 20.0
@@ -37,14 +42,31 @@ _RATE_S = 20.0
 class Replays:
     """Runs those of this node, one at a time; `follow` does it until cancelled."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._settings = services.settings
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
         self._running: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[str] = set()
 
     async def follow(self) -> None:
         """Look for what is to run here, and run it; a database that is away is waited out."""
+        while True:
+            with self._alone() as alone:
+                if alone:
+                    await self._keep_looking()
+            await asyncio.sleep(LOOK_S)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether no other process of this node runs replays; while the context lasts, none will."""
+        self._settings.data.run.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self._settings.data.run / "replays.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield _locked(lock)
+        finally:
+            os.close(lock)
+
+    async def _keep_looking(self) -> None:
         away = ""
         try:
             while True:
@@ -62,7 +84,7 @@ class Replays:
             await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _look(self) -> None:
-        async with self._services.database() as connection:
+        async with self._database() as connection:
             rows = await connection.fetch(
                 "UPDATE replay_job SET changed_at = now() WHERE node_id = $1 AND state IN ('waiting', 'running') "
                 "RETURNING *",
@@ -158,11 +180,19 @@ class Replays:
         return arguments
 
     async def _note(self, run_id: str, state: str, progress: Mapping[str, Any], fault: str = "") -> None:
-        async with self._services.database() as connection:
+        async with self._database() as connection:
             await connection.execute(
                 "UPDATE replay_job SET state = $2, progress = $3, fault = $4, changed_at = now() WHERE run_id = $1",
                 *(run_id, state, json.dumps(dict(progress)), fault),
             )
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _throttle(row: Mapping[str, Any]) -> list[str]:
