@@ -19,6 +19,7 @@ from infra.health import HealthServer
 from infra.kafka import producer
 from infra.lifecycle import Reporter
 from infra.metrics import Metrics
+from infra.monitoring.serving import serving_of
 from infra.nodes.following import NodeFollower, drained_before
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ async def stand_by(settings: Settings, name: str) -> bool:
     sending = producer(settings)
     await sending.start()
     try:
-        async with Reporter(settings, name, sending) as reporter, HealthServer(settings.data, name, {}, Metrics(())):
+        health = HealthServer(settings.data, name, {}, Metrics(()), serving=serving_of(settings))
+        async with Reporter(settings, name, sending) as reporter, health:
             await reporter.draining("drained: takes nothing until it is wished back")
             log.info("worker_stands_by", worker=name)
 

@@ -1,4 +1,4 @@
-"""Where the processes of this node serve their metrics, in the form of Prometheus's file discovery.
+"""Where the processes of this node serve their metrics, in the form of Prometheus's service discovery.
 
 Never asks a process: what it wrote in the run directory when it opened its port is all that is read.
 """
@@ -15,10 +15,11 @@ from infra.datadir import DataDir
 def find_targets(data: DataDir, node: str) -> list[dict[str, Any]]:
     """A group of one target for each process with a health port, by name."""
     found = []
-    for note in sorted(data.run.glob("*.json")):
+    for path in sorted(data.run.glob("*.json")):
         try:
-            health = json.loads(note.read_text("utf-8"))["health"]
-        except (FileNotFoundError, ValueError, KeyError):  # it ended just now, or it is the stack's own note
+            note = json.loads(path.read_text("utf-8"))
+            target = note.get("metrics") or urlsplit(note["health"]).netloc
+        except (FileNotFoundError, ValueError, KeyError, AttributeError):  # it ended just now, or notes no process
             continue
-        found.append({"targets": [urlsplit(health).netloc], "labels": {"node": node, "process": note.stem}})
+        found.append({"targets": [target], "labels": {"node": node, "process": path.stem}})
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Self
 
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -21,6 +22,7 @@ from infra.settings.nodes import (
     RedisSettings,
     UpdateSettings,
 )
+from infra.settings.observing import MetricsSettings, TracingSettings
 from infra.settings.people import AccountSettings, OidcSettings, UnlockSettings
 from infra.settings.serving import ConsoleSettings, GatewaySettings, LiveSettings, RecordingsSettings
 from infra.settings.working import ArchiveSettings, KeySettings, MinerSettings, StreamsSettings
@@ -36,6 +38,7 @@ __all__ = [
     "KafkaSettings",
     "KeySettings",
     "LiveSettings",
+    "MetricsSettings",
     "MinerSettings",
     "NodeSettings",
     "OidcSettings",
@@ -44,6 +47,7 @@ __all__ = [
     "RedisSettings",
     "Settings",
     "StreamsSettings",
+    "TracingSettings",
     "UnlockSettings",
     "UpdateSettings",
     "load_settings",
@@ -80,6 +84,8 @@ class Settings(BaseSettings):
     streams: StreamsSettings = StreamsSettings()
     miner: MinerSettings = MinerSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _place_paths(self) -> Self:
@@ -147,7 +153,12 @@ def read_secret(path: Path | None) -> str:
 
 
 def postgresql_dsn(settings: Settings) -> str:
-    """The address of PostgreSQL with its password in it, for the driver alone: never logged."""
+    """The address of PostgreSQL with its password in it, for the driver alone: never logged.
+
+    Of several servers it wants the one that may write, unless it says otherwise.
+    """
     password = read_secret(settings.postgresql.password_file)
     head, at, tail = settings.postgresql.dsn.partition("@")
-    return f"{head}:{password}@{tail}" if password and at else settings.postgresql.dsn
+    if "," in tail and "target_session_attrs" not in tail:
+        tail += f"{'&' if '?' in tail else '?'}target_session_attrs=read-write"
+    return f"{head}:{password}@{tail}" if password and at else f"{head}{at}{tail}"
