@@ -86,16 +86,7 @@ class Tickets:
 
     def check(self, text: str, now_ms: int) -> Ticket:
         """The ticket that `text` is; raises `MalformedError`. Each is good once in this process."""
-        body, _, signature = text.partition(".")
-        if len(text) > MAX_TICKET_BYTES or not hmac.compare_digest(
-            signature.encode("utf-8", "replace"), self._sign(body.encode("utf-8", "replace")).encode()
-        ):
-            raise MalformedError("this ticket is not one of ours", "bad_ticket")
-        try:
-            values = json.loads(base64.urlsafe_b64decode(body))
-            ticket = Ticket(**{field.name: values[field.name] for field in fields(Ticket)})
-        except (ValueError, KeyError, TypeError, binascii.Error):
-            raise MalformedError("this ticket is of another release", "bad_ticket") from None
+        ticket = self.verify(text)
         if now_ms > ticket.until_ms:
             raise MalformedError("this ticket has expired: ask for another", "expired_ticket")
         self._used = {used: until_ms for used, until_ms in self._used.items() if until_ms >= now_ms}
@@ -104,7 +95,28 @@ class Tickets:
         self._used[ticket.id] = ticket.until_ms
         return ticket
 
-    def _sign(self, body: bytes) -> str:
+    def verify(self, text: str) -> Ticket:
+        """The ticket that `text` is, whether or not it is still good to begin with; raises `MalformedError`."""
+        body, _, signature = text.partition(".")
+        if len(text) > MAX_TICKET_BYTES or not hmac.compare_digest(
+            signature.encode("utf-8", "replace"), self._sign(body.encode("utf-8", "replace")).encode()
+        ):
+            raise MalformedError("this ticket is not one of ours", "bad_ticket")
+        try:
+            values = json.loads(base64.urlsafe_b64decode(body))
+            return Ticket(**{field.name: values[field.name] for field in fields(Ticket)})
+        except (ValueError, KeyError, TypeError, binascii.Error):
+            raise MalformedError("this ticket is of another release", "bad_ticket") from None
+
+    def derive(self, label: bytes) -> bytes:
+        """32 bytes that all gateways have and nobody else, for `label` alone; the key must be loaded."""
+        return hmac.digest(self._loaded, label, "sha256")
+
+    @property
+    def _loaded(self) -> bytes:
         if not self._key:
             raise ConfigError("the key of live tickets is not loaded")
-        return hmac.digest(self._key, _LABEL + body, "sha256").hex()
+        return self._key
+
+    def _sign(self, body: bytes) -> str:
+        return hmac.digest(self._loaded, _LABEL + body, "sha256").hex()
