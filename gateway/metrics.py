@@ -52,6 +52,10 @@ TABLE: tuple[Metric, ...] = (
         "packets of sound by what became of them, and viewers who fell behind",
         ("event",),
     ),
+    Metric("gateway_assignments_total", Kind.COUNTER, "agents that asked for a server, by what they got", ("result",)),
+    Metric("gateway_moved_total", Kind.COUNTER, "agents sent to another gateway, by why", ("reason",)),
+    Metric("gateway_presence_gateways", Kind.GAUGE, "gateways that are known now"),
+    Metric("gateway_presence_away", Kind.GAUGE, "1 while Redis does not answer, and the lifecycle log tells instead"),
     Metric("gateway_mirror_readers", Kind.GAUGE, "readers of the mirror now"),
     Metric("gateway_mirror_dropped_total", Kind.COUNTER, "readers of the mirror that were too slow"),
 )

@@ -1,0 +1,155 @@
+"""What presence looks like in Redis: the keys, what stands in them, and the client.
+
+Never keeps anything that cannot be told again: all of it ends by itself within seconds.
+
+    gateways          sorted set: names of gateways by when they told last (seconds since 1970)
+    gateway:NAME      JSON, a `GatewayReport`; gone `SILENT_S` after the last report
+    agents:NAME       hash: agent id to JSON, an `AgentNote`; gone with the report
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from schemas.errors import MalformedError
+
+if TYPE_CHECKING:
+    from infra.settings import RedisSettings
+
+BEAT_S = 1.0
+"""A gateway tells so often."""
+
+SILENT_S = 6.0
+"""A gateway that has told nothing for so long is taken for dead."""
+
+TIMEOUT_S = 2.0
+"""Longest wait for Redis."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayReport:
+    """One gateway process with an agent port, as it told of itself.
+
+    Addresses are `host:port`; `cpu` is the share of one processor that it uses, 0 to 1; times in ms since 1970.
+    """
+
+    name: str
+    agent_address: str
+    live_address: str
+    agents: int = 0
+    """Connected now."""
+    greeted: int = 0
+    """Welcomed since it started: how many of those that were sent there have come."""
+    capacity: int = 0
+    cpu: float = 0.0
+    received_bytes_s: float = 0.0
+    refusal: str = ""
+    """Why agents should not come now; empty when they may."""
+    started_ms: int = 0
+    incarnation: str = ""
+    version: str = ""
+    beat: int = 0
+    """Number of the report."""
+    heard: bool = True
+    """Whether it tells of itself; what the lifecycle log alone tells may be dead already."""
+
+    @property
+    def accepts(self) -> bool:
+        """Whether agents may come."""
+        return not self.refusal
+
+
+@dataclass(frozen=True, slots=True)
+class AgentNote:
+    """What a gateway tells of an agent that is connected to it. `live`: streams that can be watched or heard."""
+
+    user: str
+    computer: str
+    live: tuple[str, ...] = ()
+    end_to_end: bool = False
+    since_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of the keys under `prefix`."""
+
+    prefix: str
+
+    @property
+    def gateways(self) -> str:
+        """Names of gateways."""
+        return f"{self.prefix}gateways"
+
+    def gateway(self, name: str) -> str:
+        """The report of one."""
+        return f"{self.prefix}gateway:{name}"
+
+    def agents(self, name: str) -> str:
+        """The agents of one."""
+        return f"{self.prefix}agents:{name}"
+
+
+def open_redis(settings: RedisSettings, *, connections: int = 4, decode: bool = True) -> Redis:
+    """A client that fails soon rather than waits; no connection is made before it is used. Without `decode`: bytes.
+
+    RESP2 by hiredis: it reads large answers several times as fast as RESP3 does.
+    """
+    client: Redis = Redis.from_url(
+        settings.url,
+        password=_password(settings),
+        protocol=2,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=connections,
+        decode_responses=decode,
+    )
+    return client
+
+
+def _password(settings: RedisSettings) -> str | None:
+    """What the settings say; none for a server on this machine."""
+    host = urlsplit(settings.url).hostname or ""
+    if settings.password_file is None or host in LOOPBACK or not settings.password_file.is_file():
+        return None
+    return settings.password_file.read_text("utf-8").strip() or None
+
+
+_REPORT = TypeAdapter(GatewayReport)
+_NOTE = TypeAdapter(AgentNote)
+
+
+def dump_report(report: GatewayReport) -> bytes:
+    """As it stands in Redis."""
+    return _REPORT.dump_json(report)
+
+
+def load_report(text: str | bytes) -> GatewayReport:
+    """The mirror image of `dump_report`; what a newer release tells besides is left out. Raises `MalformedError`."""
+    try:
+        return _REPORT.validate_json(text)
+    except ValidationError:
+        raise MalformedError("what a gateway tells of itself is not of this release", "bad_presence") from None
+
+
+def dump_note(note: AgentNote) -> bytes:
+    """As it stands in Redis."""
+    return _NOTE.dump_json(note)
+
+
+def load_note(text: str | bytes) -> AgentNote:
+    """The mirror image of `dump_note`; raises `MalformedError`."""
+    try:
+        return _NOTE.validate_json(text)
+    except ValidationError:
+        raise MalformedError("what a gateway tells of an agent is not of this release", "bad_presence") from None
