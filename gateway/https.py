@@ -15,8 +15,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway import registry
-from gateway.api.app import create_app
-from gateway.api.services import Services
 from gateway.body import read_body
 from gateway.enrol import (
     EnrolmentRequest,
@@ -41,8 +39,10 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Container
 
+    from starlette.applications import Starlette
     from starlette.requests import Request
 
+    from gateway.api.services import Services
     from gateway.facts import Facts
     from gateway.health import Health
     from gateway.policy import PolicyFiles
@@ -66,6 +66,7 @@ class HttpsPort:
         facts: Facts,
         metrics: Metrics,
         approved: Container[str],
+        console: bool = True,
         max_connections: int = MAX_CONNECTIONS,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
@@ -81,19 +82,25 @@ class HttpsPort:
         self._throttle = Throttle()
         self.trust = TrustApi(settings, facts, self._throttle)
         self._server: WebServer | None = None
-        self.services = Services(settings, facts, metrics)
-        self.app = create_app(
-            self.services,
-            [
-                Route(ASSIGN_PATH, self.assign),
-                Route(CA_PATH, self.show_ca),
-                Route(ENROL_PATH, self.enrol, methods=["POST"]),
-                Route("/healthz", self.show_health),
-                Route("/metrics", self.show_metrics),
-                *registry.ROUTES,
-                *self.trust.routes,
-            ],
-        )
+        self.services: Services | None = None
+        """What the console's API works with; none where there is no console."""
+        routes = [
+            Route(ASSIGN_PATH, self.assign),
+            Route(CA_PATH, self.show_ca),
+            Route("/healthz", self.show_health),
+            Route("/metrics", self.show_metrics),
+            *registry.ROUTES,
+            *self.trust.routes,
+        ]
+        self.app = self._make_console(routes) if console else make_plain_app(routes)
+
+    def _make_console(self, routes: list[Route]) -> Starlette:
+        """The API and the pages, and enrolment: what a master has and others need not import."""
+        from gateway.api.app import create_app
+        from gateway.api.services import Services
+
+        self.services = Services(self._settings, self._facts, self._metrics)
+        return create_app(self.services, [*routes, Route(ENROL_PATH, self.enrol, methods=["POST"])])
 
     @property
     def agent_address(self) -> str:
@@ -171,13 +178,6 @@ class HttpsPort:
         log.warning("enrolment_refused", status=status, reason=why, address=address)
         return JSONResponse({"error": why}, status, headers={"Retry-After": "60"} if status == 429 else None)
 
-    def listen(self, host: str, port: int) -> socket.socket:
-        """A listening socket for `serve`."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=1024)
-        listener.setblocking(False)
-        return listener
-
     async def serve(self, listener: socket.socket, context: ssl.SSLContext) -> None:
         """Serve on `listener` until `stop`."""
         log.info("https_listening", address=address_text(listener.getsockname()))
@@ -187,10 +187,27 @@ class HttpsPort:
         try:
             await self._server.serve()
         finally:
-            await self.services.close()
+            if self.services:
+                await self.services.close()
 
     def stop(self) -> None:
         """Let `serve` finish what it has and return."""
-        self.services.overview.stop()
+        if self.services:
+            self.services.overview.stop()
         if self._server:
             self._server.should_exit = True
+
+
+def make_plain_app(routes: list[Route]) -> Starlette:
+    """An application of these routes alone; bodies are bounded by who reads them."""
+    from starlette.applications import Starlette
+
+    return Starlette(routes=routes)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket for `serve`; raises `OSError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=1024)
+    listener.setblocking(False)
+    return listener

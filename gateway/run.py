@@ -14,20 +14,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiokafka.errors import KafkaError
 
-from gateway.agents import AgentLimits, AgentPort
 from gateway.allocator import tune_allocator
-from gateway.draining import Draining
-from gateway.enrol import enrolment_dir
+from gateway.budget import Budget
 from gateway.facts import Facts
-from gateway.gate import Gate
 from gateway.health import Health
-from gateway.https import HttpsPort
 from gateway.kafka import KafkaPublisher
 from gateway.lifecycle import LifecycleLog
-from gateway.live.desk import LiveDesk
 from gateway.metrics import TABLE
 from gateway.mirror import LifecycleReader, Mirror
-from gateway.ops.acks import AckMeter
 from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
 from gateway.publisher import Outcome, Publisher
 from infra.approved import ApprovedNodes
@@ -35,20 +29,20 @@ from infra.health import HealthServer
 from infra.keys.follow import follow_table
 from infra.lifecycle import Reporter
 from infra.metrics import Metrics
-from infra.pki.revocations import Revocations
-from infra.tls.listener import TlsListener
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
+    from gateway.parts import AgentsPart, WebPart
     from infra.settings import Settings
-    from infra.tls import Listener
+    from infra.tls.listener import TlsListener
 
 log = structlog.get_logger()
 
-ROLE = "gateway"
+ROLE, FRONT_ROLE = "gateway", "front"
+"""In the life of nodes: a process that has agents, and one that has none."""
+
 SPARE_FILES = 1024
 """Open files beside the agents' connections."""
 
@@ -57,7 +51,7 @@ FAREWELL_S = 3.0
 
 
 class Gateway:
-    """One gateway process. Must be made on the running event loop."""
+    """One gateway process, of the parts that the settings name. Must be made on the running event loop."""
 
     def __init__(self, settings: Settings, publisher: Publisher | None = None) -> None:
         self.settings = settings
@@ -69,48 +63,21 @@ class Gateway:
             queue_bytes=2 * gateway.memory_budget_bytes + (64 << 20),
             min_insync=settings.kafka.min_insync,
         )
-        address = f"{settings.node.advertise}:{gateway.agent_port}"
-        producer = ReportProducer(self.publisher, settings.kafka.topic_prefix)
-        self.reporter = Reporter(settings, ROLE, producer, address=address)
+        self.reporter = make_reporter(settings, self.publisher)
         self.facts = Facts(self.publisher, reporter=self.reporter.node_id, incarnation=self.reporter.incarnation)
         self.policy = PolicyFiles(gateway.policy_file, gateway.recipients_dir)
-        revocations = Revocations(enrolment_dir(settings))
-        self.gate = Gate(gateway.ca_file.parent, revocations, pin_agents=gateway.pin_agents)
-        self.live = LiveDesk(settings, lambda: self.policy.told, self.facts, self.metrics)
-        self.agents = AgentPort(
-            self.publisher,
-            self.facts,
-            self.metrics,
-            lambda: self.policy.told,
-            budget_bytes=gateway.memory_budget_bytes,
-            limits=AgentLimits(
-                gateway.max_connections,
-                gateway.max_handshakes,
-                handshake_timeout_s=gateway.handshake_timeout_s,
-                hello_timeout_s=gateway.handshake_timeout_s,
-            ),
-            refuses=self.gate.refuses,
-            live=self.live.hub,
-        )
-        self.health = Health(self.publisher, self.agents.budget, settings.node.data_dir)
+        self.agents: AgentsPart | None = None
+        self.web: WebPart | None = None
+        if "agents" in gateway.parts:
+            self.agents = self._make_agents()
+        budget = self.agents.port.budget if self.agents else Budget(gateway.memory_budget_bytes, 0)
+        self.health = Health(self.publisher, budget, settings.node.data_dir)
+        self.draining = self.agents.follow_wishes(self.reporter, self.health) if self.agents else None
         self.approved = ApprovedNodes(settings, self._apply_approval)
-        self.https = HttpsPort(
-            settings,
-            health=self.health,
-            policy=self.policy,
-            facts=self.facts,
-            metrics=self.metrics,
-            approved=self.approved,
-        )
-        self.live.join(self.https.services)
-        acks = AckMeter(self.metrics)
-        self.draining = Draining(
-            settings, self.reporter, self.agents, self.health, self._open_agent_port, more=acks.look_and_tell
-        )
-        self.tls: list[TlsListener] = []
         self.events = LifecycleLog(asyncio.get_running_loop().time)
-        self.https.services.lifecycle = self.events
         self._reader = LifecycleReader(settings, self.events)
+        if "https" in gateway.parts:
+            self.web = self._make_web()
         self.mirror = Mirror(
             self.events,
             self._reader.read_back,
@@ -118,29 +85,18 @@ class Gateway:
             self.metrics,
             node_id=self.reporter.node_id,
         )
+        self.tls: list[TlsListener] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set or a part fails; then stop in order, and raise what failed."""
-        self.tls = [self._tls("agent"), self._tls("https")]
-        https, live = await self._open_ports()
-        parts = {
-            "https": self.https.serve(https, self.tls[1].context),
-            "live": self.live.port.serve(live, self.tls[1].context),
-            "health": self.health.watch(),
-            "files": self._watch_files(),
-            "keys": follow_table(self.settings),
-            "approved": self.approved.follow(),
-            "lifecycle": self._reader.follow(),
-            "replays": self.https.services.replays.follow(),
-            "report": self.draining.report(),
-            "wishes": self.draining.follow(),
-            "stop": stop.wait(),
-        }
-        tasks = {name: asyncio.create_task(part, name=name) for name, part in parts.items()}
+        for part in self._parts:
+            self.tls += part.load_tls()
+        await self._open_ports()
+        tasks = {name: asyncio.create_task(task, name=name) for name, task in self._tasks(stop).items()}
         checks = {"kafka": self.health.kafka, "disk": self.health.disk}
-        address = f"{self.settings.gateway.host}:{self.settings.gateway.agent_port}"
-        async with HealthServer(self.settings.data, ROLE, checks, self.metrics, address=address):
-            log.info("gateway_started", node=self.reporter.node_id, agents=address)
+        address = self.reporter.address
+        async with HealthServer(self.settings.data, self.settings.gateway.name, checks, self.metrics, address=address):
+            log.info("gateway_started", node=self.reporter.node_id, parts=self.settings.gateway.parts, address=address)
             ending = [task for name, task in tasks.items() if name != "report"]
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
             failed = next((task.exception() for task in ending if task.done() and task.exception()), None)
@@ -149,55 +105,89 @@ class Gateway:
         if failed:
             raise failed
 
-    async def _open_ports(self) -> tuple[socket.socket, socket.socket]:
+    @property
+    def _parts(self) -> list[AgentsPart | WebPart]:
+        return [part for part in (self.agents, self.web) if part is not None]
+
+    def _make_agents(self) -> AgentsPart:
+        from gateway.parts import AgentsPart
+
+        return AgentsPart(self.settings, self.publisher, self.facts, self.policy, self.metrics)
+
+    def _make_web(self) -> WebPart:
+        """Imported when there is one: a process without it is a third of the size."""
+        from gateway.parts import WebPart
+
+        web = WebPart(
+            self.settings,
+            self.facts,
+            policy=self.policy,
+            health=self.health,
+            approved=self.approved,
+            metrics=self.metrics,
+            events=self.events,
+        )
+        if self.agents and web.https.services:
+            self.agents.live.join(web.https.services)
+        return web
+
+    def _tasks(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, Any]]:
+        """Everything that runs for as long as the process, by name."""
+        tasks: dict[str, Coroutine[Any, Any, Any]] = {
+            "health": self.health.watch(),
+            "files": self._watch_files(),
+            "keys": follow_table(self.settings),
+            "approved": self.approved.follow(),
+            "stop": stop.wait(),
+        }
+        if self.web or "mirror" in self.settings.gateway.parts:
+            tasks["lifecycle"] = self._reader.follow()
+        for part in self._parts:
+            tasks |= part.tasks()
+        if self.draining:
+            tasks |= {"report": self.draining.report(), "wishes": self.draining.follow()}
+        else:
+            tasks["report"] = self._report()
+        return tasks
+
+    async def _report(self) -> None:
+        await self.reporter.joined()
+        await self.reporter.ready()
+
+    async def _open_ports(self) -> None:
         """Open every port, or say which one cannot be."""
         gateway = self.settings.gateway
+        port = gateway.https_port
         try:
-            port = gateway.agent_port
-            https = self.https.listen(gateway.host, port := gateway.https_port)
-            live = self.https.listen(gateway.host, port := self.settings.live_port)
-            await self.mirror.listen(gateway.host, port := gateway.mirror_port)
-            port = gateway.agent_port
-            if not self.draining.drained:
-                self._open_agent_port()
+            if self.web:
+                self.web.open()
+            if self.agents:
+                port = self.settings.live_port
+                self.agents.open_live()
+            if "mirror" in gateway.parts:
+                await self.mirror.listen(gateway.host, port := gateway.mirror_port)
+            if self.agents and self.draining and not self.draining.drained:
+                port = gateway.agent_port
+                self.agents.open_agents()
         except OSError as error:
             raise ConfigError(
                 f"port {port} on {gateway.host} cannot be opened ({error.strerror}): "
                 "free it, or name another in the table [gateway] of the settings ([live] for the agent port and one)"
             ) from None
-        return https, live
-
-    def _tls(self, listener: Listener) -> TlsListener:
-        """A port's TLS, which is checked here: one that does not offer what its profile says is not opened."""
-        gateway = self.settings.gateway
-        agents = listener == "agent"
-        own = gateway.agent_tls_profile if agents else gateway.https_tls_profile
-        return TlsListener(
-            own or gateway.tls_profile,
-            listener,
-            cert=gateway.cert_file,
-            key=gateway.key_file,
-            client_ca=gateway.ca_file if agents else None,
-        )
 
     def _apply_approval(self) -> None:
         self.mirror.drop_unapproved()
-
-    def _open_agent_port(self) -> None:
-        gateway = self.settings.gateway
-        if not self.agents.listening:
-            self.agents.listen(gateway.host, gateway.agent_port, self.tls[0].context)
 
     async def _watch_files(self) -> None:
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
             for tls in self.tls:
                 tls.reload()
-            if self.policy.reload():
-                self.agents.tell_policy()
-            if self.gate.reload():
-                self.agents.drop_refused()
-            self.https.trust.reload()
+            changed = self.policy.reload()
+            if self.agents:
+                self.agents.look_again(policy_changed=changed)
+            if self.web:
+                self.web.https.trust.reload()
 
     async def _stop(self, tasks: Mapping[str, asyncio.Task[Any]]) -> None:
         """Agents first, so that what is under way is acknowledged; the mirror last, so that it shows the rest."""
@@ -205,13 +195,16 @@ class Gateway:
         reported = tasks["report"].done()
         if reported:
             await self._say(self.reporter.draining("stopping"))
-        await self.agents.drain()
-        self.live.port.stop()
-        self.https.stop()
+        if self.agents:
+            await self.agents.port.drain()
+            self.agents.live.port.stop()
+        if self.web:
+            self.web.https.stop()
         if reported:
             await self._say(self.reporter.left())
         await self.publisher.flush(FAREWELL_S)
-        await asyncio.wait([tasks["https"], tasks["live"]], timeout=FAREWELL_S)
+        if serving := [tasks[name] for name in ("https", "live") if name in tasks]:
+            await asyncio.wait(serving, timeout=FAREWELL_S)
         await self.mirror.close()
         for task in tasks.values():
             task.cancel()
@@ -221,6 +214,21 @@ class Gateway:
     async def _say(self, fact: object) -> None:
         with contextlib.suppress(TimeoutError, KafkaError):
             await asyncio.wait_for(fact, FAREWELL_S)  # type: ignore[arg-type]
+
+
+def make_reporter(settings: Settings, publisher: Publisher) -> Reporter:
+    """Who tells of this process: its role by whether it has agents, its address where those come, or HTTPS."""
+    gateway = settings.gateway
+    agents = "agents" in gateway.parts
+    ports = {"agents": gateway.agent_port, "https": gateway.https_port, "mirror": gateway.mirror_port}
+    port = next(port for part, port in ports.items() if part in gateway.parts)
+    return Reporter(
+        settings,
+        ROLE if agents else FRONT_ROLE,
+        ReportProducer(publisher, settings.kafka.topic_prefix),
+        name=gateway.name,
+        address=f"{settings.node.advertise}:{port}",
+    )
 
 
 class ReportProducer:
@@ -257,8 +265,9 @@ def raise_file_limit(connections: int) -> None:
 
 async def run_gateway(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    raise_file_limit(settings.gateway.max_connections)
-    tune_allocator()
+    if "agents" in settings.gateway.parts:
+        raise_file_limit(settings.gateway.max_connections)
+        tune_allocator()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

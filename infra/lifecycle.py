@@ -49,10 +49,11 @@ class Reporter:
         role: str,
         producer: Producer,
         *,
+        name: str = "",
         address: str = "",
         clock_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
-        self.node_id = f"{settings.node.id}/{role}"
+        self.node_id = f"{settings.node.id}/{name or role}"
         self.role = role
         self.address = address
         self.incarnation = uuid4().hex[:12]

@@ -28,7 +28,7 @@ from gateway.agents import AgentPort
 from gateway.enrol import make_token
 from gateway.facts import Facts
 from gateway.health import Health
-from gateway.https import HttpsPort
+from gateway.https import HttpsPort, listen
 from gateway.memory import MemoryPublisher
 from gateway.metrics import TABLE
 from gateway.policy import PolicyFiles
@@ -149,7 +149,7 @@ class Server:
     async def opened(self) -> AsyncIterator[int]:
         """While this lasts it serves; the number of the agent port."""
         gateway = self.settings.gateway
-        listener = self._https.listen(gateway.host, gateway.https_port)
+        listener = listen(gateway.host, gateway.https_port)
         serving = asyncio.create_task(self._https.serve(listener, self._context("https")))
         await self.health.look()
         try:

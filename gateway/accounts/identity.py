@@ -10,8 +10,8 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid5
 
+from gateway.accounts.lives import file_account, still_lives
 from gateway.accounts.sealing import hash_of
 from gateway.accounts.sessions import COOKIE, Session, find_session, touch_session
 from gateway.accounts.tokens import find_token
@@ -36,12 +36,7 @@ BACKGROUND = "x-sealstream-background"
 """A request with this header was not a person's doing: it does not keep a session from ending by idleness."""
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_FILE_ACCOUNTS = UUID("5ea15ea1-0000-4000-8000-000000000000")
 _FILE_PERMISSIONS = frozenset({Permission.UNLOCK_SERVER, Permission.ENVELOPES})
-_LIVES = """
-SELECT EXISTS (SELECT FROM account_session s JOIN account a USING (account_id)
-WHERE a.account_id = $1 AND s.session_id = $2 AND s.expires_at > now() AND NOT a.disabled)"""
-_ENABLED = "SELECT EXISTS (SELECT FROM account WHERE account_id = $1 AND NOT disabled)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +76,7 @@ class Identities:
     async def lives(self, principal: Principal) -> bool:
         """Whether what is long, such as a live view, may go on: its session or account may have ended meanwhile."""
         async with self._services.database() as connection:
-            return bool(
-                await connection.fetchval(_LIVES, principal.account_id, principal.session_id)
-                if principal.session_id
-                else principal.account_id == file_account(principal.name)
-                or await connection.fetchval(_ENABLED, principal.account_id)
-            )
+            return await still_lives(connection, principal.account_id, principal.session_id, principal.name)
 
     def forget(self) -> None:
         """What was known may have changed."""
@@ -155,11 +145,6 @@ def file_principal(person: str, address: str) -> Principal:
         way="token",
         address=address,
     )
-
-
-def file_account(person: str) -> UUID:
-    """The id of somebody who has no account but a token of the file."""
-    return uuid5(_FILE_ACCOUNTS, person)
 
 
 def _nobody() -> ApiError:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from gateway.api.access import Principal, Role
+from gateway.accounts.lives import still_lives
 from gateway.live.hub import Hub
 from gateway.live.port import LivePort
 from gateway.live.tickets import Ticket, Tickets
+from infra.approved import connect
+from sinks.postgresql.connection import store_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,13 +42,13 @@ class LiveDesk:
 
     async def _lives(self, ticket: Ticket) -> bool:
         """Whether the viewer may go on: the session or account may have ended meanwhile."""
-        if self.services is None:
-            return True
-        principal = Principal(
-            account_id=UUID(ticket.account_id),
-            name=ticket.account,
-            role=Role.OFFICER,
-            permissions=frozenset(),
-            session_id=UUID(ticket.session_id) if ticket.session_id else None,
-        )
-        return await self.services.desk.identities.lives(principal)
+        account, session = UUID(ticket.account_id), UUID(ticket.session_id) if ticket.session_id else None
+        if self.services:
+            async with self.services.database() as connection:
+                return await still_lives(connection, account, session, ticket.account)
+        with store_errors():  # a process without console asks seldom: no pool for it
+            connection = await connect(self.settings)
+            try:
+                return await still_lives(connection, account, session, ticket.account)
+            finally:
+                connection.terminate()

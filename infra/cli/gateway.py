@@ -30,7 +30,7 @@ def run() -> None:
     from infra.settings import load_settings
 
     settings = load_settings()
-    configure_logging("gateway")
+    configure_logging(settings.gateway.name)
     uvloop.run(run_gateway(settings))
 
 

@@ -20,7 +20,7 @@ class GatewaySettings(Group):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = "gateway"
     """Name of the process among those of its node."""
     parts: Annotated[list[GatewayPart], Field(min_length=1)] = ["agents", "https", "console", "mirror"]
-    """What one process serves: agents and live viewing, HTTPS, the console on it, lifecycle events. Set by `node run`."""
+    """What one process serves: agents and live views, HTTPS, the console on it, lifecycle; `node run` sets it."""
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes for agents on an application server, each with an even port and the odd one beside it."""
     agent_port: Port = 10000

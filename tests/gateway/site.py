@@ -19,7 +19,7 @@ from gateway.budget import Budget
 from gateway.enrol import make_token
 from gateway.facts import Facts
 from gateway.health import Health
-from gateway.https import HttpsPort
+from gateway.https import HttpsPort, listen
 from gateway.memory import MemoryPublisher
 from gateway.metrics import TABLE
 from gateway.policy import PolicyFiles
@@ -91,7 +91,7 @@ async def open_site(directory: Path, pki: Path, identity: Identity, **limits: An
         approved=Approval.parse(settings.node.approved, "node.approved"),
         **limits,
     )
-    listener = port.listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", 0)
     number = listener.getsockname()[1]
     context = server_context(Profile.MODERN, pki / "gateway.pem", pki / "gateway.key", listener="https")
     serving = asyncio.create_task(port.serve(listener, context))

@@ -1,0 +1,167 @@
+"""The parts of a gateway process: what serves agents, and what serves HTTPS. A process has either or both.
+
+Never reaches from one part into another: what both need is handed to them by the process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.agents import AgentLimits, AgentPort
+from gateway.draining import Draining
+from gateway.enrol import enrolment_dir
+from gateway.gate import Gate
+from gateway.https import HttpsPort, listen
+from gateway.live.desk import LiveDesk
+from gateway.ops.acks import AckMeter
+from infra.pki.revocations import Revocations
+from infra.tls.listener import TlsListener
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Coroutine, Mapping
+
+    from gateway.facts import Facts
+    from gateway.health import Health
+    from gateway.lifecycle import LifecycleLog
+    from gateway.policy import PolicyFiles
+    from gateway.publisher import Publisher
+    from infra.approved import ApprovedNodes
+    from infra.lifecycle import Reporter
+    from infra.metrics import Metrics
+    from infra.settings import Settings
+    from infra.tls import Listener
+
+    Tasks = Mapping[str, Coroutine[Any, Any, Any]]
+
+
+class AgentsPart:
+    """The agent port and, beside it, the port of live views."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        publisher: Publisher,
+        facts: Facts,
+        policy: PolicyFiles,
+        metrics: Metrics,
+    ) -> None:
+        gateway = settings.gateway
+        self._settings = settings
+        self._policy = policy
+        self.gate = Gate(gateway.ca_file.parent, Revocations(enrolment_dir(settings)), pin_agents=gateway.pin_agents)
+        self.live = LiveDesk(settings, lambda: policy.told, facts, metrics)
+        self.port = AgentPort(
+            publisher,
+            facts,
+            metrics,
+            lambda: policy.told,
+            budget_bytes=gateway.memory_budget_bytes,
+            limits=AgentLimits(
+                gateway.max_connections,
+                gateway.max_handshakes,
+                handshake_timeout_s=gateway.handshake_timeout_s,
+                hello_timeout_s=gateway.handshake_timeout_s,
+            ),
+            refuses=self.gate.refuses,
+            live=self.live.hub,
+        )
+        self._acks = AckMeter(metrics)
+        self._live_listener: socket.socket | None = None
+        self.tls: TlsListener | None = None
+        self.live_tls: TlsListener | None = None
+
+    def follow_wishes(self, reporter: Reporter, health: Health) -> Draining:
+        """What drains this part when somebody wishes so."""
+        return Draining(self._settings, reporter, self.port, health, self.open_agents, more=self._acks.look_and_tell)
+
+    def load_tls(self) -> list[TlsListener]:
+        """Make both ports' TLS; raises `ConfigError` for what cannot be served."""
+        self.tls, self.live_tls = make_tls(self._settings, "agent"), make_tls(self._settings, "https")
+        return [self.tls, self.live_tls]
+
+    def open_live(self) -> None:
+        """Open the port of live views; raises `OSError`."""
+        self._live_listener = listen(self._settings.gateway.host, self._settings.live_port)
+
+    def open_agents(self) -> None:
+        """Open the agent port, if it is not; raises `OSError`."""
+        gateway = self._settings.gateway
+        assert self.tls
+        if not self.port.listening:
+            self.port.listen(gateway.host, gateway.agent_port, self.tls.context)
+
+    def tasks(self) -> Tasks:
+        """What runs beside, by name."""
+        assert self._live_listener
+        assert self.live_tls
+        return {"live": self.live.port.serve(self._live_listener, self.live_tls.context)}
+
+    def look_again(self, *, policy_changed: bool) -> None:
+        """Files may have changed."""
+        if policy_changed:
+            self.port.tell_policy()
+        if self.gate.reload():
+            self.port.drop_refused()
+
+
+class WebPart:
+    """The HTTPS port, with or without the console."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        facts: Facts,
+        *,
+        policy: PolicyFiles,
+        health: Health,
+        approved: ApprovedNodes,
+        metrics: Metrics,
+        events: LifecycleLog,
+    ) -> None:
+        self._settings = settings
+        self._listener: socket.socket | None = None
+        self.https = HttpsPort(
+            settings,
+            health=health,
+            policy=policy,
+            facts=facts,
+            metrics=metrics,
+            approved=approved,
+            console="console" in settings.gateway.parts,
+        )
+        if self.https.services:
+            self.https.services.lifecycle = events
+        self.tls: TlsListener | None = None
+
+    def load_tls(self) -> list[TlsListener]:
+        """Make the port's TLS; raises `ConfigError` for what cannot be served."""
+        self.tls = make_tls(self._settings, "https")
+        return [self.tls]
+
+    def open(self) -> None:
+        """Open the port; raises `OSError`."""
+        self._listener = listen(self._settings.gateway.host, self._settings.gateway.https_port)
+
+    def tasks(self) -> Tasks:
+        """What runs beside, by name."""
+        assert self._listener
+        assert self.tls
+        tasks: dict[str, Coroutine[Any, Any, Any]] = {"https": self.https.serve(self._listener, self.tls.context)}
+        if self.https.services:
+            tasks["replays"] = self.https.services.replays.follow()
+        return tasks
+
+
+def make_tls(settings: Settings, listener: Listener) -> TlsListener:
+    """A port's TLS, which is checked here: one that does not offer what its profile says is not opened."""
+    gateway = settings.gateway
+    agents = listener == "agent"
+    own = gateway.agent_tls_profile if agents else gateway.https_tls_profile
+    return TlsListener(
+        own or gateway.tls_profile,
+        listener,
+        cert=gateway.cert_file,
+        key=gateway.key_file,
+        client_ca=gateway.ca_file if agents else None,
+    )
