@@ -6,8 +6,8 @@ without a word.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -50,7 +50,7 @@ class Gate:
         self._directory = directory
         self._revocations = revocations
         self._register = Register(directory) if pin_agents else None
-        self._pins: dict[bytes, deque[tuple[bytes, ...]]] = {}
+        self._pins: dict[bytes, list[tuple[int, tuple[bytes, ...]]]] = {}
         self._stamp: tuple[int, int] | None = None
         self._issuers: frozenset[bytes] = frozenset()
         self._load_issuers()
@@ -90,13 +90,15 @@ class Gate:
         return self._knows(agent, peer.pin)
 
     def _knows(self, agent: bytes, pin: bytes) -> bool:
-        return any(pin in pins for pins in self._pins.get(agent, ()))
+        return any(pin in pins for _, pins in self._pins.get(agent, ()))
 
     def _learn_pins(self) -> None:
         for entry in self._register.read() if self._register else ():
             if entry.kind == "agent":
-                kept = self._pins.setdefault(UUID(entry.name).bytes, deque(maxlen=_CERTIFICATES_KEPT))
-                kept.append(pins_of(entry))
+                kept = self._pins.setdefault(UUID(entry.name).bytes, [])
+                kept.append((entry.issued_ms, pins_of(entry)))
+                kept.sort(key=itemgetter(0))  # one that another node issued before may come late
+                del kept[:-_CERTIFICATES_KEPT]
 
     def _load_issuers(self) -> bool:
         try:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from infra.pki.authority import CA_NAME, Issued, load_bundle, load_ca
 from infra.pki.files import read_key, write_key, write_public
 from infra.pki.forms import PublicKey, host_name, is_issued_by, leaf_builder, strong_key
-from infra.pki.register import Register, entry_of
+from infra.pki.register import Entry, Register, entry_of
 from schemas.errors import ConfigError, MalformedError
 
 RENEW_BEFORE = dt.timedelta(days=30)
@@ -83,6 +83,11 @@ def issue_agent(directory: Path, agent_id: bytes, request: bytes, *, backup_pin:
 
     Nothing but the key is taken from the request: the id is the server's word. Raises `MalformedError`.
     """
+    return certify_agent(directory, agent_id, request, backup_pin=backup_pin)[0]
+
+
+def certify_agent(directory: Path, agent_id: bytes, request: bytes, *, backup_pin: str = "") -> tuple[bytes, Entry]:
+    """The same, and what the register has of it."""
     public = key_of_request(request)
     ca, ca_key = load_ca(directory)
     agent = UUID(bytes=agent_id)
@@ -91,8 +96,9 @@ def issue_agent(directory: Path, agent_id: bytes, request: bytes, *, backup_pin:
         .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(agent.urn)]), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    Register(directory).add(entry_of("agent", str(agent), certificate, ca, backup_pin))
-    return certificate.public_bytes(_PEM)
+    entry = entry_of("agent", str(agent), certificate, ca, backup_pin)
+    Register(directory).add(entry)
+    return certificate.public_bytes(_PEM), entry
 
 
 def key_of_request(request: bytes) -> PublicKey:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,8 @@ class Progress:
 
 def newest(directory: Path) -> dict[str, Entry]:
     """The newest certificate of each agent and server, by `kind/name`."""
-    return {f"{entry.kind}/{entry.name}": entry for entry in Register(directory).read()}
+    entries = sorted(Register(directory).read(), key=lambda entry: entry.issued_ms)  # other nodes' may come late
+    return {f"{entry.kind}/{entry.name}": entry for entry in entries}
 
 
 def read_heard(path: Path) -> dict[str, int]:
@@ -45,8 +46,10 @@ def read_heard(path: Path) -> dict[str, int]:
         return {}
 
 
-def measure(directory: Path, enrolment: Path, revoked: Container[str]) -> Progress:
-    """How far the agents of this CA are."""
+def measure(
+    directory: Path, enrolment: Path, revoked: Container[str], heard_elsewhere: Mapping[str, int] | None = None
+) -> Progress:
+    """How far the agents of this CA are, by what this node heard and by what others did."""
     now_ms = time.time() * 1000
     entries = [
         entry
@@ -54,6 +57,8 @@ def measure(directory: Path, enrolment: Path, revoked: Container[str]) -> Progre
         if entry.kind == "agent" and entry.expires_ms > now_ms and entry.name not in revoked
     ]
     heard, version = read_heard(enrolment / HEARD_NAME), load_pins(directory).version
+    for agent, told in (heard_elsewhere or {}).items():
+        heard[agent] = max(told, heard.get(agent, told))
     signing = key_id(load_bundle(directory)[0]).digest.hex()
     return Progress(
         len(entries),

@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,11 +50,15 @@ class Register:
 
     def add(self, entry: Entry) -> None:
         """Append; on disk when this returns."""
-        line = json.dumps(asdict(entry), separators=(",", ":")).encode() + b"\n"
+        self.add_all([entry])
+
+    def add_all(self, entries: Iterable[Entry]) -> None:
+        """The same of several, in their order."""
+        lines = b"".join(json.dumps(asdict(entry), separators=(",", ":")).encode() + b"\n" for entry in entries)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            write_all(descriptor, line)
+            write_all(descriptor, lines)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -5,7 +5,9 @@ Never forgets a line of it that is not understood: such a file stops a start, an
 
 from __future__ import annotations
 
+import fcntl
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
@@ -56,14 +58,21 @@ class Revocations:
 
         Raises `MalformedError` for what is neither.
         """
-        line = _normalise(what)
-        self._load()
-        if line not in self._lines:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            before = self._path.read_text("utf-8").rstrip("\n") + "\n" if self._path.exists() else ""
-            write_whole(self._path, f"{before}{line}\n".lstrip("\n").encode())
-            self._load()
+        line = normalise(what)
+        self.add_all([line])
         return line
+
+    def add_all(self, lines: Iterable[str]) -> None:
+        """Revoke what is not revoked yet of `lines`, each as it stands in the file; other lines and remarks stay."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._path.parent / ".revoked.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._load()
+            added = "".join(f"{line}\n" for line in sorted(set(lines) - self._lines))
+            if added:
+                before = self._path.read_text("utf-8").rstrip("\n") + "\n" if self._path.exists() else ""
+                write_whole(self._path, (before + added).lstrip("\n").encode())
+                self._load()
 
     def _load(self) -> bool:
         try:
@@ -82,12 +91,13 @@ class Revocations:
     def _read(self) -> frozenset[str]:
         texts = [line.partition("#")[0].strip() for line in self._path.read_text("utf-8").splitlines()]
         try:
-            return frozenset(_normalise(text) for text in texts if text)
+            return frozenset(normalise(text) for text in texts if text)
         except MalformedError as error:
             raise ConfigError(f"{self._path}: {error}") from None
 
 
-def _normalise(text: str) -> str:
+def normalise(text: str) -> str:
+    """How a line stands in the file; raises `MalformedError` for what is neither an agent's id nor a serial."""
     if text.lower().startswith(SERIAL_PREFIX):
         serial = text[len(SERIAL_PREFIX) :].replace(":", "").upper()
         if _SERIAL.match(serial):
