@@ -104,12 +104,25 @@ class AgentPort:
         self._settled = {outcome: settled.labels(outcome) for outcome in Outcome}
         self._counts = dict.fromkeys(Outcome, 0)
         self._received = 0
+        self._received_before = 0
+        self.greeted = 0
+        """Agents that were welcomed since the process started."""
         self._gone = asyncio.Event()
 
     @property
     def connections(self) -> int:
         """Agents connected now."""
         return len(self._connections)
+
+    @property
+    def agents(self) -> int:
+        """Agents that were welcomed and are connected now."""
+        return len(self._by_agent)
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of envelopes that came since the process started."""
+        return self._received_before + self._received
 
     @property
     def listening(self) -> bool:
@@ -169,6 +182,18 @@ class AgentPort:
         for connection in list(self._connections):
             connection.abort("did not take its goodbye")
 
+    def send_away(self, agent_id: str, server: str, reason: str) -> bool:
+        """Send one agent to `server`; whether it is here. It is read on, so that all it pushed is acknowledged."""
+        connection = self._by_agent.get(agent_id)
+        if connection is None or self.draining:
+            return False
+        within_s = self.limits.drain_timeout_s
+        connection.tell(Drain(server, reason, int(within_s * 1000)))
+        self.loop.call_later(
+            within_s + self.limits.goodbye_timeout_s, connection.break_off, GoodbyeCode.DRAINING, reason
+        )
+        return True
+
     # What connections call.
 
     def admit(self, connection: AgentConnection) -> None:
@@ -196,6 +221,7 @@ class AgentPort:
         self._by_agent[peer.agent_id] = connection
         if before is not None and before is not connection:
             before.break_off(GoodbyeCode.DONE, "replaced by a newer connection of this agent")
+        self.greeted += 1
         self.suites.enter(peer)
         log.info(
             "agent_connected",
@@ -312,6 +338,7 @@ class AgentPort:
             self._settled[outcome].inc(count)
         self._counts = dict.fromkeys(Outcome, 0)
         self._metrics.counter("gateway_received_bytes_total").inc(self._received)
+        self._received_before += self._received
         self._received = 0
         self._metrics.gauge("gateway_connections").set(len(self._connections))
         self._metrics.gauge("gateway_held_bytes").set(self.budget.held)

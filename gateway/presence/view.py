@@ -70,11 +70,16 @@ class Whereabouts:
 class Own(Protocol):
     """The process itself, where it has an agent port: always true, needs no Redis."""
 
+    name: str
+
     def report(self) -> GatewayReport:
         """What it tells of itself now."""
 
     def notes(self) -> Mapping[str, AgentNote]:
         """Agents that are connected to it now, by id."""
+
+    def find(self, agent_id: str) -> AgentNote | None:
+        """One of them."""
 
 
 @dataclass(slots=True)
@@ -139,7 +144,7 @@ class PresenceView:
     async def find(self, agent_id: str) -> Whereabouts | None:
         """Where the agent is connected now, if it is."""
         known = self.gateways()
-        if self._own and (note := self._own.notes().get(agent_id)):
+        if self._own and (note := self._own.find(agent_id)):
             return _place(agent_id, note, self._own.report())
         away = self.away
         try:
@@ -262,7 +267,7 @@ class PresenceView:
                 yield _place(agent.agent_id, note, report)
 
     def _is_own(self, name: str) -> bool:
-        return self._own is not None and name == self._own.report().name
+        return self._own is not None and name == self._own.name
 
     def _note_away(self, why: str) -> None:
         if not self.away:
