@@ -20,7 +20,8 @@ from infra.holding import read_holding
 from infra.kafka import admin, consumer, producer, topic_name
 from infra.keys.keyring import load_opener
 from infra.lifecycle import Reporter
-from infra.metrics import Kind, Metric, Metrics
+from infra.metrics import Metrics
+from infra.monitoring.serving import serving_of
 from infra.ocr.pool import OcrPool
 from infra.rules.book import rule_book
 from infra.settings import Settings
@@ -35,6 +36,7 @@ from streams.delivery import BATCHED, Delivery, KeyPartitioner
 from streams.gaps import GapProcessor
 from streams.intake import Intake
 from streams.lane import Lane
+from streams.metrics import METRICS, Measuring, Parts
 from streams.mine import MINED_TOPICS, Miner
 from streams.past import KafkaPast
 from streams.readings import FaustReading, LaneReading, faust_assignment
@@ -52,18 +54,8 @@ FAUST_GROUP = "streams"
 ALERT_GROUP = "alerts"
 FAUST_STAGES = ("activity", "gaps")
 FAUST_TOPICS = (activity.TOPIC, gaps.TOPIC)
+FAUST_STAGE_OF = dict(zip(FAUST_TOPICS, FAUST_STAGES, strict=True))
 SESSION_MS = 10_000
-
-METRICS = (
-    Metric("streams_records_settled_total", Kind.COUNTER, "records whose results are durable", ("stage",)),
-    Metric("streams_results_delivered_total", Kind.COUNTER, "results delivered", ("stage",)),
-    Metric("streams_dead_letters_total", Kind.COUNTER, "records that could not be processed", ("stage",)),
-    Metric("streams_waiting", Kind.GAUGE, "records that wait for a dependency", ("stage",)),
-    Metric("streams_next_offset", Kind.GAUGE, "next offset of each partition of lane in hand", ("topic", "partition")),
-    Metric("streams_rules", Kind.GAUGE, "rules of alerts in force"),
-    Metric("streams_rules_age_seconds", Kind.GAUGE, "since rules were read; grows while PostgreSQL is away"),
-    Metric("streams_rule_windows", Kind.GAUGE, "windows that rules count in"),
-)
 
 
 class Assembly:
@@ -101,7 +93,9 @@ class Assembly:
         self._add_tasks(app)
         await self._add_nodes()
         await self._stack.enter_async_context(
-            HealthServer(settings.data, self.name, {"kafka": self._check_kafka}, self.metrics)
+            HealthServer(
+                settings.data, self.name, {"kafka": self._check_kafka}, self.metrics, serving=serving_of(settings)
+            )
         )
         self.started.set()
         await self._reporter.ready()
@@ -131,14 +125,19 @@ class Assembly:
         past = KafkaPast(lambda: consumer(self.settings, None), self.prefix)
         self._stack.push_async_callback(past.close)
         self.judge = AlertProcessor(self.rules, past)
+        turnstile = Turnstile(pool, self.settings.streams.ocr_workers)
+        told = GapProcessor(self.opener, self._reporter.node_id)
         for processor in (
-            Miner(self.opener, Turnstile(pool, self.settings.streams.ocr_workers), WarmUp(past)),
+            Miner(self.opener, turnstile, WarmUp(past)),
             ActivityProcessor(self.opener),
-            GapProcessor(self.opener, self._reporter.node_id),
+            told,
             self.judge,
         ):
             self.bodies[processor.stage] = Body(processor, self.delivery)
         self.intakes = {stage: Intake(self.bodies[stage], self.prefix) for stage in FAUST_STAGES}
+        self.parts = Parts(
+            self.bodies, turnstile, pool.meter, told, self.judge, self.rules, lanes=self.lanes, intakes=self.intakes
+        )
 
     async def _add_lane(self, stage: str, group: str, topics: Sequence[str], assignor: type) -> None:
         """A lane of its own for a processor that Faust would hold back."""
@@ -148,6 +147,7 @@ class Assembly:
         lane = Lane(stage, topics, client, self.bodies[stage], prefix=self.prefix)
         self.lanes.append(lane)
         reading = LaneReading(lane, self.delivery, lambda: self._ends, self.prefix)
+        self.parts.readings.append((lambda _place: stage, reading))
         self.tasks[stage] = lane.run
         self.tasks[f"watch_{stage}"] = lambda: keep_watch(reading)
         self.tasks[f"held_{stage}"] = self._keep_held(group, topics, client.assignment)
@@ -161,7 +161,9 @@ class Assembly:
         self.tasks["watch_faust"] = lambda: keep_watch(faust_reading)
         self.tasks["held_faust"] = self._keep_held(FAUST_GROUP, FAUST_TOPICS, lambda: faust_assignment(app))
         self.tasks["rewind"] = lambda: keep_within_log(app, lambda: self._ends)
-        self.tasks["measure"] = self._measure
+        self.parts.readings.append((lambda place: FAUST_STAGE_OF[place.topic], faust_reading))
+        self.parts.faust, self.parts.describe = app, self._admin.describe_topics
+        self.tasks["measure"] = Measuring(self.settings, self.metrics, self.parts).run
         self.tasks["keys"] = self.opener.follow
         self.tasks["rules"] = self.rules.follow
         self.tasks["sizes"] = sizes.run
@@ -177,6 +179,7 @@ class Assembly:
             reporter=self._reporter.node_id,
             prefix=self.prefix,
         )
+        self.parts.watcher = watcher
         self.tasks["nodes"] = watcher.run
         self.tasks["held_nodes"] = self._keep_held(nodes.GROUP, (HEARTBEATS.name,), heartbeats.assignment)
 
@@ -198,24 +201,3 @@ class Assembly:
         except KafkaError as error:
             return f"Kafka does not answer: {type(error).__name__}"
         return "waits for Kafka to take results" if self.delivery.waiting else ""
-
-    async def _measure(self) -> None:
-        """Copy the parts' own counters into the metrics."""
-        counted: dict[tuple[str, str], int] = {}
-        while True:
-            for stage, body in self.bodies.items():
-                for name, count in (
-                    ("streams_records_settled_total", body.settled),
-                    ("streams_results_delivered_total", body.results),
-                    ("streams_dead_letters_total", body.dead),
-                ):
-                    self.metrics.counter(name).labels(stage).inc(count - counted.get((name, stage), 0))
-                    counted[name, stage] = count
-                self.metrics.gauge("streams_waiting").labels(stage).set(body.waiting)
-            for lane in self.lanes:
-                for place, offset in lane.offsets.items():
-                    self.metrics.gauge("streams_next_offset").labels(place.topic, place.number).set(offset)
-            self.metrics.gauge("streams_rules").set(self.rules.rules)
-            self.metrics.gauge("streams_rules_age_seconds").set(self.rules.age_s)
-            self.metrics.gauge("streams_rule_windows").set(self.judge.windows)
-            await asyncio.sleep(1.0)

@@ -6,7 +6,8 @@ Lets nothing escape but what the worker must crash of: what escapes a Faust body
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -32,6 +33,10 @@ class Patience:
     backoff: Backoff = field(default_factory=Backoff)
 
 
+def _ignore(_seconds: float) -> None:
+    pass
+
+
 class Body:
     """Settles records of one processor. `waiting` counts those that wait for a dependency."""
 
@@ -40,10 +45,15 @@ class Body:
         self._delivery = delivery
         self._patience = patience or Patience()
         self.settled = 0
-        self.dead = 0
+        self.dead: Counter[str] = Counter()
+        """Records that were given up, by reason."""
+        self.bytes = 0
+        """Of the records that are settled."""
         self.waiting = 0
         self.results = 0
         self.settled_at = time.monotonic()
+        self.observe: Callable[[float], None] = _ignore
+        """Told of each settled record how many seconds it has been in Kafka."""
 
     async def settle(self, record: Incoming) -> None:
         """Return when what came of the record is durable, be it results or a dead letter."""
@@ -66,6 +76,10 @@ class Body:
                 await self.forget(one)
             raise
         self.settled += len(made)
+        self.bytes += sum(len(one.record.value) for one in made)
+        now_ms = wall_clock_ms()
+        for one in made:
+            self.observe(max(0, now_ms - one.record.timestamp_ms) / 1000)
         self.settled_at = time.monotonic()
 
     async def forget(self, made: Made) -> None:
@@ -118,8 +132,8 @@ class Body:
 
     async def _give_up(self, record: Incoming, error: Exception) -> Outgoing:
         await self.processor.forget(record)
-        self.dead += 1
         reason = reason_of(error)
+        self.dead[reason] += 1
         log.warning(
             "record_dead", stage=self.processor.stage, topic=record.topic, partition=record.partition,
             offset=record.offset, reason=reason,

@@ -5,6 +5,7 @@ Never hides a hole because its envelope came twice: the fact is the same, and it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from schemas.envelope import Peeker
@@ -22,6 +23,7 @@ from streams.segment import Segment
 
 TOPIC = envelope_topic(StreamKind.GAP)
 _REMEMBERED = 4096
+_STREAMS = frozenset(kind.label for kind in StreamKind)
 
 
 def gap_events(segment: Segment, reporter: str) -> list[Record]:
@@ -70,6 +72,8 @@ class GapProcessor(Stateless):
         self._reporter = reporter
         self._peeker = Peeker()
         self._told: dict[tuple[bytes, int], None] = {}
+        self.told: Counter[str] = Counter()
+        """Holes that were told, by stream; a stream that is none of ours is `other`."""
 
     async def process(self, record: Incoming) -> Sequence[Outgoing]:
         """The gaps that the envelope tells of."""
@@ -82,7 +86,11 @@ class GapProcessor(Stateless):
         self._told[told] = None
         if len(self._told) > _REMEMBERED:
             del self._told[next(iter(self._told))]
-        return [lifecycle_event(event) for event in gap_events(segment, self._reporter)]
+        events = gap_events(segment, self._reporter)
+        self.told.update(
+            stream if (stream := event["detail"].get("stream", "")) in _STREAMS else "other" for event in events
+        )
+        return [lifecycle_event(event) for event in events]
 
     async def forget(self, record: Incoming) -> None:
         """Its gaps may not have been told."""

@@ -50,6 +50,17 @@ class Intake:
         hand = self._hands.get(place)
         return hand is not None and hand.share.busy
 
+    def oldest_ms(self, place: Partition) -> int | None:
+        """Time of the first record of the partition that was read and is not settled."""
+        hand = self._hands.get(place)
+        return None if hand is None else hand.share.oldest_ms
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Records under way, and their bytes."""
+        shares = [hand.share for hand in self._hands.values()]
+        return sum(share.held_records for share in shares), sum(share.held_bytes for share in shares)
+
     def check(self) -> None:
         """Raise `LocalError` when a record failed in a way that the worker must crash of."""
         for place, hand in self._hands.items():

@@ -102,6 +102,7 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         self._shares: dict[TopicPartition, Share] = {}
         self._preparing: dict[TopicPartition, asyncio.Task[None]] = {}
         self._full: set[TopicPartition] = set()
+        self.rebalances = 0
 
     @property
     def offsets(self) -> dict[Partition, int]:
@@ -116,6 +117,23 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
         """
         preparing = {self._place(at): (-1, True) for at in self._preparing}
         return preparing | {self._place(at): (share.next_offset, share.busy) for at, share in self._shares.items()}
+
+    @property
+    def committed(self) -> dict[Partition, int]:
+        """The group's next offset of each partition in hand: what was delivered, and told to the broker since."""
+        shares = self._shares.items()
+        return {self._place(at): share.next_offset if share.committed < 0 else share.committed for at, share in shares}
+
+    @property
+    def oldest_ms(self) -> dict[Partition, int | None]:
+        """Time of the first record of each partition in hand that was read and is not settled."""
+        return {self._place(at): share.oldest_ms for at, share in self._shares.items()}
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Records under way, and their bytes."""
+        shares = self._shares.values()
+        return sum(share.held_records for share in shares), sum(share.held_bytes for share in shares)
 
     async def run(self) -> None:
         """Read until cancelled; raises what a worker must crash of."""
@@ -173,6 +191,7 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is not 
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Take partitions; each is held until its processor is ready for it."""
+        self.rebalances += 1
         for at in assigned:
             self._consumer.pause(at)
             self._preparing[at] = asyncio.create_task(self._prepare(at), name=f"prepare {at.topic}/{at.partition}")

@@ -19,6 +19,7 @@ from infra.lifecycle import wall_clock_ms
 from schemas.errors import MalformedError
 from schemas.records import Record, decode_record
 from schemas.topics import HEARTBEATS, LIFECYCLE
+from streams.clocks import Clocks
 from streams.delivery import Delivery
 from streams.outgoing import lifecycle_event
 from streams.watch import Watch
@@ -59,6 +60,7 @@ class NodeWatcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._clock_ms = clock_ms
         self._held = asyncio.Event()
         self.watch = Watch()
+        self.clocks = Clocks()
 
     @property
     def watching(self) -> bool:
@@ -68,6 +70,7 @@ class NodeWatcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's signature
         """Somebody else may judge from now on."""
         self._held.clear()
+        self.clocks.clear()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Judge from now on, if the heartbeats are ours."""
@@ -152,7 +155,10 @@ class NodeWatcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         for records in (await self._heartbeats.getmany(timeout_ms=_POLL_MS)).values():
             for record in records:
                 beat = _decoded(record.value, "heartbeat")
-                event = None if beat is None else self.watch.hear(beat, self._clock())
+                if beat is None:
+                    continue
+                self.clocks.hear(beat["id"], beat["time_ms"], self._clock_ms())
+                event = self.watch.hear(beat, self._clock())
                 if event is not None:
                     await self._tell(event)
 

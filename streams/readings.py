@@ -6,6 +6,7 @@ Only looks; never moves an offset.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -18,6 +19,14 @@ from streams.delivery import Delivery
 from streams.incoming import Partition
 from streams.intake import Intake
 from streams.lane import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What of a partition is not committed: how many records, and the time of the first, if it was read already."""
+
+    lag: int
+    oldest_ms: int | None
 
 
 class LaneReading:
@@ -38,6 +47,12 @@ class LaneReading:
     async def standings(self) -> Mapping[Partition, Standing]:
         """As `Watched` says."""
         return await _against_ends(self._lane.standings, self._ends(), self._prefix)
+
+    async def waits(self) -> Mapping[Partition, Waits]:
+        """What waits in each partition in hand, by what was delivered and committed; raises `KafkaError`."""
+        committed = {place: (offset, False) for place, offset in self._lane.committed.items()}
+        standings = await _against_ends(committed, self._ends(), self._prefix)
+        return _waits(standings, self._lane.oldest_ms.get)
 
 
 def faust_assignment(app: Any) -> set[Any]:
@@ -86,6 +101,20 @@ class FaustReading:
             busy = any(intake.busy(place) for intake in self._intakes.values())
             standings[place] = consumer._committed_offset.get(at) or 0, busy  # noqa: SLF001 - Faust tells it nowhere else
         return await _against_ends(standings, self._ends(), self._prefix)
+
+    async def waits(self) -> Mapping[Partition, Waits]:
+        """As a lane's; raises `KafkaError`, and `LocalError` as `standings` does."""
+        return _waits(await self.standings(), self._oldest_ms)
+
+    def _oldest_ms(self, place: Partition) -> int | None:
+        times = (intake.oldest_ms(place) for intake in self._intakes.values())
+        return min((time_ms for time_ms in times if time_ms is not None), default=None)
+
+
+def _waits(
+    standings: Mapping[Partition, Standing], oldest_ms: Callable[[Partition], int | None]
+) -> dict[Partition, Waits]:
+    return {place: Waits(max(0, at.end - at.next_offset), oldest_ms(place)) for place, at in standings.items()}
 
 
 async def _against_ends(

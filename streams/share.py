@@ -57,13 +57,18 @@ class Share:
         return self._offsets.next_offset
 
     @property
+    def oldest_ms(self) -> int | None:
+        """Time of the first record that was read and is not settled."""
+        return self._offsets.oldest_ms
+
+    @property
     def end(self) -> int:
         """The offset after the last record that was read."""
         return self._offsets.end
 
     def take(self, record: Incoming) -> None:
         """Put a record at the end of its key's row."""
-        self._offsets.begin(record.offset)
+        self._offsets.begin(record.offset, record.timestamp_ms)
         self.held_bytes += len(record.value)
         row = self._rows.get(record.key)
         if row is None:

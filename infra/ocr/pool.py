@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 from zlib import crc32
@@ -14,6 +15,7 @@ from zlib import crc32
 import orjson
 import structlog
 
+from infra.ocr.meter import OcrMeter
 from infra.ocr.protocol import LENGTH, LENGTHS
 from infra.ocr.text import ScreenText
 from schemas.errors import MalformedError, SealstreamError, UnavailableError
@@ -45,7 +47,8 @@ class OcrPool:
         self, workers: int = 1, *, picture_megabytes: int = 1024, cache_megabytes: int = 64, time_limit_s: float = 120
     ) -> None:
         arguments = (str(picture_megabytes), str(cache_megabytes))
-        self._slots = [_Slot(arguments, time_limit_s) for _ in range(max(1, workers))]
+        self.meter = OcrMeter()
+        self._slots = [_Slot(arguments, time_limit_s, self.meter) for _ in range(max(1, workers))]
 
     async def read(self, agent: str, frames: Sequence[dict[str, Any]], *, emit: bool = True) -> list[ScreenText]:
         """One result a frame.
@@ -77,9 +80,10 @@ class OcrPool:
 class _Slot:
     """One process, started when it is first needed and again after it died."""
 
-    def __init__(self, arguments: tuple[str, ...], time_limit_s: float) -> None:
+    def __init__(self, arguments: tuple[str, ...], time_limit_s: float, meter: OcrMeter) -> None:
         self._arguments = arguments
         self._time_limit_s = time_limit_s
+        self._meter = meter
         self._process: Process | None = None
         self._turn = asyncio.Lock()
         self._deaths: dict[str, int] = {}
@@ -93,19 +97,25 @@ class _Slot:
         async with self._turn:
             body = encode_record("screen_segment", {"events": frames})
             process = await self._running()
+            began, read = time.monotonic(), 0
+            self._meter.began()
             try:
                 async with asyncio.timeout(self._time_limit_s):
                     answer = await _ask(process, LENGTHS.pack(len(head), len(body)) + head + body)
+                read = len(frames)
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
                 await self.close()
                 self._count_death(agent, error)
             except asyncio.CancelledError:
                 await self.close()  # its answer would be taken for that of the next request
                 raise
+            finally:
+                self._meter.ended(read, time.monotonic() - began)
         self._deaths.pop(agent, None)
         return _texts(answer)
 
     def _count_death(self, agent: str, error: Exception) -> None:
+        self._meter.deaths += 1
         deaths = self._deaths.get(agent, 0) + 1
         self._deaths[agent] = deaths
         _log.warning("ocr_process_died", agent=agent, deaths=deaths, error=type(error).__name__)

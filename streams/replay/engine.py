@@ -144,6 +144,6 @@ class Engine:
                         reached.note(fed.mark, fed.record.timestamp_ms)
             run.next[place.number] = share.next_offset
         run.results = self._before[0] + self._body.results
-        run.dead = self._before[1] + self._body.dead
+        run.dead = self._before[1] + self._body.dead.total()
         self._ledger.save(run)
         self._told(run)
