@@ -18,6 +18,7 @@ from infra.pki.server_pins import prepare_pins
 from infra.settings import Settings, load_settings, read_secret
 from infra.stack.elasticsearch import ADMIN_PASSWORD, CERTIFICATE
 from infra.stack.ports import USUAL, PortRule, binding_fault, choose_port, choose_ports
+from schemas.errors import ConfigError
 
 KEK_NAME = "server"
 
@@ -96,6 +97,27 @@ def prepare_installation(data: DataDir, *, ports: PortRule, tell: Callable[[str]
     return settings
 
 
+def prepare_node(data: DataDir) -> Settings:
+    """The settings of a node of several, after a look whether it has what its roles need; raises `ConfigError`.
+
+    Makes nothing: a certificate or key that a node made for itself would be known to nobody.
+    """
+    if not data.config.exists():
+        raise ConfigError(f"there is no {data.config}: make this node's directory by `sealstream node prepare`")
+    settings = load_settings(data.config)
+    wanted = [settings.gateway.ca_file, settings.gateway.cert_file, settings.gateway.key_file]
+    if "miner" in settings.node.roles:
+        wanted += [settings.keys.passphrase_file or settings.keys.dir, settings.keys.dir]
+    if set(settings.node.roles) & {"master", "db", "app"}:
+        wanted += [settings.postgresql.password_file or settings.data.root]
+    missing = [str(path) for path in dict.fromkeys(wanted) if not path.exists()]
+    if missing:
+        raise ConfigError(
+            f"this node lacks {', '.join(missing)}: copy its directory from where `sealstream node prepare` made it"
+        )
+    return settings
+
+
 def settings_text(ports: Mapping[str, int]) -> str:
     """The settings file of an installation with these ports."""
     return _TEMPLATE.format(**ports)
@@ -103,13 +125,18 @@ def settings_text(ports: Mapping[str, int]) -> str:
 
 def ports_of(settings: Settings) -> dict[str, int]:
     """The port of every listener of the stack."""
-    ports: dict[str, int] = {}
-    for name, (table, key) in _PLACES.items():
-        value = getattr(getattr(settings, table), key)
-        if isinstance(value, str):
-            value = urlsplit(value if "//" in value else f"//{value}").port or USUAL[name]
-        ports[name] = value
-    return ports
+    return {name: place_of(settings, name)[1] for name in _PLACES}
+
+
+def place_of(settings: Settings, name: str) -> tuple[str, int]:
+    """Host and port of a listener; of an address that names several, the first."""
+    table, key = _PLACES[name]
+    value = getattr(getattr(settings, table), key)
+    if not isinstance(value, str):
+        return settings.gateway.host, value
+    first, _, _ = value.partition(",")
+    parts = urlsplit(first if "//" in first else f"//{first}")
+    return parts.hostname or "127.0.0.1", parts.port or USUAL[name]
 
 
 def set_port(text: str, name: str, port: int) -> str:

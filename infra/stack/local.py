@@ -13,23 +13,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
 
 from infra.datadir import VARIABLE, DataDir
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 from infra.stack import elasticsearch, kafka, postgresql, redis
 from infra.stack.account import check_reach, find_account
 from infra.stack.artifacts import cache_dir, fetch_artifacts
 from infra.stack.child import Mark, carriers, end_processes, members, rotate
 from infra.stack.component import Component
-from infra.stack.installation import prepare_installation
+from infra.stack.installation import prepare_installation, prepare_node
 from infra.stack.java import find_java
 from infra.stack.ports import PortRule
-from infra.stack.preflight import choose_heaps, require, require_ports
+from infra.stack.preflight import EVERYTHING, choose_heaps, require, require_ports
 from infra.stack.processes import our_components
+from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, STANDBY, is_whole, stores_of
 from infra.stack.state import Phase, StackState, load_state, save_state
 from infra.stack.supervisor import Supervisor
 from infra.stack.wishes import Wishes, WishFollower
@@ -37,9 +39,7 @@ from schemas.errors import ConfigError, SealstreamError, UnavailableError
 
 log = structlog.get_logger()
 
-BACKING = frozenset({kafka.NAME, elasticsearch.NAME, postgresql.NAME, redis.NAME})
-_LISTENERS = frozenset({"agent", "https", "mirror"})
-
+BACKING = EVERYTHING
 _ORPHANS_WITHIN_S = 20.0
 _POLL_S = 0.1
 _STOP_WITHIN_S = 150.0
@@ -49,21 +49,26 @@ Follow = Callable[[StackState], None]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a stack is started: by which rule it gets its ports; whether with the backing stores alone."""
+    """How a stack is started: by which rule it gets its ports; whether with the backing stores alone.
+
+    As a node of several it is patient: what it needs of others may come later, and it never gives up waiting.
+    """
 
     ports: PortRule = PortRule.USUAL
     backing_only: bool = False
+    node: bool = False
 
     @property
     def arguments(self) -> list[str]:
         """The same, for the supervisor's command line."""
-        return [f"--ports={self.ports}", *(["--backing"] if self.backing_only else [])]
+        words = {"--backing": self.backing_only, "--node": self.node}
+        return [f"--ports={self.ports}", *(word for word, wanted in words.items() if wanted)]
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> Choice:
         """What `arguments` gave."""
         rule = next((it.partition("=")[2] for it in arguments if it.startswith("--ports=")), PortRule.USUAL)
-        return cls(PortRule(rule), backing_only="--backing" in arguments)
+        return cls(PortRule(rule), backing_only="--backing" in arguments, node="--node" in arguments)
 
 
 async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Callable[[SealstreamError], int]) -> int:
@@ -89,11 +94,12 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
             components = await asyncio.to_thread(_prepare, data, choice, tell)
             tell("")
             settings, wishes = load_settings(data.config), Wishes(data)
-            supervisor = Supervisor(data, components, state, changed, os.environ, wishes=wishes)
-            following = [
-                asyncio.create_task(postgresql.follow_access(settings), name="access"),
-                asyncio.create_task(WishFollower(settings, wishes, state).follow(), name="wishes"),
-            ]
+            supervisor = Supervisor(
+                data, components, state, changed, os.environ, wishes=wishes, patient=not is_whole(settings)
+            )
+            following = [asyncio.create_task(WishFollower(settings, wishes, state).follow(), name="wishes")]
+            if stores_of(settings) & {POSTGRESQL, STANDBY}:
+                following.append(asyncio.create_task(postgresql.follow_access(settings), name="access"))
             try:
                 await supervisor.run(stop)
             finally:
@@ -112,22 +118,48 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
 
 def _prepare(data: DataDir, choice: Choice, tell: Callable[[str], None]) -> list[Component]:
     """Everything before the first program starts."""
-    tell("looks whether this machine has what the stack needs")
-    require(data)
-    java, account = find_java(), find_account()
-    check_reach(cache_dir(), account)
-    check_reach(data.root, account)
-    artifacts = fetch_artifacts(java, tell)
-    settings = prepare_installation(data, ports=choice.ports, tell=tell)
-    require_ports(settings, BACKING if choice.backing_only else BACKING | _LISTENERS)
-    heaps = choose_heaps()
-    backing = [
-        postgresql.postgresql_component(settings, account),
-        redis.redis_component(settings, account),
-        kafka.kafka_component(settings, java, artifacts, heaps.kafka, account),
-        elasticsearch.elasticsearch_component(settings, java, artifacts, heaps.elasticsearch, account),
-    ]
+    tell("looks whether this machine has what the node needs")
+    known = load_settings(data.config) if data.config.exists() else None
+    stores = stores_of(known) if known else EVERYTHING
+    require(data, stores, mines=known is None or "miner" in known.node.roles)
+    settings = prepare_node(data) if choice.node else prepare_installation(data, ports=choice.ports, tell=tell)
+    stores = stores_of(settings)
+    require_ports(settings, (stores & BACKING) if choice.backing_only else (stores & BACKING) | _listeners(settings))
+    backing = _backing(settings, stores, tell)
     return backing if choice.backing_only else [*backing, *our_components(settings)]
+
+
+def _backing(settings: Settings, stores: AbstractSet[str], tell: Callable[[str], None]) -> list[Component]:
+    """The stores that run here."""
+    if not stores:
+        return []
+    account = find_account()
+    check_reach(settings.data.root, account)
+    components = []
+    if POSTGRESQL in stores:
+        components.append(postgresql.postgresql_component(settings, account))
+    if STANDBY in stores:
+        components.append(postgresql.postgresql_standby_component(settings, account))
+    if REDIS in stores:
+        components.append(redis.redis_component(settings, account))
+    if stores & {KAFKA, ELASTICSEARCH}:
+        java, heaps = find_java(), choose_heaps()
+        check_reach(cache_dir(), account)
+        artifacts = fetch_artifacts(java, tell)
+        if KAFKA in stores:
+            components.append(kafka.kafka_component(settings, java, artifacts, heaps.kafka, account))
+        if ELASTICSEARCH in stores:
+            components.append(
+                elasticsearch.elasticsearch_component(settings, java, artifacts, heaps.elasticsearch, account)
+            )
+    return components
+
+
+def _listeners(settings: Settings) -> set[str]:
+    """Ports of our own processes on this node, by the parts that they have."""
+    roles = set(settings.node.roles)
+    names = {"agent": "app" in roles, "https": bool(roles & {"master", "app", "miner"}), "mirror": True}
+    return {name for name, wanted in names.items() if wanted}
 
 
 async def end_orphans(data: DataDir, state: StackState | None, tell: Callable[[str], None]) -> int:

@@ -16,11 +16,12 @@ from infra.datadir import DataDir
 from infra.doctor.finding import Finding, check
 from infra.settings import Settings
 from infra.stack.artifacts import cache_dir, find_artifacts
-from infra.stack.installation import ports_of
+from infra.stack.installation import place_of, ports_of
 from infra.stack.java import find_java
 from infra.stack.ports import check_port
 from infra.stack.postgresql import find_programs
 from infra.stack.redis import find_server
+from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, STANDBY
 from schemas.errors import UnavailableError
 
 GIB = 1024**3
@@ -30,6 +31,7 @@ NEEDED_DISK = 3 * GIB
 NEEDED_MEMORY = 2 * GIB
 AMPLE_MEMORY = 6 * GIB
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _OCR_DATA = ("/usr/share/tesseract-ocr/*/tessdata/eng.traineddata", "/usr/share/tessdata/eng.traineddata")
 
 
@@ -46,21 +48,28 @@ def choose_heaps() -> Heaps:
     return Heaps(512, 1024) if memory_available() >= AMPLE_MEMORY else Heaps(256, 512)
 
 
-def run_checks(data: DataDir) -> Iterator[Finding]:
-    """Every check that needs no settings, in the order in which people would mend things."""
-    yield check("java", lambda: f"Java {(java := find_java()).version} in {java.home}")
-    yield check("maven", _find_maven)
-    yield check("postgresql", lambda: f"programs in {find_programs()}")
-    yield check("redis", find_server)
+EVERYTHING = frozenset({KAFKA, REDIS, POSTGRESQL, ELASTICSEARCH})
+
+
+def run_checks(data: DataDir, stores: AbstractSet[str] = EVERYTHING, *, mines: bool = True) -> Iterator[Finding]:
+    """Every check that needs no settings, for a node with these stores, in the order in which people mend things."""
+    if stores & {KAFKA, ELASTICSEARCH}:
+        yield check("java", lambda: f"Java {(java := find_java()).version} in {java.home}")
+        yield check("maven", _find_maven)
+    if stores & {POSTGRESQL, STANDBY}:
+        yield check("postgresql", lambda: f"programs in {find_programs()}")
+    if REDIS in stores:
+        yield check("redis", find_server)
     yield check("openssl", lambda: _find_program("openssl", "openssl"))
-    yield check("ocr", _find_ocr_data)
+    if mines:
+        yield check("ocr", _find_ocr_data)
     yield check("disk", lambda: _check_disk(data.root))
     yield check("memory", _check_memory)
 
 
-def require(data: DataDir) -> None:
+def require(data: DataDir, stores: AbstractSet[str] = EVERYTHING, *, mines: bool = True) -> None:
     """Raise one error that tells every check that failed."""
-    failed = [finding for finding in run_checks(data) if not finding.passed]
+    failed = [finding for finding in run_checks(data, stores, mines=mines) if not finding.passed]
     if failed:
         raise UnavailableError(
             f"this machine lacks {', '.join(finding.name for finding in failed)}:"
@@ -73,7 +82,13 @@ def require_ports(settings: Settings, names: AbstractSet[str]) -> None:
     for name, port in ports_of(settings).items():
         if name in names:
             ours = name in ("agent", "https", "mirror")
-            check_port(name, port, settings.gateway.host if ours else "127.0.0.1")
+            check_port(name, port, settings.gateway.host if ours else _host_of(settings, name))
+
+
+def _host_of(settings: Settings, name: str) -> str:
+    """Where a store listens: by its address, or on this node's own where the address names several."""
+    host, _ = place_of(settings, name)
+    return host if host in _LOOPBACK else settings.node.advertise
 
 
 def memory_available() -> int:

@@ -14,32 +14,18 @@ from typing import Any
 
 from infra.datadir import VARIABLE, DataDir
 from infra.settings import Settings
-from infra.stack import elasticsearch, kafka, postgresql
 from infra.stack.component import Component, NotReadyError
 from infra.stack.probe import http_get
+from infra.stack.roles import Process, processes_of
 from infra.tls import client_context
-
-SINKS = ("disk", "postgresql", "elasticsearch")
 
 _VERSION = version("sealstream")
 """Read once: an installation that is being replaced has none for a moment, and must not end what runs."""
 
 
 def our_components(settings: Settings) -> list[Component]:
-    """The gateway, as many workers as the settings say, and the three sinks."""
-    host, gateway = settings.gateway.host, settings.gateway
-    listening = f"{host}:{gateway.https_port}, {gateway.agent_port}, {settings.live_port}, {gateway.mirror_port}"
-    return [
-        _ours(settings, "gateway", ["gateway", "run"], {kafka.NAME, postgresql.NAME}, address=listening),
-        *(
-            _ours(settings, f"streams-{number}", ["streams", "run", "--worker", str(number)], {kafka.NAME})
-            for number in range(1, settings.streams.workers + 1)
-        ),
-        *(
-            _ours(settings, f"sinks-{sink}", ["sinks", "run", sink], {kafka.NAME, postgresql.NAME, *_store_of(sink)})
-            for sink in SINKS
-        ),
-    ]
+    """Every process of ours that this node's roles need."""
+    return [_ours(settings, process) for process in processes_of(settings)]
 
 
 def groups_of(component: str) -> tuple[str, ...]:
@@ -72,11 +58,7 @@ def explain_health(status: int, body: bytes) -> str:
     return "; ".join(faults) or f"its health check answers {status}"
 
 
-def _store_of(sink: str) -> set[str]:
-    return {elasticsearch.NAME} if sink == "elasticsearch" else set()
-
-
-def _ours(settings: Settings, name: str, arguments: list[str], after: set[str], address: str = "") -> Component:
+def _ours(settings: Settings, process: Process) -> Component:
     async def probe(pid: int) -> str:
         note = find_note(settings.data, pid)
         if note is None or not note.get("health"):
@@ -91,11 +73,11 @@ def _ours(settings: Settings, name: str, arguments: list[str], after: set[str], 
         return _VERSION
 
     return Component(
-        name=name,
-        command=[sys.executable, "-m", "infra.cli", *arguments],
-        environment={VARIABLE: str(settings.data.root), "PYTHONUNBUFFERED": "1"},
-        address=address,
-        after=frozenset(after),
+        name=process.name,
+        command=[sys.executable, "-m", "infra.cli", *process.arguments],
+        environment={VARIABLE: str(settings.data.root), "PYTHONUNBUFFERED": "1", **process.environment},
+        address=process.address,
+        after=process.after,
         probe=probe,
         watched=True,
     )

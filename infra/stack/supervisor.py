@@ -43,7 +43,10 @@ class _EndedError(Exception):
 
 
 class Supervisor:
-    """Keeps `components` running until `stop` is set. `changed` is called after every change of `state`."""
+    """Keeps `components` running until `stop` is set. `changed` is called after every change of `state`.
+
+    A patient one goes on trying what does not start: it may need another node, which is not there yet.
+    """
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Supervisor:
         environment: Mapping[str, str],
         *,
         wishes: Wishes | None = None,
+        patient: bool = False,
     ) -> None:
         self._data = data
         self._components = components
@@ -61,6 +65,7 @@ class Supervisor:
         self._changed = changed
         self._environment = environment
         self._wishes = wishes or Wishes(data)
+        self._patient = patient
         self._ready = {component.name: asyncio.Event() for component in components}
         self._settled = {component.name: asyncio.Event() for component in components}
         self._children: dict[str, Child] = {}
@@ -131,7 +136,8 @@ class Supervisor:
                 why = str(error)
             was_ready = self._ready[component.name].is_set()
             failures = 1 if was_ready and time.monotonic() - began > _STABLE_AFTER_S else failures + 1
-            if not was_ready and failures >= _FIRST_TRIES and self._state.phase is Phase.STARTING:
+            hopeless = failures >= _FIRST_TRIES and not self._patient
+            if not was_ready and hopeless and self._state.phase is Phase.STARTING:
                 self._note(component, Phase.FAILED, why)
                 raise UnavailableError(f"{component.name} does not start: {why}; {self._last_words(component)}")
             delay_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** (failures - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
