@@ -16,6 +16,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from gateway.publisher import Outcome
+from infra.cluster import wanted_insync
 from schemas.topics import MAX_RECORD_BYTES, TOPICS
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class KafkaPublisher:
     """Publishes to Kafka. Must be made on the running event loop that it shall be polled on."""
 
     def __init__(
-        self, bootstrap: str, *, topic_prefix: str = "", queue_bytes: int = 1 << 30, min_insync: int = 1
+        self, bootstrap: str, *, topic_prefix: str = "", queue_bytes: int = 1 << 30, min_insync: int = 0
     ) -> None:
         self._topics = {name: topic_prefix + name for name in TOPICS}
         self._min_insync = min_insync
@@ -113,7 +114,11 @@ class KafkaPublisher:
         partitions = metadata.topics[topic].partitions.values()
         if not partitions:
             return f"kafka has no topic {topic}"
-        short = sum(1 for each in partitions if each.leader < 0 or len(each.isrs) < self._min_insync)
+        short = sum(
+            1
+            for each in partitions
+            if each.leader < 0 or len(each.isrs) < (self._min_insync or wanted_insync(len(each.replicas)))
+        )
         return f"{short} partitions of {topic} have no leader or too few in-sync replicas" if short else ""
 
     async def close(self) -> None:

@@ -190,10 +190,11 @@ async def connect(settings: Settings) -> asyncpg.Connection[Any]:
     """A connection to the database of the settings; raises `OSError` or `TimeoutError` while it is away."""
     import asyncpg
 
+    from infra import postgresql
     from infra.settings import postgresql_dsn
 
     try:
-        return await asyncpg.connect(postgresql_dsn(settings), timeout=_QUERY_TIMEOUT_S)
+        return await postgresql.connect(postgresql_dsn(settings), timeout=_QUERY_TIMEOUT_S)
     except asyncpg.PostgresError as error:
         raise ConnectionError(str(error)) from None
 

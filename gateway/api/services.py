@@ -21,6 +21,7 @@ from gateway.ops.sampler import Sampler
 from gateway.protection import Protection
 from gateway.recordings.shelf import Recordings
 from gateway.unlock.held import HeldUnlocks
+from infra.postgresql import connect
 from infra.replays.runner import Replays
 from infra.settings import postgresql_dsn
 from sinks.elasticsearch.client import connect as connect_elasticsearch
@@ -124,8 +125,9 @@ class Services:
     async def _open_pool(self) -> asyncpg.Pool[asyncpg.Record]:
         async with self._opening:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(
+                self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # its stub wants each option
                     postgresql_dsn(self.settings),
+                    connect=connect,
                     min_size=0,
                     max_size=_POOL_SIZE,
                     command_timeout=_QUERY_S,

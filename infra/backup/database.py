@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import asyncpg
 
 from infra.bi import GROUP
+from infra.postgresql import connect
 from schemas.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def split_password(dsn: str) -> tuple[str, str]:
 
 async def _connect(dsn: str) -> Connection:
     try:
-        return await asyncpg.connect(dsn, timeout=10)
+        return await connect(dsn, timeout=10)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise UnavailableError(f"PostgreSQL does not answer: {type(error).__name__}") from error
 
@@ -115,7 +116,9 @@ async def _run_program(name: str, dsn: str, options: Sequence[str]) -> None:
     if shutil.which(name) is None:
         raise UnavailableError(f"{name} is missing: `apt-get install postgresql-client`")
     address, password = split_password(dsn)
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", **({"PGPASSWORD": password} if password else {})}
+    environment = {"PGCONNECT_TIMEOUT": "5", **os.environ, "LC_ALL": "C.UTF-8"}
+    if password:
+        environment["PGPASSWORD"] = password
     running = await asyncio.create_subprocess_exec(
         name,
         f"--dbname={address}",

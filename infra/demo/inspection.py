@@ -68,9 +68,9 @@ async def _topic_values(settings: Settings, topic: str) -> AsyncIterator[bytes]:
 
 
 async def _rows(settings: Settings) -> list[bytes]:
-    import asyncpg
+    from infra.postgresql import connect
 
-    connection = await asyncpg.connect(postgresql_dsn(settings))
+    connection = await connect(postgresql_dsn(settings))
     try:
         tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         return [

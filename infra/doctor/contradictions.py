@@ -11,6 +11,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from infra.cluster import brokers, controllers, elasticsearch_urls, wanted_copies
+
 if TYPE_CHECKING:
     from infra.settings import Settings
 
@@ -41,29 +43,32 @@ def _node(settings: Settings) -> Iterator[str]:
 
 
 def _kafka(settings: Settings) -> Iterator[str]:
-    kafka = settings.kafka
-    if kafka.min_insync > kafka.replication:
+    kafka, (copies, min_insync) = settings.kafka, wanted_copies(settings)
+    if min_insync > copies:
         yield (
-            f"kafka.min_insync = {kafka.min_insync} of kafka.replication = {kafka.replication} replicas can never be: "
+            f"kafka.min_insync = {min_insync} of kafka.replication = {copies} replicas can never be: "
             "nothing would be acknowledged; 2 of 3 is usual"
         )
-    elif kafka.replication > 1 and kafka.min_insync == kafka.replication:
+    elif copies > 1 and min_insync == copies:
         yield (
-            f"kafka.min_insync = kafka.replication = {kafka.replication}: the loss of any one broker stops everything; "
-            f"set kafka.min_insync = {kafka.replication - 1}"
-            + (" and kafka.replication = 3" if kafka.replication == 2 else "")
+            f"kafka.min_insync = kafka.replication = {copies}: the loss of any one broker stops everything; "
+            f"set kafka.min_insync = {copies - 1}" + (" and kafka.replication = 3" if copies == 2 else "")
         )
-    elif kafka.replication > 2 and kafka.min_insync == 1:
+    elif copies > 2 and min_insync == 1:
         yield (
-            f"kafka.min_insync = 1 of {kafka.replication}: what one broker alone has is acknowledged and lost with it; "
+            f"kafka.min_insync = 1 of {copies}: what one broker alone has is acknowledged and lost with it; "
             "set kafka.min_insync = 2"
         )
-    brokers = [broker.strip() for broker in kafka.bootstrap.split(",")]
-    if kafka.replication > 1 and len(set(brokers)) == 1:
+    named = brokers(settings)
+    if copies > 1 and len(named) == 1:
         yield (
-            f"kafka.bootstrap names {brokers[0]} alone: a process that starts while it is away finds no other broker; "
+            f"kafka.bootstrap names {named[0]} alone: a process that starts while it is away finds no other broker; "
             "name all of them"
         )
+    if kafka.controllers and kafka.node_id not in controllers(settings):
+        yield f"kafka.controllers has no kafka.node_id = {kafka.node_id}: give this node's broker one of its numbers"
+    if len(kafka.controllers) == 2:
+        yield "kafka.controllers names two: the loss of either stops both; name three, or none for one broker alone"
 
 
 def _gateway(settings: Settings) -> Iterator[str]:
@@ -84,7 +89,7 @@ def _gateway(settings: Settings) -> Iterator[str]:
 
 
 def _stores(settings: Settings) -> Iterator[str]:
-    if urlsplit(settings.elasticsearch.url).scheme != "https":
+    if any(urlsplit(url).scheme != "https" for url in elasticsearch_urls(settings)):
         yield f"elasticsearch.url = {settings.elasticsearch.url}: text and password would be in the clear; use https"
     for name, address in (("postgresql.dsn", settings.postgresql.dsn), ("redis.url", settings.redis.url)):
         if urlsplit(address).password:

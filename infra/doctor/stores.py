@@ -13,8 +13,8 @@ import ssl
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from infra.cluster import brokers, databases, elasticsearch_urls, own_redis, redis_password, shown, wanted_copies
 from infra.doctor.finding import Finding, check_later
 from infra.doctor.releases import ask_release
 from infra.settings import postgresql_dsn, read_secret
@@ -53,10 +53,11 @@ async def check_postgresql(settings: Settings) -> str:
     import asyncpg
 
     from infra.migrate import load_migrations
+    from infra.postgresql import connect
 
-    place = urlsplit(settings.postgresql.dsn).netloc.rpartition("@")[2]
+    place = shown(databases(settings))
     try:
-        connection = await asyncpg.connect(postgresql_dsn(settings), timeout=_TIMEOUT_S)
+        connection = await connect(postgresql_dsn(settings), timeout=_TIMEOUT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise UnavailableError(
             f"{place} lets us not in ({error or type(error).__name__}): is it there, does its pg_hba.conf name "
@@ -86,23 +87,20 @@ async def check_postgresql(settings: Settings) -> str:
 async def check_kafka(settings: Settings) -> str:
     """The release of every broker in the settings, and whether there are as many as replicas are wanted."""
     releases = []
-    for broker in settings.kafka.bootstrap.split(","):
-        parts = urlsplit(f"//{broker.strip()}")
+    for broker in brokers(settings):
         try:
-            releases.append(await ask_release(parts.hostname or "", parts.port or 9092))
+            releases.append(await ask_release(broker.host, broker.port))
         except (OSError, TimeoutError) as error:
             raise UnavailableError(
-                f"the broker {broker.strip()} does not answer ({error or type(error).__name__}): "
+                f"the broker {broker} does not answer ({error or type(error).__name__}): "
                 "start it, or mend kafka.bootstrap"
             ) from None
     for release in releases:
         require_release("kafka", release)
     count = await _count_brokers(settings)
-    if count < settings.kafka.replication:
-        raise ConfigError(
-            f"{count} brokers cannot keep kafka.replication = {settings.kafka.replication} replicas: "
-            "start more, or set less"
-        )
+    copies, _ = wanted_copies(settings, count)
+    if count < copies:
+        raise ConfigError(f"{count} brokers cannot keep kafka.replication = {copies} replicas: start more, or set less")
     return f"{', '.join(sorted(set(releases)))} at {settings.kafka.bootstrap}, {count} brokers in all"
 
 
@@ -141,7 +139,7 @@ async def check_kafka_write(settings: Settings) -> str:
     except (KafkaError, OSError, TimeoutError) as error:
         raise UnavailableError(
             f"a record is not taken ({error or type(error).__name__}): are kafka.min_insync = "
-            f"{settings.kafka.min_insync} replicas in sync, and do brokers advertise addresses that this node reaches?"
+            f"{wanted_copies(settings)[1]} replicas in sync, and do brokers advertise addresses that this node reaches?"
         ) from None
     finally:
         with contextlib.suppress(KafkaError):
@@ -154,15 +152,16 @@ async def _make_topic(settings: Settings) -> None:
 
     from infra.kafka import admin, topic_name
 
-    configs = {
-        "message.timestamp.type": "LogAppendTime",
-        "retention.ms": str(_RETENTION_MS),
-        "min.insync.replicas": str(settings.kafka.min_insync),
-    }
     client = admin(settings)
     try:
         await client.start()
-        topic = NewTopic(topic_name(settings, TOPIC), 1, settings.kafka.replication, topic_configs=configs)
+        copies, min_insync = wanted_copies(settings, len((await client.describe_cluster())["brokers"]))
+        configs = {
+            "message.timestamp.type": "LogAppendTime",
+            "retention.ms": str(_RETENTION_MS),
+            "min.insync.replicas": str(min_insync),
+        }
+        topic = NewTopic(topic_name(settings, TOPIC), 1, copies, topic_configs=configs)
         await client.create_topics([topic], timeout_ms=int(_TIMEOUT_S * 1000))  # one that is there stays
     finally:
         await client.close()
@@ -170,7 +169,7 @@ async def _make_topic(settings: Settings) -> None:
 
 async def check_elasticsearch(settings: Settings) -> str:
     """Its certificate as we check it, our user, its release, and its health."""
-    url = settings.elasticsearch.url.rstrip("/")
+    url = await _serving_url(settings)
     nodes = (await _ask_elasticsearch(settings, f"{url}/_nodes/_all/none")).get("nodes", {}).values()
     health = await _ask_elasticsearch(settings, f"{url}/_cluster/health")
     releases, state = sorted({str(node["version"]) for node in nodes}), str(health.get("status", "unknown"))
@@ -183,14 +182,22 @@ async def check_elasticsearch(settings: Settings) -> str:
     return f"{', '.join(releases)} at {url}, {state}, {health.get('number_of_nodes', 0)} nodes"
 
 
+async def _serving_url(settings: Settings) -> str:
+    """The first address of the cluster that answers; raises what the last one did."""
+    *others, last = elasticsearch_urls(settings)
+    for url in others:
+        with contextlib.suppress(UnavailableError):
+            await _ask_elasticsearch(settings, f"{url}/_cluster/health")
+            return url
+    return last
+
+
 async def _ask_elasticsearch(settings: Settings, url: str) -> dict[str, Any]:
     login = (settings.elasticsearch.username, read_secret(settings.elasticsearch.password_file))
     authority = settings.elasticsearch.ca_file
-    parts = urlsplit(url)
-    full = url if parts.port else url.replace(parts.netloc, f"{parts.netloc}:9200", 1)
     try:
-        tls = ssl.create_default_context(cafile=authority) if parts.scheme == "https" else None
-        status, body = await http_get(full, tls, login)
+        tls = ssl.create_default_context(cafile=authority) if url.startswith("https:") else None
+        status, body = await http_get(url, tls, login)
     except ssl.SSLCertVerificationError as error:
         raise ConfigError(
             f"the certificate of {url} is not taken: {error.verify_message}: is elasticsearch.ca_file its CA, "
@@ -213,11 +220,13 @@ async def _ask_elasticsearch(settings: Settings, url: str) -> dict[str, Any]:
 
 async def check_redis(settings: Settings) -> str:
     """Its release and its clock."""
-    parts = urlsplit(settings.redis.url)
-    host, port = parts.hostname or "127.0.0.1", parts.port or 6379
+    host, port = own_redis(settings).host, own_redis(settings).port
+    question = b"INFO server\r\n"
+    if password := redis_password(settings):
+        question = f"AUTH {password}\r\n".encode() + question
     began = time.time()
     try:
-        told = (await tcp_ask(host, port, b"INFO server\r\n", 16_384)).decode("utf-8", "replace")
+        told = (await tcp_ask(host, port, question, 16_384)).decode("utf-8", "replace")
     except (OSError, TimeoutError) as error:
         raise UnavailableError(
             f"{host}:{port} does not answer ({error or type(error).__name__}): start it, or mend redis.url"

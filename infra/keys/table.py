@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 
 from infra.keys.registry import Registered, as_registered, known_rows, save_copy
+from infra.postgresql import connect
 from infra.settings import Settings, postgresql_dsn
 from schemas.errors import ConfigError, UnavailableError
 
@@ -39,7 +40,7 @@ async def connected(settings: Settings) -> AsyncIterator[Connection]:
     except ConfigError as error:
         raise UnavailableError(f"PostgreSQL cannot be asked: {error}") from error
     try:
-        connection = await asyncpg.connect(dsn, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S)
+        connection = await connect(dsn, timeout=TIMEOUT_S, command_timeout=TIMEOUT_S)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise UnavailableError(f"PostgreSQL does not answer: {type(error).__name__}") from error
     try:

@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from infra.nodes.wishes import Wanted, Wish, as_wish, may_drain, put_wish
+from infra.postgresql import connect
 from infra.settings import postgresql_dsn
 from schemas.errors import UnavailableError
 
@@ -71,7 +72,7 @@ class WishDrainer:
 
     async def _connect(self) -> asyncpg.Connection[Any]:
         try:
-            return await asyncpg.connect(self._dsn, timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S)
+            return await connect(self._dsn, timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S)
         except (OSError, TimeoutError, asyncpg.PostgresError) as error:
             raise UnavailableError(
                 f"PostgreSQL does not answer ({type(error).__name__}): nodes are drained by it; --no-drain goes without"

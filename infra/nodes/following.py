@@ -17,6 +17,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from infra.nodes.wishes import Wish, fetch_wish, keep_wish, kept_wish
+from infra.postgresql import connect
 from infra.settings import Settings, postgresql_dsn
 from schemas.errors import ConfigError
 
@@ -65,9 +66,7 @@ class NodeFollower:
             await asyncio.sleep(INTERVAL_S)
 
     async def _follow_once(self) -> None:
-        connection = await asyncpg.connect(
-            postgresql_dsn(self._settings), timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S
-        )
+        connection = await connect(postgresql_dsn(self._settings), timeout=_TIMEOUT_S, command_timeout=_TIMEOUT_S)
         try:
             turn = 0
             while True:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+
+from infra.cluster import (
+    own_broker,
+    own_controller,
+    own_database,
+    own_elasticsearch,
+    own_redis,
+    own_transport,
+)
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -24,30 +32,35 @@ class Place:
 
 def node_ports(settings: Settings) -> Mapping[str, int]:
     """Every port that serves approved nodes alone, by what listens there."""
-    brokers = [urlsplit(f"//{broker.strip()}") for broker in settings.kafka.bootstrap.split(",")]
+    between = {}
+    if settings.kafka.controllers:
+        between["kafka controllers"] = own_controller(settings).port
+    if settings.elasticsearch.seeds:
+        between["elasticsearch nodes"] = own_transport(settings).port
     return {
         "mirror": settings.gateway.mirror_port,
         "miner": settings.miner.port,
         "redis": redis_place(settings).port,
         "elasticsearch": elasticsearch_place(settings).port,
         "postgresql": postgresql_place(settings).port,
-        "kafka": brokers[0].port or 9092,
+        "kafka": own_broker(settings).port,
+        **between,
     }
 
 
 def elasticsearch_place(settings: Settings) -> Place:
     """Where Elasticsearch is spoken to."""
-    parts = urlsplit(settings.elasticsearch.url)
-    return Place(parts.hostname or "127.0.0.1", parts.port or 9200)
+    own = own_elasticsearch(settings)
+    return Place(own.host, own.port)
 
 
 def postgresql_place(settings: Settings) -> Place:
     """Where PostgreSQL listens."""
-    parts = urlsplit(settings.postgresql.dsn)
-    return Place(parts.hostname or "127.0.0.1", parts.port or 5432)
+    own = own_database(settings)
+    return Place(own.host, own.port)
 
 
 def redis_place(settings: Settings) -> Place:
     """Where Redis listens."""
-    parts = urlsplit(settings.redis.url)
-    return Place(parts.hostname or "127.0.0.1", parts.port or 6379)
+    own = own_redis(settings)
+    return Place(own.host, own.port)

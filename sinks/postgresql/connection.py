@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from infra import postgresql
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _PASSING_CLASSES = frozenset({"08", "25", "28", "3D", "40", "53", "55", "57", "5
 async def connect(dsn: str) -> Connection:
     """A connection; raises `UnavailableError`."""
     with store_errors():
-        return await asyncpg.connect(dsn, timeout=10.0, command_timeout=_TIMEOUT_S)
+        return await postgresql.connect(dsn, timeout=10.0, command_timeout=_TIMEOUT_S)
 
 
 @contextmanager

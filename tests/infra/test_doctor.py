@@ -319,7 +319,7 @@ async def test_a_node_without_a_gateway_needs_none_of_its_things(
 
 def test_the_command_ends_with_1_when_something_is_wrong(tmp_path: Path) -> None:
     """In words and as JSON; an unknown scope is wrong usage."""
-    (tmp_path / "sealstream.toml").write_text("[kafka]\nmin_insync = 0\n")
+    (tmp_path / "sealstream.toml").write_text("[kafka]\nmin_insync = -1\n")
     told = run_cli(tmp_path, "doctor")
     assert told.returncode == 1
     assert told.stdout.startswith("FAIL  settings")
