@@ -5,45 +5,38 @@ Never keeps a token's secret, only its hash; never gives out more certificates t
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import hmac
-import json
+import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import asyncpg
+
 from gateway.body import read_texts
-from infra.files import write_whole
 from infra.keys.signer import pinned_signers
-from infra.pki import ca_fingerprint, issue_agent
+from infra.keys.table import connected, run_aside
+from infra.pki import ca_fingerprint
 from infra.pki.authority import load_ca
-from infra.pki.certificates import key_of_request
+from infra.pki.certificates import certify_agent, key_of_request
+from infra.pki.follow import move_tokens, put_tokens
+from infra.pki.register import Entry
 from infra.pki.server_pins import trust_set
+from infra.pki.table import add_entries, spend_token
+from infra.pki.tokens import Token, TokenStore, hash_secret
 from schemas.enrolment import EnrolmentToken
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, UnavailableError
 from schemas.trust import TrustSet, read_pin
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.settings import Settings
 
-TOKENS_NAME = "tokens.json"
 SECRET_BYTES = 24
-MAX_TEXT = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What the server keeps of a token. `secret_hash` is SHA-256 in hex."""
-
-    secret_hash: str
-    expires_ms: int
-    uses: int
+AT_ONCE = 4
+"""Certificates that are issued at the same time, each over a connection to the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,58 +60,64 @@ class EnrolmentRequest:
         return cls(**fields)
 
 
-class TokenStore:
-    """Tokens in one file, locked while it is changed, so that two processes never spend the same use."""
+class Enrolment:
+    """Certificates for tokens: by the table that masters share, or by this node's file before a database ever answered.
 
-    def __init__(self, directory: Path, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        self._directory = directory
-        self._clock_ms = clock_ms
+    The first time the table can be asked, it takes over the file's tokens for good (`keep_shared`).
+    """
 
-    def add(self, secret: str, *, uses: int, expires_s: float) -> None:
-        """Keep a new token; forget those that are over."""
-        token = Token(hash_secret(secret), self._clock_ms() + int(expires_s * 1000), uses)
-        with self._locked() as tokens:
-            tokens.append(token)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tokens = TokenStore(enrolment_dir(settings))
+        self._at_once = asyncio.Semaphore(AT_ONCE)
 
-    def spend(self, secret: str) -> bool:
-        """Take one use of the token, if there is one; on disk before this returns."""
-        wanted = hash_secret(secret)
-        with self._locked() as tokens:
-            for place, token in enumerate(tokens):
-                if hmac.compare_digest(token.secret_hash, wanted):
-                    tokens[place] = replace(token, uses=token.uses - 1)
-                    return True
-        return False
+    async def redeem(self, wish: EnrolmentRequest) -> tuple[str, str] | None:
+        """The id of a new agent and its certificate (PEM), which the register has from then on; none for a bad token.
 
-    @contextmanager
-    def _locked(self) -> Iterator[list[Token]]:
-        """The tokens that are good now; what the block leaves is written whole."""
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self._directory / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            before = self._read()
-            tokens = [token for token in before if token.uses > 0 and token.expires_ms > self._clock_ms()]
-            yield tokens
-            if tokens != before:
-                write_whole(self._directory / TOKENS_NAME, json.dumps([asdict(token) for token in tokens]).encode())
-
-    def _read(self) -> list[Token]:
-        path = self._directory / TOKENS_NAME
+        Raises `MalformedError` for a request that is not usable, `OSError`, `ConfigError` or `UnavailableError` where
+        nothing can be issued now.
+        """
+        await asyncio.to_thread(check_request, self._settings, wish.csr)
+        if not self._tokens.moved:
+            if await asyncio.to_thread(self._tokens.spend, wish.secret):
+                agent, certificate, _ = await asyncio.to_thread(issue_certificate, self._settings, wish)
+                return agent, certificate
+            if not self._tokens.moved:
+                return None
         try:
-            return [Token(**row) for row in json.loads(path.read_bytes())]
-        except FileNotFoundError:
-            return []
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"{path} cannot be read ({error}); move it away: its tokens are void then") from None
+            async with self._at_once, connected(self._settings) as connection, connection.transaction():
+                if not await spend_token(connection, hash_secret(wish.secret)):
+                    return None
+                agent, certificate, entry = await asyncio.to_thread(issue_certificate, self._settings, wish)
+                await add_entries(connection, [entry])
+        except asyncpg.PostgresError as error:
+            raise UnavailableError(f"PostgreSQL says {type(error).__name__} ({error.sqlstate})") from error
+        return agent, certificate
+
+
+def keep_token(settings: Settings, secret: str, *, uses: int, expires_s: float) -> None:
+    """Keep a token in the table, with those that the file still has; in the file where no database ever answered.
+
+    Raises `UnavailableError` while the database is away that has this node's tokens.
+    """
+    store = TokenStore(enrolment_dir(settings))
+    token = Token(hash_secret(secret), time.time_ns() // 1_000_000 + int(expires_s * 1000), uses)
+    try:
+        move_tokens(settings, store)
+        run_aside(put_tokens(settings, [token]))
+    except UnavailableError:
+        if store.moved:
+            raise
+        store.add(secret, uses=uses, expires_s=expires_s)
 
 
 def make_token(settings: Settings, *, uses: int = 1, expires_s: float = 3600.0) -> str:
-    """A new enrolment token as text, for whoever sets up the endpoint; raises `ConfigError`."""
+    """A new enrolment token as text, for whoever sets up the endpoint; raises `ConfigError` or `UnavailableError`."""
     if uses < 1 or expires_s <= 0:
         raise ConfigError("a token needs at least one use and some time to live")
     fingerprint = ca_fingerprint(read_ca(settings))
     secret = secrets.token_urlsafe(SECRET_BYTES)
-    TokenStore(enrolment_dir(settings)).add(secret, uses=uses, expires_s=expires_s)
+    keep_token(settings, secret, uses=uses, expires_s=expires_s)
     gateway = settings.gateway
     host = f"[{settings.node.advertise}]" if ":" in settings.node.advertise else settings.node.advertise
     signers = tuple(pinned_signers(settings.keys.dir).values())
@@ -132,12 +131,12 @@ def check_request(settings: Settings, csr: str) -> None:
     load_ca(settings.gateway.ca_file.parent)
 
 
-def issue_certificate(settings: Settings, wish: EnrolmentRequest) -> tuple[str, str]:
-    """The id of a new agent and its certificate (PEM), which the register has from then on."""
+def issue_certificate(settings: Settings, wish: EnrolmentRequest) -> tuple[str, str, Entry]:
+    """The id of a new agent, its certificate (PEM), and what this node's register has of it from then on."""
     agent = uuid4()
     directory = settings.gateway.ca_file.parent
-    certificate = issue_agent(directory, agent.bytes, wish.csr.encode(), backup_pin=wish.backup_pin)
-    return str(agent), certificate.decode("ascii")
+    certificate, entry = certify_agent(directory, agent.bytes, wish.csr.encode(), backup_pin=wish.backup_pin)
+    return str(agent), certificate.decode("ascii"), entry
 
 
 def read_ca(settings: Settings) -> bytes:
@@ -151,11 +150,6 @@ def read_ca(settings: Settings) -> bytes:
 def enrolment_dir(settings: Settings) -> Path:
     """Where tokens and revocations are kept."""
     return settings.node.data_dir / "enrol"
-
-
-def hash_secret(secret: str) -> str:
-    """SHA-256 in hex: a secret of 24 random bytes needs no slow hash."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def enrolment_answer(

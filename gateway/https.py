@@ -5,7 +5,6 @@ Never opens anything that was recorded in this process, and never reads more of 
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -16,15 +15,7 @@ from starlette.routing import Route
 
 from gateway import registry
 from gateway.body import read_body
-from gateway.enrol import (
-    EnrolmentRequest,
-    TokenStore,
-    check_request,
-    enrolment_answer,
-    enrolment_dir,
-    issue_certificate,
-    read_ca,
-)
+from gateway.enrol import Enrolment, EnrolmentRequest, enrolment_answer, read_ca
 from gateway.peer import address_of, address_text
 from gateway.throttle import Throttle
 from gateway.trust import TrustApi
@@ -33,7 +24,7 @@ from gateway.webserver import WebServer, make_server
 from infra.health import run_checks
 from infra.metrics import CONTENT_TYPE
 from schemas.enrolment import ASSIGN_PATH, CA_PATH, ENROL_PATH
-from schemas.errors import ConfigError, MalformedError
+from schemas.errors import ConfigError, MalformedError, UnavailableError
 
 if TYPE_CHECKING:
     import ssl
@@ -78,7 +69,7 @@ class HttpsPort:
         self._approved = approved
         self._max_connections = max_connections
         self._request_timeout_s = request_timeout_s
-        self._tokens = TokenStore(enrolment_dir(settings))
+        self._enrolment = Enrolment(settings)
         self._throttle = Throttle()
         self.trust = TrustApi(settings, facts, self._throttle)
         self._server: WebServer | None = None
@@ -155,16 +146,16 @@ class HttpsPort:
         What can be wrong with the request is looked at first: nobody without a token gets into the register.
         """
         try:
-            await asyncio.to_thread(check_request, self._settings, wish.csr)
-            if not await asyncio.to_thread(self._tokens.spend, wish.secret):
-                self._throttle.fail(address, time.monotonic())
-                return self._refuse(403, "the token is unknown, used up or expired", address)
-            agent_id, certificate = await asyncio.to_thread(issue_certificate, self._settings, wish)
+            issued = await self._enrolment.redeem(wish)
         except MalformedError as error:
             return self._refuse(400, str(error), address)
-        except (OSError, ConfigError) as error:
+        except (OSError, ConfigError, UnavailableError) as error:
             log.error("enrolment_impossible", reason=str(error))  # noqa: TRY400 - the message is all there is to say
             return self._refuse(503, "the server cannot issue certificates now", address)
+        if issued is None:
+            self._throttle.fail(address, time.monotonic())
+            return self._refuse(403, "the token is unknown, used up or expired", address)
+        agent_id, certificate = issued
         detail = {"address": address, "computer": wish.computer[:256], "user": wish.user[:256]}
         if not await self._facts.audit_durably("enrol", agent_id, "done", **detail):
             return self._refuse(503, "the server cannot keep its audit now", address)

@@ -6,12 +6,15 @@ Never renews for a key that is neither in the certificate shown nor registered a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import asyncpg
 import structlog
 from cryptography.hazmat.primitives import serialization
 from starlette.responses import JSONResponse, Response
@@ -20,24 +23,28 @@ from starlette.routing import Route
 from gateway.body import read_body, read_texts
 from gateway.peer import address_of
 from infra.files import write_whole
+from infra.keys.table import connected
 from infra.pki.authority import CA_CERT
-from infra.pki.certificates import agent_of, issue_agent, key_of_request, verify_agent
+from infra.pki.certificates import agent_of, certify_agent, key_of_request, verify_agent
 from infra.pki.pins import pin_of, pin_of_certificate
 from infra.pki.progress import HEARD_NAME, read_heard
 from infra.pki.register import Entry, Register, format_serial
 from infra.pki.revocations import Revocations
 from infra.pki.server_pins import BACKUP_SUFFIX, PINS_NAME, load_pins, prepare_pins, publish, trust_set
-from schemas.errors import ConfigError, MalformedError
+from infra.pki.table import add_entries, fetch_entries_of, is_revoked
+from schemas.errors import ConfigError, MalformedError, UnavailableError
 from schemas.identity import agent_bytes
 from schemas.trust import RENEW_PATH, TRUST_PATH, TrustSet, read_pin, write_pin
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cryptography import x509
     from starlette.requests import Request
 
     from gateway.facts import Facts
     from gateway.throttle import Throttle
+    from infra.pki.forms import PublicKey
     from infra.settings import Settings
 
 log = structlog.get_logger()
@@ -75,16 +82,19 @@ class TrustApi:
     """Two routes, and what they tell. `reload` looks whether the files say something new."""
 
     def __init__(self, settings: Settings, facts: Facts, throttle: Throttle) -> None:
-        gateway = settings.gateway
-        self._directory = gateway.ca_file.parent
+        self._settings = settings
+        self._directory = settings.gateway.ca_file.parent
         self._facts = facts
         self._throttle = throttle
         self._heard_file = settings.node.data_dir / "enrol" / HEARD_NAME
         self._heard: dict[str, int] = read_heard(self._heard_file)
         self._heard_new = False
         self._revocations = Revocations(settings.node.data_dir / "enrol")
-        prepare_server(self._directory, gateway.key_file, enforced=gateway.pin_server)
-        self._stamp = self._look()
+        self._certificates = Certificates(self._directory)
+        self._publishes = "master" in settings.node.roles
+        if self._publishes:
+            prepare_server(self._directory, settings.gateway.key_file, enforced=settings.gateway.pin_server)
+        self._stamp = self._seen = self._look()
         self.told: TrustSet = trust_set(self._directory)
         self.routes = [Route(TRUST_PATH, self.show), Route(RENEW_PATH, self.renew, methods=["POST"])]
 
@@ -98,13 +108,17 @@ class TrustApi:
         stamp = self._look()
         if stamp == self._stamp:
             return
+        if stamp != self._seen:  # files that change together are taken up when all of them stand
+            self._seen = stamp
+            return
         try:
-            publish(self._directory, load_pins(self._directory).pins)  # a change of the CAs is a new version, too
+            if self._publishes:
+                self._publish()
             self.told = trust_set(self._directory)
         except (ConfigError, OSError) as error:
             log.error("trust_unusable", reason=str(error))  # noqa: TRY400 - the message is all there is to say
             return
-        self._stamp = self._look()
+        self._stamp = self._seen = self._look()
         log.info("trust_changed", version=self.told.version, pins=len(self.told.pins))
 
     async def show(self, request: Request) -> Response:
@@ -121,7 +135,7 @@ class TrustApi:
             return JSONResponse({"error": "too many attempts: try again in a minute"}, 429)
         try:
             wish = Renewal.parse(await read_body(request))
-            agent, certificate = await asyncio.to_thread(self._issue, wish)
+            agent, certificate = await self._issue(wish)
         except MalformedError as error:
             self._throttle.fail(address, time.monotonic())
             log.warning("renewal_refused", reason=str(error), address=address)
@@ -133,25 +147,51 @@ class TrustApi:
             return JSONResponse({"error": "the server cannot keep its audit now"}, 503)
         return JSONResponse({"certificate": certificate, "trust": self.told.to_json()})
 
-    def _issue(self, wish: Renewal) -> tuple[str, str]:
+    async def _issue(self, wish: Renewal) -> tuple[str, str]:
         """The agent, and its new certificate; raises `MalformedError`."""
-        shown = verify_agent(self._directory, wish.certificate.encode())
-        der = shown.public_bytes(serialization.Encoding.DER)
-        agent_id = agent_of(der)
+        shown = await asyncio.to_thread(verify_agent, self._directory, wish.certificate.encode())
+        agent_id = agent_of(shown.public_bytes(serialization.Encoding.DER))
         agent = str(UUID(bytes=agent_id))
-        self._revocations.reload()
-        if agent in self._revocations or self._revocations.has_serial(format_serial(shown.serial_number)):
-            raise RefusedError("revoked")
-        known = entries_of(self._directory, agent)
-        allowed = {write_pin(pin_of_certificate(der)), *(entry.backup_pin for entry in known[-1:])}
+        known = await self._know(agent, format_serial(shown.serial_number))
         wanted = key_of_request(wish.csr.encode())
-        if write_pin(pin_of(wanted)) not in allowed:
-            raise RefusedError("the key is neither the one in the certificate nor its registered backup")
-        if known and time.time() * 1000 - known[-1].issued_ms < RENEW_AT_MOST_EVERY_S * 1000:
-            raise RefusedError("renewed a moment ago: try again in a minute", 429)
-        backup = wish.backup_pin or (known[-1].backup_pin if known else "")
-        certificate = issue_agent(self._directory, agent_id, wish.csr.encode(), backup_pin=backup)
+        backup = check_renewal(shown, known, wanted, wish.backup_pin)
+        certificate, entry = await asyncio.to_thread(
+            certify_agent, self._directory, agent_id, wish.csr.encode(), backup_pin=backup
+        )
+        await self._share(entry)
         return agent, certificate.decode("ascii")
+
+    async def _know(self, agent: str, serial: str) -> list[Entry]:
+        """The certificates of an agent, oldest first, by this node and by what others issued a moment ago.
+
+        Raises `RefusedError` for what is revoked here or there.
+        """
+        self._revocations.reload()
+        revoked = agent in self._revocations or self._revocations.has_serial(serial)
+        entries = await asyncio.to_thread(self._certificates.of, agent)
+        try:
+            async with connected(self._settings) as connection:
+                entries += await fetch_entries_of(connection, agent)
+                revoked = revoked or await is_revoked(connection, agent, serial)
+        except (UnavailableError, asyncpg.PostgresError) as error:
+            log.info("renewal_by_files", reason=str(error))
+        if revoked:
+            raise RefusedError("revoked")
+        return sorted({entry.serial: entry for entry in entries}.values(), key=lambda entry: entry.issued_ms)
+
+    async def _share(self, entry: Entry) -> None:
+        """Let other nodes know of it at once; the follower does it later where the database is away."""
+        with contextlib.suppress(UnavailableError, asyncpg.PostgresError):
+            async with connected(self._settings) as connection:
+                await add_entries(connection, [entry])
+
+    def _publish(self) -> None:
+        """A change of the CAs is a new version, too; a list that another node made may be without our key."""
+        gateway, known = self._settings.gateway, load_pins(self._directory)
+        if any(one.name == gateway.key_file.stem and one.state == "current" for one in known.pins):
+            publish(self._directory, known.pins)
+        else:
+            prepare_server(self._directory, gateway.key_file, enforced=gateway.pin_server)
 
     def _hear(self, agent: str, version: int) -> None:
         try:
@@ -175,9 +215,33 @@ def prepare_server(directory: Path, key: Path, *, enforced: bool) -> None:
         publish(directory, load_pins(directory).pins, enforced=enforced)
 
 
-def entries_of(directory: Path, agent: str) -> list[Entry]:
-    """The certificates that an agent got, oldest first."""
-    return [entry for entry in Register(directory).read() if entry.name == agent]
+class Certificates:
+    """The register of this node by holder; reads on from where it was."""
+
+    def __init__(self, directory: Path) -> None:
+        self._register = Register(directory)
+        self._lock = Lock()
+        self._entries: dict[str, list[Entry]] = {}
+
+    def of(self, agent: str) -> list[Entry]:
+        """The certificates that an agent got, in the order of the register; raises `ConfigError`."""
+        with self._lock:
+            for entry in self._register.read():
+                self._entries.setdefault(entry.name, []).append(entry)
+            return list(self._entries.get(agent, ()))
+
+
+def check_renewal(shown: x509.Certificate, known: list[Entry], wanted: PublicKey, backup_pin: str) -> str:
+    """The backup pin to register with a new certificate for the key `wanted`; raises `RefusedError`."""
+    allowed = {
+        write_pin(pin_of_certificate(shown.public_bytes(serialization.Encoding.DER))),
+        *(entry.backup_pin for entry in known[-1:]),
+    }
+    if write_pin(pin_of(wanted)) not in allowed:
+        raise RefusedError("the key is neither the one in the certificate nor its registered backup")
+    if known and time.time() * 1000 - known[-1].issued_ms < RENEW_AT_MOST_EVERY_S * 1000:
+        raise RefusedError("renewed a moment ago: try again in a minute", 429)
+    return backup_pin or (known[-1].backup_pin if known else "")
 
 
 def _stat(path: Path) -> tuple[int, int] | None:
