@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.bi": ("bi",),
     "infra.cli.backup": ("backup", "restore"),
     "infra.cli.monitoring": ("monitoring",),
+    "infra.cli.node": ("node",),
     "infra.cli.nodes": ("nodes",),
     "infra.cli.plan": ("plan",),
     "infra.cli.pki": ("pki",),
