@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from infra.cli.exits import Exit
+from infra.cli.pki_shared import exchange
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +44,9 @@ def revoke(agent: Annotated[str, typer.Argument(help="The agent's id, a UUID.")]
     from infra.pki.revocations import Revocations
     from infra.settings import load_settings
 
-    Revocations(enrolment_dir(load_settings())).add(agent)
+    settings = load_settings()
+    Revocations(enrolment_dir(settings)).add(agent)
+    exchange(settings)
     print(f"{agent} is revoked")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.exits import Exit
+from infra.cli.pki_shared import exchange
 from infra.cli.trust_audit import note_change
 
 if TYPE_CHECKING:
@@ -90,13 +91,14 @@ def show(
     as_json: AsJson = False,
     every: Annotated[bool, typer.Option("--all", help="Also those that newer ones have replaced.")] = False,
 ) -> None:
-    """List the certificates that the CA issued, newest of each holder: until when they hold, and what is revoked.
+    """List the certificates that masters issued, newest of each holder: until when they hold, and what is revoked.
 
     Example: `sealstream pki list --json | jq '.[] | select(.state == "ends soon")'`
     """
     from infra.cli.table import render_table
 
     settings, directory = _open()
+    exchange(settings)
     rows = _certificates(settings, directory, every=every)
     if as_json:
         print(json.dumps(rows))
@@ -111,7 +113,7 @@ def show(
 def revoke(
     what: Annotated[str, typer.Argument(help="An agent's id, or serial:HEX for one certificate (`pki list`).")],
 ) -> None:
-    """Revoke an agent, or one certificate, for good: who is connected with it is cut off within seconds.
+    """Revoke an agent, or one certificate, for good: who is connected with it, anywhere, is cut off within seconds.
 
     Examples: `sealstream pki revoke 6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1`, `sealstream pki revoke serial:7A01FF`
     """
@@ -119,6 +121,7 @@ def revoke(
 
     settings, _ = _open()
     line = Revocations(settings.node.data_dir / "enrol").add(what)
+    exchange(settings)
     print(f"{line} is revoked")
     note_change(settings, "revoke", line)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra.cli.pki_shared import exchange
 from infra.cli.trust_audit import note_change
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _progress(settings: Settings, directory: Path) -> Progress:
     from infra.pki.revocations import Revocations
 
     enrolment = settings.node.data_dir / "enrol"
-    return measure(directory, enrolment, Revocations(enrolment))
+    heard = exchange(settings)
+    return measure(directory, enrolment, Revocations(enrolment), heard)
 
 
 def _want(settings: Settings, directory: Path, *, renewed: bool, force: bool) -> None:

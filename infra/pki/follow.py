@@ -163,7 +163,10 @@ def exchange_now(settings: Settings) -> dict[str, int]:
             await RegisterFollower(settings).exchange(connection)
             return await fetch_heard(connection)
 
-    return run_aside(exchange())
+    try:
+        return run_aside(exchange())
+    except asyncpg.PostgresError as error:
+        raise UnavailableError(f"PostgreSQL says {type(error).__name__} ({error.sqlstate})") from error
 
 
 @asynccontextmanager
