@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,8 +16,6 @@ import structlog
 from infra.nodes.following import NodeFollower
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gateway.agents import AgentPort
     from gateway.health import Health
     from infra.lifecycle import Reporter
@@ -27,9 +26,15 @@ log = structlog.get_logger()
 
 SAYS = "this gateway is drained"
 
+Tell = Callable[[], Awaitable[None]]
+"""Tells other processes what is true of this one now; raises nothing."""
+
 
 class Draining:
-    """Follows the wishes of one gateway. `reopen` opens the agent port again, `more` is told with its load."""
+    """Follows the wishes of one gateway. `reopen` opens the agent port again, `tell` lets others know of it at once.
+
+    `more` is told with its load.
+    """
 
     def __init__(
         self,
@@ -39,12 +44,14 @@ class Draining:
         health: Health,
         reopen: Callable[[], None],
         *,
+        tell: Tell,
         more: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self._reporter = reporter
         self._agents = agents
         self._health = health
         self._reopen = reopen
+        self._tell = tell
         self._more = more
         self._reported = asyncio.Event()
         self._follower = NodeFollower(settings, reporter.node_id, reporter.incarnation, self._obey, self._load)
@@ -74,11 +81,13 @@ class Draining:
         if wish.drained:
             await self._reporter.draining(_says(wish))
             self._health.drained = True
+            await self._tell()  # before they ask where to go
             await self._agents.drain(SAYS)
         else:
             self._reopen()
             self._health.drained = False
             await self._reporter.ready()
+            await self._tell()
 
     def _load(self) -> dict[str, float]:
         """Agents, and the share of one processor that the process used since it was last asked."""

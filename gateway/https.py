@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from gateway.api.services import Services
+    from gateway.assignment import Assigner
     from gateway.facts import Facts
     from gateway.health import Health
     from gateway.policy import PolicyFiles
@@ -57,6 +58,7 @@ class HttpsPort:
         facts: Facts,
         metrics: Metrics,
         approved: Container[str],
+        assigner: Assigner,
         console: bool = True,
         max_connections: int = MAX_CONNECTIONS,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
@@ -67,6 +69,7 @@ class HttpsPort:
         self._facts = facts
         self._metrics = metrics
         self._approved = approved
+        self._assigner = assigner
         self._max_connections = max_connections
         self._request_timeout_s = request_timeout_s
         self._enrolment = Enrolment(settings)
@@ -93,18 +96,9 @@ class HttpsPort:
         self.services = Services(self._settings, self._facts, self._metrics)
         return create_app(self.services, [*routes, Route(ENROL_PATH, self.enrol, methods=["POST"])])
 
-    @property
-    def agent_address(self) -> str:
-        """Where agents connect, `host:port`."""
-        host = self._settings.node.advertise
-        return f"{f'[{host}]' if ':' in host else host}:{self._settings.gateway.agent_port}"
-
-    async def assign(self, _request: Request) -> Response:
-        """`GET /api/v1/assign`: the server that an agent should use now (R4.2)."""
-        if self._health.reasons:
-            return JSONResponse({"error": "; ".join(self._health.reasons)}, 503, headers={"Retry-After": "5"})
-        version = self.trust.told.version
-        return JSONResponse({"server": self.agent_address, "gateway": self._facts.reporter, "trust": version})
+    async def assign(self, request: Request) -> Response:
+        """`GET /api/v1/assign`: the server that an agent should use now, and others (R4.2)."""
+        return self._assigner.answer(request, self.trust.told.version)
 
     async def show_ca(self, _request: Request) -> Response:
         """`GET /api/v1/ca`: the certificate by which agents know this server."""

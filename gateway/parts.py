@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.agents import AgentLimits, AgentPort
-from gateway.draining import Draining
+from gateway.draining import Draining, Tell
 from gateway.enrol import enrolment_dir
 from gateway.gate import Gate
 from gateway.https import HttpsPort, listen
 from gateway.live.desk import LiveDesk
 from gateway.ops.acks import AckMeter
+from gateway.presence.own import OwnGateway
 from infra.pki.revocations import Revocations
 from infra.tls.listener import TlsListener
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.health import Health
     from gateway.lifecycle import LifecycleLog
     from gateway.policy import PolicyFiles
+    from gateway.presence.desk import Presence
     from gateway.publisher import Publisher
     from infra.approved import ApprovedNodes
     from infra.lifecycle import Reporter
@@ -71,9 +73,15 @@ class AgentsPart:
         self.tls: TlsListener | None = None
         self.live_tls: TlsListener | None = None
 
-    def follow_wishes(self, reporter: Reporter, health: Health) -> Draining:
-        """What drains this part when somebody wishes so."""
-        return Draining(self._settings, reporter, self.port, health, self.open_agents, more=self._acks.look_and_tell)
+    def follow_wishes(self, reporter: Reporter, health: Health, tell: Tell) -> Draining:
+        """What drains this part when somebody wishes so; `tell` tells others of it."""
+        return Draining(
+            self._settings, reporter, self.port, health, self.open_agents, tell=tell, more=self._acks.look_and_tell
+        )
+
+    def tell_of(self, reporter: Reporter, health: Health) -> OwnGateway:
+        """What it tells others of itself."""
+        return OwnGateway(self._settings, reporter, self.port, self.live.hub, health)
 
     def load_tls(self) -> list[TlsListener]:
         """Make both ports' TLS; raises `ConfigError` for what cannot be served."""
@@ -118,6 +126,7 @@ class WebPart:
         approved: ApprovedNodes,
         metrics: Metrics,
         events: LifecycleLog,
+        presence: Presence,
     ) -> None:
         self._settings = settings
         self._listener: socket.socket | None = None
@@ -128,10 +137,12 @@ class WebPart:
             facts=facts,
             metrics=metrics,
             approved=approved,
+            assigner=presence.assigner,
             console="console" in settings.gateway.parts,
         )
         if self.https.services:
             self.https.services.lifecycle = events
+            self.https.services.presence = presence.view
         self.tls: TlsListener | None = None
 
     def load_tls(self) -> list[TlsListener]:

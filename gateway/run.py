@@ -23,6 +23,7 @@ from gateway.lifecycle import LifecycleLog
 from gateway.metrics import TABLE
 from gateway.mirror import LifecycleReader, Mirror
 from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
+from gateway.presence.desk import Presence
 from gateway.publisher import Outcome, Publisher
 from infra.approved import ApprovedNodes
 from infra.health import HealthServer
@@ -72,9 +73,12 @@ class Gateway:
             self.agents = self._make_agents()
         budget = self.agents.port.budget if self.agents else Budget(gateway.memory_budget_bytes, 0)
         self.health = Health(self.publisher, budget, settings.node.data_dir)
-        self.draining = self.agents.follow_wishes(self.reporter, self.health) if self.agents else None
         self.approved = ApprovedNodes(settings, self._apply_approval)
         self.events = LifecycleLog(asyncio.get_running_loop().time)
+        self.presence = self._make_presence()
+        self.draining = (
+            self.agents.follow_wishes(self.reporter, self.health, self.presence.tell) if self.agents else None
+        )
         self._reader = LifecycleReader(settings, self.events)
         if "https" in gateway.parts:
             self.web = self._make_web()
@@ -126,10 +130,16 @@ class Gateway:
             approved=self.approved,
             metrics=self.metrics,
             events=self.events,
+            presence=self.presence,
         )
         if self.agents and web.https.services:
             self.agents.live.join(web.https.services)
         return web
+
+    def _make_presence(self) -> Presence:
+        own = self.agents.tell_of(self.reporter, self.health) if self.agents else None
+        port = self.agents.port if self.agents else None
+        return Presence(self.settings, self.metrics, self.events, own, port)
 
     def _tasks(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, Any]]:
         """Everything that runs for as long as the process, by name."""
@@ -139,6 +149,7 @@ class Gateway:
             "keys": follow_table(self.settings),
             "approved": self.approved.follow(),
             "stop": stop.wait(),
+            **self.presence.tasks(),
         }
         if self.web or "mirror" in self.settings.gateway.parts:
             tasks["lifecycle"] = self._reader.follow()
@@ -192,6 +203,7 @@ class Gateway:
     async def _stop(self, tasks: Mapping[str, asyncio.Task[Any]]) -> None:
         """Agents first, so that what is under way is acknowledged; the mirror last, so that it shows the rest."""
         self.health.stopping = True
+        await self.presence.tell()
         reported = tasks["report"].done()
         if reported:
             await self._say(self.reporter.draining("stopping"))

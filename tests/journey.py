@@ -55,6 +55,7 @@ from streams.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from streams.mine import MINED_TOPICS, Miner
 from streams.past import KafkaPast
 from streams.warmup import WarmUp
+from tests.gateway.standing import make_assigner
 
 PATIENCE_S = 20.0
 SMALL_SEGMENTS = RecorderSettings(segment_ms=20, segment_bytes=600)
@@ -142,7 +143,13 @@ class Server:
         self.port = AgentPort(self.publisher, facts, metrics, lambda: self.policy.told, budget_bytes=64 << 20)
         self.health = Health(self.publisher, self.port.budget, settings.node.data_dir, min_free_bytes=1)
         self._https = HttpsPort(
-            settings, health=self.health, policy=self.policy, facts=facts, metrics=metrics, approved=["127.0.0.1"]
+            settings,
+            health=self.health,
+            policy=self.policy,
+            facts=facts,
+            metrics=metrics,
+            approved=["127.0.0.1"],
+            assigner=make_assigner(settings, self.health, metrics),
         )
 
     @asynccontextmanager

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.facts import Facts
     from gateway.lifecycle import LifecycleLog
     from gateway.live.desk import LiveDesk
+    from gateway.presence.view import PresenceView
     from infra.metrics import Metrics
     from infra.settings import Settings
     from sinks.postgresql.connection import Connection
@@ -63,6 +64,8 @@ class Services:
         self.replays = Replays(settings, self.database)
         self.live: LiveDesk | None = None
         """Live viewing; set by the process that has agents."""
+        self.presence: PresenceView | None = None
+        """All gateways and agents; set by the process that follows them."""
         self.lifecycle: LifecycleLog | None = None
         """What happens to nodes and agents; set by the process that follows it."""
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None

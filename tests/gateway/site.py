@@ -29,6 +29,7 @@ from infra.settings import GatewaySettings, NodeSettings, Settings
 from infra.tls import Profile, server_context
 from schemas.enrolment import EnrolmentToken
 from schemas.keys import Identity
+from tests.gateway.standing import make_assigner
 
 
 @dataclass
@@ -89,6 +90,7 @@ async def open_site(directory: Path, pki: Path, identity: Identity, **limits: An
         facts=facts,
         metrics=metrics,
         approved=Approval.parse(settings.node.approved, "node.approved"),
+        assigner=make_assigner(settings, health, metrics),
         **limits,
     )
     listener = listen("127.0.0.1", 0)

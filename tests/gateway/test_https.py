@@ -30,7 +30,7 @@ async def site(tmp_path: Path, pki: Path, identity: Identity) -> AsyncIterator[S
 async def test_assign_names_this_gateway(site: Site) -> None:
     """The advertised address and the agent port (R4.2)."""
     answer = await site.client.get("/api/v1/assign")
-    wanted = {"server": "monitor.example.org:10000", "gateway": "node-1/gateway", "trust": 1}
+    wanted = {"server": "monitor.example.org:10000", "gateway": "node-1/gateway", "trust": 1, "alternatives": []}
     assert answer.json() == wanted
 
 
