@@ -1,4 +1,4 @@
-"""Live viewing of one gateway process, put together: the hub, the tickets, the port.
+"""Live viewing of one gateway process, put together: the hub, the tickets, the port, the relay.
 
 Never outlives the services that it asks whether a session still goes on.
 """
@@ -11,6 +11,7 @@ from uuid import UUID
 from gateway.accounts.lives import still_lives
 from gateway.live.hub import Hub
 from gateway.live.port import LivePort
+from gateway.live.relay import Finder, Relay
 from gateway.live.tickets import Ticket, Tickets
 from infra.approved import connect
 from sinks.postgresql.connection import store_errors
@@ -33,7 +34,13 @@ class LiveDesk:
         self.services: Services | None = None
         self.tickets = Tickets(settings.live.ticket_key_file)
         self.hub = Hub(settings.live, settings.gateway.host, told, metrics)
+        self.relay = Relay(settings, facts.reporter, self.hub, self.tickets, metrics)
+        self.hub.relay = self.relay
         self.port = LivePort(settings, self.hub, self.tickets, facts=facts, metrics=metrics, lives=self._lives)
+
+    def seek_by(self, finder: Finder) -> None:
+        """Let agents of other gateways be found by it."""
+        self.relay.finder = finder
 
     def join(self, services: Services) -> None:
         """Let the API use it, and it the API's accounts."""

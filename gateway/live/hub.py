@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.facts import now_ms
-from gateway.live.room import Present, Room, ScreenRoom
+from gateway.live.distant import DistantRoom
+from gateway.live.outlet import Outlet
+from gateway.live.room import LocalRoom, Present, Room, ScreenRoom
 from gateway.live.sound import SoundRoom, split_host
 from gateway.live.view import View
 from schemas.errors import MalformedError, UnavailableError
@@ -23,7 +25,9 @@ from schemas.live import LIVE_STREAMS
 
 if TYPE_CHECKING:
     from gateway.connection import AgentConnection
+    from gateway.live.relay import Relay
     from gateway.live.tickets import Ticket
+    from gateway.live.view import Seat
     from gateway.policy import Told
     from infra.metrics import Metrics
     from infra.settings import LiveSettings
@@ -56,6 +60,8 @@ class Hub:
         self._host = host
         self._told = told
         self._metrics = metrics
+        self.relay: Relay | None = None
+        """By which agents of other gateways are seen; without it none are."""
         self._present: dict[str, Present] = {}
         self._rooms: dict[tuple[str, str], Room] = {}
         self._loop = asyncio.get_running_loop()
@@ -77,23 +83,23 @@ class Hub:
             connection,
         )
         self._present[peer.agent_id] = present
-        for room in self._rooms_of(peer.agent_id):
-            room.came_back(present)
+        for key in self._rooms_of(peer.agent_id):
+            self._bring_here(key, present)
 
     def gone(self, connection: AgentConnection) -> None:
         """An agent has no connection any more."""
         assert connection.peer
         agent_id = connection.peer.agent_id
         if self._present.pop(agent_id, None):
-            for room in self._rooms_of(agent_id):
-                room.gone()
+            for key in self._rooms_of(agent_id):
+                self._send_away(key, "the agent is not connected")
 
     def said(self, connection: AgentConnection, state: LiveState) -> None:
         """What an agent says of a stream that it was asked for."""
         if connection.peer is None:
             return
         room = self._rooms.get((connection.peer.agent_id, str(state.detail.get("stream"))))
-        if room and room.present and room.present.connection is connection:
+        if isinstance(room, LocalRoom) and room.present.connection is connection:
             room.said(str(state.detail.get("state"))[:16], str(state.detail.get("reason", ""))[:200])
 
     # What the API asks.
@@ -107,9 +113,9 @@ class Hub:
         return self._present.get(agent_id)
 
     def viewers(self, agent_id: str, what: str) -> int:
-        """How many watch or hear it now."""
+        """How many watch or hear it now, by this gateway."""
         room = self._rooms.get((agent_id, what))
-        return len(room.views) if room else 0
+        return room.viewers if room else 0
 
     def allows(self, what: str) -> str:
         """Why the policy does not allow to watch that stream; empty when it does."""
@@ -132,42 +138,65 @@ class Hub:
 
     # What the websockets ask.
 
+    async def admit(self, ticket: Ticket) -> View:
+        """`enter`, once it is known where the agent is; raises `UnavailableError` with words for the viewer."""
+        known = ticket.agent_id in self._present or (ticket.agent_id, ticket.what) in self._rooms
+        if self.relay and not known:
+            await self.relay.look(ticket.agent_id)
+        return self.enter(ticket)
+
     def enter(self, ticket: Ticket) -> View:
         """A view for whoever shows that ticket; raises `UnavailableError` with words for them."""
-        present = self._present.get(ticket.agent_id)
-        if present is None:
+        if ticket.agent_id not in self._present and self.relay is None:
             raise UnavailableError("the agent is not connected to this server any more")
         if refusal := self.allows(ticket.what):
             raise UnavailableError(refusal)
-        room = self._rooms.get((ticket.agent_id, ticket.what))
-        if room and len(room.views) >= self._settings.viewers_each:
-            raise UnavailableError(f"{len(room.views)} people watch already: no more may")
-        if sum(len(one.views) for one in self._rooms.values()) >= self._settings.viewers:
-            raise UnavailableError("too many people watch now: try again later")
-        if room is None:
-            room = self._rooms[ticket.agent_id, ticket.what] = self._open_room(present, ticket.what)
+        self.places(ticket.agent_id, ticket.what)
         view = View(ticket, self._settings.queue_bytes)
-        room.enter(view)
+        self._room(ticket.agent_id, ticket.what).enter(view)
         self._metrics.gauge("gateway_live_viewers").labels(ticket.what).inc()
         return view
 
     def leave(self, view: View) -> None:
         """That view is over."""
-        key = view.ticket.agent_id, view.ticket.what
-        room = self._rooms.get(key)
-        if room is None or view not in room.views:
-            return
-        self._metrics.gauge("gateway_live_viewers").labels(view.ticket.what).dec()
-        room.leave(view)
-        if not room.views:
-            del self._rooms[key]
-            room.close()
+        what = view.ticket.what
+        if self._vacate((view.ticket.agent_id, what), view):
+            self._metrics.gauge("gateway_live_viewers").labels(what).dec()
+
+    # What other gateways ask.
+
+    def places(self, agent_id: str, what: str, besides: Seat | None = None) -> int:
+        """How many more may look, were it not for who has the seat `besides`; raises `UnavailableError` for none."""
+        room, seated = self._rooms.get((agent_id, what)), besides.viewers if besides else 0
+        here = (room.viewers if room else 0) - seated
+        if here >= self._settings.viewers_each:
+            raise UnavailableError(f"{here} people watch already: no more may")
+        everywhere = sum(one.viewers for one in self._rooms.values()) - seated
+        if everywhere >= self._settings.viewers:
+            raise UnavailableError("too many people watch now: try again later")
+        return min(self._settings.viewers_each - here, self._settings.viewers - everywhere)
+
+    def lend(self, outlet: Outlet) -> None:
+        """Let those who look through another gateway in; the agent is here. Raises `UnavailableError`."""
+        self._room(outlet.agent_id, outlet.what).enter(outlet)
+
+    def refresh(self, outlet: Outlet, *, fresh: bool) -> None:
+        """Others look through that gateway now, or somebody there needs a whole frame."""
+        room = self._rooms.get((outlet.agent_id, outlet.what))
+        if room and outlet in room.seats:
+            room.refresh(fresh=fresh)
+
+    def release(self, outlet: Outlet) -> None:
+        """Nobody looks through that gateway any more."""
+        self._vacate((outlet.agent_id, outlet.what), outlet)
+
+    # What goes on by itself.
 
     def end_all(self, reason: str) -> None:
         """Send every viewer away."""
         for room in self._rooms.values():
-            for view in room.views:
-                view.end(reason)
+            for seat in room.seats:
+                seat.end(reason)
 
     async def sweep(self) -> None:
         """Send viewers away whose agent does not come back, until cancelled."""
@@ -175,18 +204,67 @@ class Hub:
             await asyncio.sleep(SWEEP_S)
             for room in self._rooms.values():
                 if room.away_since is not None and self._loop.time() - room.away_since > AWAY_S:
-                    for view in room.views:
-                        view.end("the agent has not come back")
+                    for seat in room.seats:
+                        seat.end("the agent has not come back")
 
-    def _open_room(self, present: Present, what: str) -> Room:
+    def _room(self, agent_id: str, what: str) -> Room:
+        """The room of that stream, opened when there is none."""
+        key = agent_id, what
+        if key not in self._rooms:
+            present = self._present.get(agent_id)
+            room = self._local(present, what, ()) if present else DistantRoom(agent_id, what, self.relay, self._count)
+            room.open()
+            self._rooms[key] = room
+        return self._rooms[key]
+
+    def _local(self, present: Present, what: str, seats: Iterable[Seat]) -> LocalRoom:
         if what == StreamKind.SCREEN.label:
-            return ScreenRoom(present, self._count)
-        room = SoundRoom(present, self._settings, self._host, self._count)
-        room.open()
-        return room
+            return ScreenRoom(present, self._count, seats)
+        return SoundRoom(present, self._settings, self._host, self._count, seats)
 
-    def _rooms_of(self, agent_id: str) -> list[Room]:
-        return [room for (agent, _), room in self._rooms.items() if agent == agent_id]
+    def _bring_here(self, key: tuple[str, str], present: Present) -> None:
+        """What comes by another connection, or by another gateway, comes by this connection from now on."""
+        before = self._rooms[key]
+        room = self._local(present, key[1], before.seats)
+        try:
+            room.open()
+        except UnavailableError as error:
+            self._send_away(key, str(error), state="refused")
+            return
+        before.end()
+        self._rooms[key] = room
+
+    def _send_away(self, key: tuple[str, str], reason: str, state: str = "away") -> None:
+        """Nothing comes by a connection of this gateway: tell those who look, and look for the agent elsewhere.
+
+        Who looks through another gateway is told, and looks from there.
+        """
+        before = self._rooms[key]
+        before.tell_all(state=state, reason=reason)
+        before.end()
+        for seat in before.seats:
+            if isinstance(seat, Outlet):
+                seat.end(reason)
+        views = [seat for seat in before.seats if not isinstance(seat, Outlet)]
+        if views:
+            room = self._rooms[key] = DistantRoom(*key, self.relay, self._count, views)
+            room.open(state=state, reason=reason)
+        else:
+            del self._rooms[key]
+
+    def _vacate(self, key: tuple[str, str], seat: Seat) -> bool:
+        """Nobody sits there any more; whether somebody did."""
+        room = self._rooms.get(key)
+        if room is None or seat not in room.seats:
+            return False
+        room.leave(seat)
+        if not room.seats:
+            del self._rooms[key]
+            room.close()
+        return True
+
+    def _rooms_of(self, agent_id: str) -> list[tuple[str, str]]:
+        return [key for key in self._rooms if key[0] == agent_id]
 
     def _count(self, what: str, amount: int) -> None:
         """An envelope's size, a packet, or a mishap."""

@@ -95,7 +95,7 @@ class LivePort:
             async with asyncio.timeout(TICKET_S):
                 ticket = self._tickets.check(_ticket_in(await socket.receive_text()), now_ms())
             check_origin(socket.headers.get("origin", ""), ticket.origin)
-            view = self._hub.enter(ticket)
+            view = await self._hub.admit(ticket)
         except (MalformedError, UnavailableError, TimeoutError, KeyError) as error:
             told = isinstance(error, MalformedError | UnavailableError)
             await _close(socket, REFUSED, "refused", str(error) if told else "show a ticket first")
@@ -190,12 +190,15 @@ class LivePort:
             ws_ping_timeout=PING_S,
             ws_per_message_deflate=False,
         )
-        sweeping = asyncio.create_task(self._hub.sweep(), name="live sweep")
+        beside = [asyncio.create_task(self._hub.sweep(), name="live sweep")]
+        if self._hub.relay:
+            beside.append(asyncio.create_task(self._hub.relay.run(), name="live relay"))
         try:
             await self._server.serve()
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     def stop(self) -> None:
         """Send viewers away, and let `serve` return."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.live.room import Present, Room
+from gateway.live.room import Count, LocalRoom, Present
 from schemas.audio_packet import KEY_BYTES, SALT_BYTES, AudioOpener, Suite
 from schemas.errors import MalformedError, OpenError, UnavailableError
 from schemas.frames import AudioOpen
@@ -22,6 +22,9 @@ from schemas.kinds import StreamKind
 from schemas.live import Listen, LiveMessage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.live.view import Seat
     from infra.settings import LiveSettings
 
 log = structlog.get_logger()
@@ -35,13 +38,15 @@ SUITES = {"chacha20-poly1305": Suite.CHACHA20_POLY1305, "blowfish": Suite.BLOWFI
 """The words of the setting."""
 
 
-class SoundRoom(Room):
+class SoundRoom(LocalRoom):
     """The listeners of one agent. Its port and key are its own, and live as long as it does."""
 
     what = StreamKind.AUDIO.label
 
-    def __init__(self, present: Present, settings: LiveSettings, host: str, count: Callable[[str, int], None]) -> None:
-        super().__init__(present)
+    def __init__(
+        self, present: Present, settings: LiveSettings, host: str, count: Count, seats: Iterable[Seat] = ()
+    ) -> None:
+        super().__init__(present, seats)
         self._settings = settings
         self._bind = host
         self._count = count
@@ -49,8 +54,10 @@ class SoundRoom(Room):
         self._listen: Listen | None = None
 
     def open(self) -> None:
-        """Open a port, with a key of its own; raises `UnavailableError` when none is free."""
-        assert self.present
+        """Open a port, with a key of its own; raises `UnavailableError` when none is free.
+
+        An agent that has another connection gets another port and key: its sequence begins anew.
+        """
         suite = SUITES[self._settings.audio_cipher]
         key, salt, stream_id = secrets.token_bytes(KEY_BYTES), secrets.token_bytes(SALT_BYTES), secrets.randbits(32)
         first, last = self._settings.audio_first_port, self._settings.audio_last_port
@@ -58,41 +65,23 @@ class SoundRoom(Room):
         opener = AudioOpener(suite, stream_id, key, salt)
         self._port = SoundPort(sock, self.present.host, opener, self._hand_on, self._count)
         self._listen = Listen(sock.getsockname()[1], stream_id, suite, key, salt)
+        super().open()
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Close the port; the key is gone with it."""
-        super().close()
-        self._close_port()
-
-    def came_back(self, present: Present) -> None:
-        """Another connection, another port and key: the agent's sequence begins anew."""
-        self._close_port()
-        self.present, self.away_since = present, None
-        try:
-            self.open()
-        except UnavailableError as error:
-            self._tell_all(state="refused", reason=str(error))
-            return
-        super().came_back(present)
-
-    def gone(self) -> None:
-        """Nothing more comes by that key."""
-        self._close_port()
-        super().gone()
-
-    def _send(self, present: Present, *, fresh: bool) -> None:  # noqa: ARG002 - every packet stands by itself
-        if self._listen:
-            detail = self._listen.to_detail() | {"viewers": len(self.views)}
-            present.connection.tell(AudioOpen(detail))
-
-    def _hand_on(self, message: bytes) -> None:
-        for view in self.views:
-            view.offer(LiveMessage.SOUND, message)
-
-    def _close_port(self) -> None:
+        super().end()
         port, self._port, self._listen = self._port, None, None
         if port:
             port.close()
+
+    def _send(self, *, fresh: bool) -> None:  # noqa: ARG002 - every packet stands by itself
+        if self._listen:
+            detail = self._listen.to_detail() | {"viewers": self.viewers}
+            self.present.connection.tell(AudioOpen(detail))
+
+    def _hand_on(self, message: bytes) -> None:
+        for seat in self.seats:
+            seat.offer(LiveMessage.SOUND, message)
 
 
 class SoundPort:
@@ -104,7 +93,7 @@ class SoundPort:
         peer: str,
         opener: AudioOpener,
         hand_on: Callable[[bytes], None],
-        count: Callable[[str, int], None],
+        count: Count,
     ) -> None:
         self._socket = sock
         self._peer = peer

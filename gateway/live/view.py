@@ -11,21 +11,21 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from schemas.envelope import EpochFlags
 from schemas.live import LiveMessage
 
 if TYPE_CHECKING:
     from gateway.live.tickets import Ticket
+    from schemas.envelope import Peek
 
 STATUS_LIMIT = 256
 """Changes of state that may wait; more are a fault of ours, or of an agent that says them all the time."""
 
 
-class View:
-    """One websocket's view of one agent's screen or sound."""
+class Seat:
+    """A place in a room: of one viewer, or of all those who look through another gateway."""
 
-    def __init__(self, ticket: Ticket, max_bytes: int) -> None:
-        self.ticket = ticket
-        self.key_id = ticket.viewer_key_id
+    def __init__(self, tickets: tuple[Ticket, ...], max_bytes: int) -> None:
         self.end_reason = ""
         """Why the gateway ends it, once it does."""
         self.sent = 0
@@ -36,6 +36,21 @@ class View:
         self._statuses: deque[bytes] = deque(maxlen=STATUS_LIMIT)
         self._held = 0
         self._more = asyncio.Event()
+        self.seat(tickets)
+
+    def seat(self, tickets: tuple[Ticket, ...]) -> None:
+        """Those for whom it is from now on."""
+        self.tickets = tickets
+        self.key_ids = frozenset(ticket.viewer_key_id for ticket in tickets)
+
+    @property
+    def viewers(self) -> int:
+        """How many people sit there."""
+        return len(self.tickets)
+
+    def wants(self, seen: Peek) -> bool:
+        """Whether an envelope is sealed to somebody here, or to officers' KEKs alone."""
+        return bool(seen.epoch.flags & EpochFlags.END_TO_END) or not self.key_ids.isdisjoint(seen.epoch.key_ids)
 
     def offer(self, kind: LiveMessage, payload: bytes) -> bool:
         """Queue a message; false when the viewer has fallen behind and everything that waited was dropped."""
@@ -75,3 +90,11 @@ class View:
                 return message
             self._more.clear()
             await self._more.wait()
+
+
+class View(Seat):
+    """One websocket's view of one agent's screen or sound."""
+
+    def __init__(self, ticket: Ticket, max_bytes: int) -> None:
+        super().__init__((ticket,), max_bytes)
+        self.ticket = ticket
