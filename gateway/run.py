@@ -139,7 +139,10 @@ class Gateway:
     def _make_presence(self) -> Presence:
         own = self.agents.tell_of(self.reporter, self.health) if self.agents else None
         port = self.agents.port if self.agents else None
-        return Presence(self.settings, self.metrics, self.events, own, port)
+        presence = Presence(self.settings, self.metrics, self.events, own, port)
+        if self.agents:
+            self.agents.live.seek_by(presence.view)
+        return presence
 
     def _tasks(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, Any]]:
         """Everything that runs for as long as the process, by name."""
