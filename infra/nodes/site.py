@@ -49,6 +49,7 @@ class Site(BaseModel):
 
     nodes: dict[Annotated[str, Field(pattern=_NAME)], SiteNode]
     archive: str = ""
+    approved: list[str] = []  # addresses or networks beside the nodes, such as an operator's machine
     external: list[Store] = []
     settings: dict[str, dict[str, Any]] = {}
 
@@ -88,7 +89,7 @@ class Site(BaseModel):
                 "id": name,
                 "roles": list(node.roles),
                 "advertise": node.public or node.address,
-                "approved": ["127.0.0.1", "::1", *(one.address for one in self.nodes.values())],
+                "approved": ["127.0.0.1", "::1", *(one.address for one in self.nodes.values()), *self.approved],
             },
             "gateway": {
                 "host": "0.0.0.0",  # noqa: S104  # agents and browsers come from everywhere; TLS is the door
