@@ -107,8 +107,12 @@ class Rows(Generic[Key]):
             del self._shown[key]
             self._gauge.remove(*self._labels(key))
         for key, value in values.items():
-            self._shown[key] = None
-            self._gauge.labels(*self._labels(key)).set(value)
+            self.set(key, value)
+
+    def set(self, key: Key, value: float) -> None:
+        """Show this value, and leave the others."""
+        self._shown[key] = None
+        self._gauge.labels(*self._labels(key)).set(value)
 
 
 def _own_version() -> str:

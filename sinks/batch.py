@@ -69,6 +69,10 @@ class Batch:
         """The offset of the oldest record of each partition."""
         return {partition: records[0].offset for partition, records in self._partitions.items()}
 
+    def first_times_ms(self) -> dict[TopicPartition, int]:
+        """The time of the oldest record of each partition."""
+        return {partition: records[0].timestamp_ms for partition, records in self._partitions.items()}
+
     def last_records(self) -> Iterator[tuple[TopicPartition, SinkRecord]]:
         """The newest record of each partition."""
         return ((partition, records[-1]) for partition, records in self._partitions.items())

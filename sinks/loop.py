@@ -116,6 +116,16 @@ class Loop:
         """The first record of each partition that was polled and is not committed."""
         return {**self._pending.first_offsets(), **self._flight.first_offsets()}
 
+    @property
+    def held_since_ms(self) -> dict[TopicPartition, int]:
+        """The time of that record."""
+        return {**self._pending.first_times_ms(), **self._flight.first_times_ms()}
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of records that are not committed."""
+        return self._pending.size + self._flight.size
+
     def stop(self) -> None:
         """Write what was polled, commit, and return from `run`."""
         self._stopping.set()
@@ -192,7 +202,8 @@ class Loop:
             return []
         rejects = await self._sink.write(records)
         await self._sink.flush()
-        self._meter.stored(len(records), self._flight.size, self._clock() - started_s)
+        oldest_ms = min(self._flight.first_times_ms().values(), default=0)
+        self._meter.stored(len(records), self._flight.size, self._clock() - started_s, oldest_ms)
         self._meter.rejected([reject.reason for reject in rejects])
         return rejects
 
@@ -206,8 +217,10 @@ class Loop:
         except (CommitFailedError, IllegalStateError) as error:
             # The partitions are somebody else's by now, who will write the same records again: no harm.
             log.warning("commit_refused", sink=self._sink.name, reason=str(error))
+            return
         except TimeoutError:
             log.warning("commit_timed_out", sink=self._sink.name)
+            return
         for partition, next_offset in offsets.items():
             end = self._consumer.highwater(partition)
             self._meter.lag(partition.topic.removeprefix(self._prefix), partition.partition, (end or 0) - next_offset)
@@ -251,6 +264,11 @@ class Loop:
         self.waits_for = ""
         self._meter.waiting(False)
 
+    def note_assigned(self, partitions: int) -> None:
+        """Partitions were given anew."""
+        log.info("partitions_assigned", sink=self._sink.name, partitions=partitions)
+        self._meter.assigned()
+
     async def revoke(self, partitions: Collection[TopicPartition]) -> None:
         """Partitions are about to be taken away: finish what is in flight if the store answers, or forget it."""
         try:
@@ -277,4 +295,4 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         await self._loop.revoke(revoked)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        log.info("partitions_assigned", partitions=len(assigned))
+        self._loop.note_assigned(len(assigned))

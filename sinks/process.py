@@ -1,4 +1,4 @@
-"""A sink's process: clients, health, metrics and lifecycle round one consumer loop, until a signal.
+"""A sink's process: clients, health, metrics and lifecycle round a consumer loop, until a signal; drained by a wish.
 
 Never decides what is stored: that is the loop's and the sink's.
 """
@@ -18,12 +18,14 @@ from aiokafka.errors import KafkaError
 from infra.health import HealthServer
 from infra.kafka import consumer, ensure_topics, producer, topic_name
 from infra.lifecycle import Reporter, wall_clock_ms
-from infra.metrics import Kind, Metric, Metrics
+from infra.metrics import Metrics
+from infra.monitoring.serving import serving_of
 from schemas.errors import ConfigError, UnavailableError
 from schemas.topics import DEAD_LETTERS
 from sinks.dead_letters import KafkaDeadLetters
+from sinks.duty import Duty
 from sinks.loop import Limits, Loop
-from sinks.meter import Meter
+from sinks.metrics import METRICS, PrometheusMeter
 from sinks.watch import watch_sink
 
 if TYPE_CHECKING:
@@ -33,15 +35,6 @@ if TYPE_CHECKING:
     from sinks.sink import Sink
 
 log = structlog.get_logger(__name__)
-
-METRICS = (
-    Metric("sealstream_sink_records_total", Kind.COUNTER, "records that are durable in the store", ("sink",)),
-    Metric("sealstream_sink_bytes_total", Kind.COUNTER, "bytes of those records", ("sink",)),
-    Metric("sealstream_sink_write_seconds", Kind.HISTOGRAM, "from handing a batch over until it is durable", ("sink",)),
-    Metric("sealstream_sink_rejects_total", Kind.COUNTER, "records that the store can never take", ("sink", "reason")),
-    Metric("sealstream_sink_lag_records", Kind.GAUGE, "records not committed yet", ("sink", "topic", "partition")),
-    Metric("sealstream_sink_waiting", Kind.GAUGE, "1 while the store is away", ("sink",)),
-)
 
 SINKS = ("disk", "postgresql", "elasticsearch")
 
@@ -71,51 +64,83 @@ async def run_sink(settings: Settings, name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = Metrics(METRICS)
+    meter, measure = PrometheusMeter(name, metrics), ProcessLoad()
+    turn = Turn(settings, name, meter)
     async with AsyncExitStack() as stack:
         sending = await _start_producer(settings, stop)
         if sending is None:
             return
         stack.push_async_callback(sending.stop)
+        await stack.enter_async_context(HealthServer(settings.data, f"sink-{name}", {"store": turn.store}, metrics))
+        reporter = await stack.enter_async_context(Reporter(settings, f"sink-{name}", sending))
+        duty = Duty(settings, reporter, lambda: {**measure(), "lag": float(sum(meter.lags.values()))})
+        following = asyncio.create_task(duty.follow(), name="wishes")
+        ending = asyncio.create_task(_pass_on(stop, duty), name="stop")
+        try:
+            if duty.drained:
+                await reporter.draining(duty.why)
+            while await duty.until_on():
+                await turn.fill(sending, reporter, duty)
+        finally:
+            following.cancel()
+            ending.cancel()
+
+
+async def _pass_on(stop: asyncio.Event, duty: Duty) -> None:
+    await stop.wait()
+    duty.stop()
+
+
+class Turn:
+    """A sink's time in its consumer group, from one drain to the next; each begins with a client and a sink of its own."""
+
+    def __init__(self, settings: Settings, name: str, meter: Meter) -> None:
+        self._settings, self._name, self._meter = settings, name, meter
+        self._loop: Loop | None = None
+
+    async def store(self) -> str:
+        """What it waits for, for the health check."""
+        return self._loop.waits_for if self._loop else ""
+
+    async def fill(self, sending: AIOKafkaProducer, reporter: Reporter, duty: Duty) -> None:
+        """Fill until it is off duty: what was polled is stored and committed, and the group is left."""
+        settings, name = self._settings, self._name
         # Topics that were made a moment ago may not be known everywhere: look again soon, not after minutes.
         reader = consumer(settings, f"sink-{name}", metadata_max_age_ms=METADATA_MS)
-        stack.push_async_callback(reader.stop)
         try:
-            await reader.start()
-        except KafkaError as error:
-            raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not answer: {error}") from error
-        letters = KafkaDeadLetters(sending, topic_name(settings, DEAD_LETTERS.name), wall_clock_ms)
-        loop = Loop(
-            reader,
-            build_sink(settings, name),
-            letters,
-            topic_prefix=settings.kafka.topic_prefix,
-            limits=LIMITS[name],
-            meter=PrometheusMeter(name, metrics),
-        )
-
-        async def store() -> str:
-            return loop.waits_for
-
-        await stack.enter_async_context(HealthServer(settings.data, f"sink-{name}", {"store": store}, metrics))
-        reporter = await stack.enter_async_context(Reporter(settings, f"sink-{name}", sending))
-        watching = asyncio.create_task(watch_sink(settings, f"sink-{name}", loop, reader), name="watch")
-        try:
-            await _fill(loop, stop, reporter, watching)
+            try:
+                await reader.start()
+            except KafkaError as error:
+                raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not answer: {error}") from error
+            loop = self._loop = Loop(
+                reader,
+                build_sink(settings, name),
+                KafkaDeadLetters(sending, topic_name(settings, DEAD_LETTERS.name), wall_clock_ms),
+                topic_prefix=settings.kafka.topic_prefix,
+                limits=LIMITS[name],
+                meter=self._meter,
+            )
+            watching = asyncio.create_task(watch_sink(settings, f"sink-{name}", loop, reader), name="watch")
+            try:
+                await _fill(loop, duty, reporter, watching)
+            finally:
+                watching.cancel()
+                self._loop = None
         finally:
-            watching.cancel()
+            await reader.stop()
 
 
-async def _fill(loop: Loop, stop: asyncio.Event, reporter: Reporter, watching: asyncio.Task[None]) -> None:
-    """Fill until `stop` is set; raises what the loop or its watch raises."""
+async def _fill(loop: Loop, duty: Duty, reporter: Reporter, watching: asyncio.Task[None]) -> None:
+    """Fill until it is off duty; raises what the loop or its watch raises."""
     filling = asyncio.create_task(loop.run(), name="sink")
-    stopping = asyncio.create_task(stop.wait(), name="stop")
+    off = asyncio.create_task(duty.until_off(), name="off")
     opened = asyncio.create_task(loop.opened.wait(), name="opened")
-    await asyncio.wait({filling, stopping, opened}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({filling, off, opened}, return_when=asyncio.FIRST_COMPLETED)
     opened.cancel()
     if loop.opened.is_set():
         await reporter.ready()
-    await asyncio.wait({filling, stopping, watching}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    await asyncio.wait({filling, off, watching}, return_when=asyncio.FIRST_COMPLETED)
+    off.cancel()
     if watching.done():
         fault = _fault_of(watching)
         log.error("sink_stands_still", reason=str(fault))
@@ -125,7 +150,7 @@ async def _fill(loop: Loop, stop: asyncio.Event, reporter: Reporter, watching: a
             os._exit(1)
         raise fault
     if not filling.done():
-        await reporter.draining("asked to stop")
+        await reporter.draining(duty.why)
         loop.stop()
     await filling
 
@@ -185,34 +210,3 @@ def build_sink(settings: Settings, name: str) -> Sink:
 
             return ElasticsearchSink(connect(settings.elasticsearch), settings.elasticsearch.index_prefix)
     raise ConfigError(f"no sink is called {name!r}; there are {', '.join(SINKS)}")
-
-
-class PrometheusMeter(Meter):
-    """Shows what the loop counts."""
-
-    def __init__(self, sink: str, metrics: Metrics) -> None:
-        super().__init__()
-        self._sink, self._metrics = sink, metrics
-
-    def stored(self, records: int, size: int, seconds: float) -> None:
-        """A batch is durable."""
-        super().stored(records, size, seconds)
-        self._metrics.counter("sealstream_sink_records_total").labels(self._sink).inc(records)
-        self._metrics.counter("sealstream_sink_bytes_total").labels(self._sink).inc(size)
-        self._metrics.histogram("sealstream_sink_write_seconds").labels(self._sink).observe(seconds)
-
-    def rejected(self, reasons: list[str]) -> None:
-        """The store refused these for good."""
-        super().rejected(reasons)
-        for reason in reasons:
-            self._metrics.counter("sealstream_sink_rejects_total").labels(self._sink, reason).inc()
-
-    def lag(self, topic: str, partition: int, records: int) -> None:
-        """How many records of the partition are not committed."""
-        super().lag(topic, partition, records)
-        self._metrics.gauge("sealstream_sink_lag_records").labels(self._sink, topic, str(partition)).set(records)
-
-    def waiting(self, waits: bool) -> None:  # noqa: FBT001  # a state, not an option
-        """Whether the store is being waited for."""
-        super().waiting(waits)
-        self._metrics.gauge("sealstream_sink_waiting").labels(self._sink).set(waits)

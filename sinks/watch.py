@@ -6,7 +6,7 @@ Only looks; never moves an offset.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -15,10 +15,14 @@ from aiokafka.errors import KafkaError
 
 from infra.holding import read_holding
 from infra.kafka import admin
+from infra.lifecycle import wall_clock_ms
 from infra.settings import Settings
 from infra.watchdog import Holding, Standing, keep_held, keep_watch
 from schemas.errors import UnavailableError
 from sinks.loop import Loop
+from sinks.meter import Meter, Waits
+
+MEASURE_S = 5.0
 
 
 class LoopReading:
@@ -49,8 +53,34 @@ class LoopReading:
             standings[at] = Standing(ends[at] if empty else offset, ends[at], busy=self._loop.writing)
         return standings
 
+    async def waits(self, now_ms: int) -> dict[TopicPartition, Waits]:
+        """What is not committed of each partition that is ours; raises `KafkaError`."""
+        since_ms = self._loop.held_since_ms
+        return {
+            at: Waits(max(0, it.end - it.next_offset), max(0, now_ms - since_ms.get(at, now_ms)) / 1000)
+            for at, it in (await self.standings()).items()
+        }
 
-async def watch_sink(settings: Settings, group: str, loop: Loop, reader: AIOKafkaConsumer) -> None:
+
+async def keep_measured(
+    reading: LoopReading,
+    loop: Loop,
+    meter: Meter,
+    prefix: str,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Show what waits, again and again: also while a store that is away keeps anything from being committed."""
+    while True:
+        await sleep(MEASURE_S)
+        try:
+            async with asyncio.timeout(MEASURE_S):
+                waits = await reading.waits(wall_clock_ms())
+        except (KafkaError, TimeoutError):  # what is shown stays: nobody looks caught up because the broker is away
+            continue
+        meter.show({(at.topic.removeprefix(prefix), at.partition): one for at, one in waits.items()}, loop.held_bytes)
+
+
+async def watch_sink(settings: Settings, group: str, loop: Loop, reader: AIOKafkaConsumer, meter: Meter) -> None:
     """Watch until cancelled; raises `LocalError`, which ends the process."""
     await loop.opened.wait()
     topics = [settings.kafka.topic_prefix + topic for topic in loop.topics]
@@ -68,7 +98,9 @@ async def watch_sink(settings: Settings, group: str, loop: Loop, reader: AIOKafk
             return await read_holding(client, name, topics, reader.assignment())
 
         async with asyncio.TaskGroup() as watches:
-            watches.create_task(keep_watch(LoopReading(group, loop, reader)))
+            reading = LoopReading(group, loop, reader)
+            watches.create_task(keep_watch(reading))
+            watches.create_task(keep_measured(reading, loop, meter, settings.kafka.topic_prefix))
             watches.create_task(keep_held(group, read))
 
 
