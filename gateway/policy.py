@@ -6,8 +6,6 @@ key set: it hands on what an officer signed.
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +15,11 @@ import structlog
 
 from infra.keys.registry import COPY_NAME, Purpose, State, known_rows
 from infra.keys.signed_sets import SETS_NAME, load_signed_sets
+from infra.policy import parse_policy
 from schemas.envelope import MAX_RECIPIENTS
 from schemas.errors import ConfigError, MalformedError
 from schemas.frames import Policy as PolicyFrame
 from schemas.keys import Recipient
-from schemas.kinds import StreamKind
-from schemas.live import LIVE_STREAMS
 
 log = structlog.get_logger()
 
@@ -37,25 +34,6 @@ DEFAULT_POLICY: dict[str, Any] = {
     "max_frames_per_second": 1,
 }
 """What a new installation records, until somebody edits the file."""
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "version": int,
-    "streams": list,
-    "end_to_end": list,
-    "blind_index": list,
-    "endpoint_ocr": bool,
-    "live": list,
-    "exclude_applications": list,
-    "exclude_titles": list,
-    "paused": bool,
-    "pause_allowed": bool,
-    "key_frame_interval_s": (int, float),
-    "max_frames_per_second": (int, float),
-    "idle_after_s": (int, float),
-    "organisation": str,
-    "purpose": str,
-    "contact": str,
-}
 
 Stamp = tuple[tuple[str, int, int], ...]
 
@@ -137,34 +115,7 @@ def read_policy(path: Path) -> dict[str, Any]:
         return {**DEFAULT_POLICY, "version": 1}
     except OSError as error:
         raise ConfigError(f"the policy {path} cannot be read: {error.strerror}") from None
-    try:
-        policy = tomllib.loads(text.decode()) if path.suffix == ".toml" else json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"the policy {path} is not {path.suffix.lstrip('.')}: {error}") from None
-    if not isinstance(policy, dict):
-        raise ConfigError(f"the policy {path} is not an object")
-    check_policy(policy, path)
-    return {"version": version, **policy}
-
-
-def check_policy(policy: dict[str, Any], path: Path) -> None:
-    """Raise `ConfigError` for what an agent would refuse, or for a name that is no policy's: a mistyped one."""
-    known = {kind.label for kind in StreamKind if kind is not StreamKind.INDEX}
-    faults = [f"{name!r} is not a policy's field" for name in policy if name not in _TYPES]
-    faults += [
-        f"{name!r} has the wrong type"
-        for name, kind in _TYPES.items()
-        if name in policy and (not isinstance(policy[name], kind) or (kind is not bool and policy[name] is True))
-    ]
-    for name in ("streams", "end_to_end", "blind_index", "live"):
-        listed = policy.get(name, [])
-        strange = [label for label in listed if label not in known] if isinstance(listed, list) else []
-        faults += [f"{name!r} lists {label!r}; there are {', '.join(sorted(known))}" for label in strange]
-    live = policy.get("live", [])
-    if isinstance(live, list) and any(label in known - LIVE_STREAMS for label in live):
-        faults.append(f"'live' lists what cannot be watched; there are {', '.join(sorted(LIVE_STREAMS))}")
-    if faults:
-        raise ConfigError(f"the policy {path}: " + "; ".join(faults))
+    return {"version": version, **parse_policy(text, path)}
 
 
 def read_recipients(directory: Path) -> list[str]:
