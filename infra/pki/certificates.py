@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from infra.pki.authority import CA_NAME, Issued, load_bundle, load_ca
 from infra.pki.files import read_key, write_key, write_public
-from infra.pki.forms import PublicKey, host_name, is_issued_by, leaf_builder, strong_key
+from infra.pki.forms import PublicKey, host_name, is_issued_by, leaf_builder, purposes_of, strong_key
 from infra.pki.register import Entry, Register, entry_of
 from schemas.errors import ConfigError, MalformedError
 
@@ -27,13 +27,13 @@ _PEM = serialization.Encoding.PEM
 def issue(directory: Path, name: str, *, server: bool, hosts: Sequence[str] = ()) -> Issued:
     """A certificate of the CA in `directory` for `name` (RSA-2048): `name.pem` with its chain, and `name.key`.
 
-    One that is there, is of the CA that signs, good for a month and names the same hosts, is kept; so is its key. One
-    of somebody else's CA is kept whatever it names: it is theirs to look after.
+    One that is there, is of the CA that signs, good for a month and for what it is for, and names the same hosts, is
+    kept; so is its key. One of somebody else's CA is kept whatever it names: it is theirs to look after.
     """
     issued = Issued(directory / f"{name}.pem", directory / f"{name}.key")
     alternatives = [host_name(host) for host in hosts]
     ca, _ = load_ca(directory)
-    if is_foreign(issued) or _serves(issued, ca, alternatives):
+    if is_foreign(issued) or _serves(issued, ca, alternatives, server=server):
         return issued
     if not issued.key.exists():
         write_key(issued.key, rsa.generate_private_key(public_exponent=65537, key_size=2048))
@@ -56,9 +56,7 @@ def reissue(directory: Path, name: str) -> Issued:
         before = x509.load_pem_x509_certificate(issued.cert.read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigError(f"there is no certificate {issued.cert} to issue anew: {error}") from None
-    purposes = before.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    server = x509.oid.ExtendedKeyUsageOID.SERVER_AUTH in purposes
-    certify(directory, issued, server=server, alternatives=_alternatives(before))
+    certify(directory, issued, server=is_of_node(before), alternatives=_alternatives(before))
     return issued
 
 
@@ -140,14 +138,29 @@ def agent_of(certificate: bytes) -> bytes:
         raise MalformedError("the certificate names no agent", "not_an_agent") from None
 
 
-def _serves(issued: Issued, ca: x509.Certificate, alternatives: Sequence[x509.GeneralName]) -> bool:
-    """The certificate is there, of the CA that signs, lasts a month more, and names all `alternatives`."""
+def _serves(issued: Issued, ca: x509.Certificate, alternatives: Sequence[x509.GeneralName], *, server: bool) -> bool:
+    """The certificate is there, of the CA that signs, lasts a month more, is for that, and names all `alternatives`."""
     if not (issued.cert.exists() and issued.key.exists()):
         return False
     certificate = x509.load_pem_x509_certificate(issued.cert.read_bytes())
     lasts = certificate.not_valid_after_utc >= dt.datetime.now(dt.UTC) + RENEW_BEFORE
     fits = read_key(issued.key).public_key() == certificate.public_key()
-    return fits and lasts and is_issued_by(certificate, ca) and set(alternatives) <= set(_alternatives(certificate))
+    suits = set(purposes_of(server=server)) <= set(purposes(certificate))
+    names = set(alternatives) <= set(_alternatives(certificate))
+    return fits and lasts and suits and names and is_issued_by(certificate, ca)
+
+
+def purposes(certificate: x509.Certificate) -> list[x509.ObjectIdentifier]:
+    """What a certificate says that it is good for; nothing where it does not say."""
+    try:
+        return list(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return []
+
+
+def is_of_node(certificate: x509.Certificate) -> bool:
+    """Whether it is a server's of ours: agents' certificates are for clients alone."""
+    return x509.oid.ExtendedKeyUsageOID.SERVER_AUTH in purposes(certificate)
 
 
 def _alternatives(certificate: x509.Certificate) -> list[x509.GeneralName]:

@@ -21,17 +21,25 @@ _CLOCK_SKEW = dt.timedelta(hours=1)
 
 
 def leaf_builder(subject: str, ca: x509.Certificate, public: PublicKey, *, server: bool) -> x509.CertificateBuilder:
-    """A server's or a client's certificate, all but its alternative names."""
-    purpose = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+    """A server's or a client's certificate, all but its alternative names.
+
+    Servers are nodes, which call each other too (R2.6): theirs is good for both ends.
+    """
     # RSA key transport (R3.2) needs key encipherment, the other suites digital signature.
     usage = key_usage(digital_signature=True, key_encipherment=isinstance(public, rsa.RSAPublicKey))
     return (
         certificate_builder(common_name(subject), ca.subject, public, LEAF_DAYS)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes_of(server=server)), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id(ca)), critical=False)
     )
+
+
+def purposes_of(*, server: bool) -> list[x509.ObjectIdentifier]:
+    """What a certificate of ours is good for."""
+    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return both if server else [ExtendedKeyUsageOID.CLIENT_AUTH]
 
 
 def certificate_builder(subject: x509.Name, issuer: x509.Name, public: PublicKey, days: int) -> x509.CertificateBuilder:

@@ -10,9 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infra import pki
+from infra.pki.certificates import certify, is_of_node, purposes
 from schemas.errors import ConfigError, MalformedError
 
 
@@ -110,6 +111,20 @@ def test_a_servers_certificate_names_no_agent(authority: Path) -> None:
     certificate = parse(pki.issue(authority, "plain", server=True, hosts=["localhost"]).cert.read_bytes())
     with pytest.raises(MalformedError):
         pki.agent_of(certificate.public_bytes(serialization.Encoding.DER))
+
+
+def test_a_servers_certificate_is_good_for_both_ends_and_an_agents_for_one(authority: Path) -> None:
+    """Nodes call each other; one that was issued for servers alone is issued anew, over the same key."""
+    both = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+    node = pki.issue(authority, "node", server=True, hosts=["localhost"])
+    agent = parse(pki.issue(authority, "desk", server=False).cert.read_bytes())
+    assert (is_of_node(parse(node.cert.read_bytes())), is_of_node(agent)) == (True, False)
+    assert set(purposes(agent)) == {ExtendedKeyUsageOID.CLIENT_AUTH}
+    key = node.key.read_bytes()
+    certify(authority, node, server=False, alternatives=[x509.DNSName("localhost")])
+    pki.issue(authority, "node", server=True, hosts=["localhost"])
+    assert set(purposes(parse(node.cert.read_bytes()))) == both
+    assert node.key.read_bytes() == key
 
 
 def test_without_a_ca_nothing_is_issued(tmp_path: Path) -> None:
