@@ -30,6 +30,7 @@ from infra.health import HealthServer
 from infra.keys.follow import follow_table
 from infra.lifecycle import Reporter
 from infra.metrics import Metrics
+from infra.sharing import follow_shared
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Gateway:
             "files": self._watch_files(),
             "keys": follow_table(self.settings),
             "approved": self.approved.follow(),
+            "shared": follow_shared(self.settings),
             "stop": stop.wait(),
             **self.presence.tasks(),
         }

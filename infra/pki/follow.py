@@ -6,14 +6,13 @@ Never takes anything back: certificates and revocations only grow. Never gives u
 from __future__ import annotations
 
 import asyncio
-import fcntl
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import asyncpg
 import structlog
 
+from infra.alone import hold_alone
 from infra.keys.table import connected, run_aside
 from infra.pki.progress import HEARD_NAME, read_heard
 from infra.pki.register import Register
@@ -32,8 +31,6 @@ from infra.pki.tokens import Token, TokenStore
 from schemas.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from infra.keys.table import Connection
     from infra.pki.register import Entry
     from infra.settings import Settings
@@ -43,7 +40,6 @@ log = structlog.get_logger(__name__)
 INTERVAL_S = 2.0
 """How soon a node knows what another did."""
 
-_LOCK_WITHIN_S = 5.0
 _PUSH = 1000
 
 
@@ -90,7 +86,7 @@ class RegisterFollower:
         """One round. Of the processes of a node one at a time does it: they write the same files."""
         if self._tokens.to_move:
             await asyncio.to_thread(move_tokens, self._settings, self._tokens)
-        async with _alone(self._enrolment):
+        async with hold_alone(self._enrolment / ".exchange.lock"):
             if await is_older(connection, self._read_to, self._revoked_to):
                 self._begin()
                 self._heard = {}
@@ -167,25 +163,3 @@ def exchange_now(settings: Settings) -> dict[str, int]:
         return run_aside(exchange())
     except asyncpg.PostgresError as error:
         raise UnavailableError(f"PostgreSQL says {type(error).__name__} ({error.sqlstate})") from error
-
-
-@asynccontextmanager
-async def _alone(directory: Path) -> AsyncIterator[None]:
-    """Hold this node's lock of exchanges; raises `UnavailableError` when another process has it for long."""
-    with _lock_file(directory) as descriptor:
-        for _ in range(int(_LOCK_WITHIN_S / 0.05)):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(0.05)
-        else:
-            raise UnavailableError("another process of this node has been exchanging the register for long")
-        yield
-
-
-@contextmanager
-def _lock_file(directory: Path) -> Iterator[int]:
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (directory / ".exchange.lock").open("a") as lock:
-        yield lock.fileno()

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -51,15 +52,19 @@ def load_pins(directory: Path) -> ServerPins:
     """The pins in `directory`, none where there are none yet; raises `ConfigError`."""
     path = directory / PINS_NAME
     try:
-        body = json.loads(path.read_bytes())
-        pins = tuple(ServerPin(**row) for row in body["pins"])
-        for one in pins:
-            read_pin(one.pin)
-        return ServerPins(int(body["version"]), pins, bool(body["enforced"]), str(body["ca_digest"]))
+        return parse_pins(json.loads(path.read_bytes()))
     except FileNotFoundError:
         return ServerPins()
     except (OSError, ValueError, KeyError, TypeError, MalformedError) as error:
         raise ConfigError(f"{path} cannot be used ({error}): restore it from a backup") from None
+
+
+def parse_pins(body: Any) -> ServerPins:
+    """The pins in the file's JSON; raises `ValueError`, `KeyError`, `TypeError` or `MalformedError`."""
+    pins = tuple(ServerPin(**row) for row in body["pins"])
+    for one in pins:
+        read_pin(one.pin)
+    return ServerPins(int(body["version"]), pins, bool(body["enforced"]), str(body["ca_digest"]))
 
 
 def publish(directory: Path, pins: Sequence[ServerPin], *, enforced: bool | None = None) -> ServerPins:
