@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.dead_letters": ("dead-letters",),
     "infra.cli.approved": ("approved",),
     "infra.cli.bi": ("bi",),
+    "infra.cli.db": ("db",),
     "infra.cli.backup": ("backup", "restore"),
     "infra.cli.monitoring": ("monitoring",),
     "infra.cli.node": ("node",),

@@ -73,7 +73,14 @@ DEFAULT_POLICY = {
 }
 """What agents may record until somebody edits policy.json. The agents' notice shows it."""
 
-_SECRETS = ("postgresql.password", "elasticsearch.password", ADMIN_PASSWORD, "kek.passphrase")
+_SECRETS = (
+    "postgresql.password",
+    "postgresql-replication.password",
+    "elasticsearch.password",
+    ADMIN_PASSWORD,
+    "redis.password",
+    "kek.passphrase",
+)
 
 
 def prepare_installation(data: DataDir, *, ports: PortRule, tell: Callable[[str], None]) -> Settings:
@@ -130,13 +137,18 @@ def ports_of(settings: Settings) -> dict[str, int]:
 
 def place_of(settings: Settings, name: str) -> tuple[str, int]:
     """Host and port of a listener; of an address that names several, the first."""
+    return places_of(settings, name)[0]
+
+
+def places_of(settings: Settings, name: str) -> list[tuple[str, int]]:
+    """Every host and port that the address of a listener names."""
     table, key = _PLACES[name]
     value = getattr(getattr(settings, table), key)
     if not isinstance(value, str):
-        return settings.gateway.host, value
-    first, _, _ = value.partition(",")
-    parts = urlsplit(first if "//" in first else f"//{first}")
-    return parts.hostname or "127.0.0.1", parts.port or USUAL[name]
+        return [(settings.gateway.host, value)]
+    hosts = [one.rpartition("//")[2].partition("/")[0].rpartition("@")[2] for one in value.split(",")]
+    parts = [urlsplit(f"//{host}") for host in hosts]
+    return [(one.hostname or "127.0.0.1", one.port or USUAL[name]) for one in parts]
 
 
 def set_port(text: str, name: str, port: int) -> str:

@@ -15,10 +15,14 @@ import asyncpg
 import structlog
 
 from infra.approved import Approval, ApprovedNodes
+from infra.bi import scram_verifier
+from infra.cluster import dsn_at, own_database, shown
 from infra.render import pg_hba
+from infra.render.pg_hba import REPLICA
 from infra.settings import Settings, postgresql_dsn, read_secret
 from infra.stack.account import Account, give
 from infra.stack.component import Component, NotReadyError
+from infra.stack.standby import following_options, others_of, run_program, take_place, write_passfile
 from schemas.errors import UnavailableError
 
 log = structlog.get_logger()
@@ -26,6 +30,10 @@ log = structlog.get_logger()
 NAME = "postgresql"
 STOP = signal.SIGINT
 """Its "fast" shutdown: SIGTERM would wait for every client to go."""
+
+_STREAMS = "select status = 'streaming' from pg_stat_wal_receiver"
+_KEPT_WAL_MB = 1024
+"""What a primary keeps for standbys that are away; one that was away for longer has to copy it all again."""
 
 _DEBIAN = Path("/usr/lib/postgresql")
 _OLDEST = 15
@@ -43,17 +51,27 @@ def find_programs() -> Path:
     return Path(found).resolve().parent
 
 
-def postgresql_component(settings: Settings, account: Account | None) -> Component:
-    """PostgreSQL at the address of the settings."""
-    home, programs = settings.data.store(NAME), find_programs()
-    parts = urlsplit(settings.postgresql.dsn)
-    host, port, user = parts.hostname or "127.0.0.1", parts.port or 5432, parts.username or "sealstream"
-    database = parts.path.strip("/")
-    root_dsn = postgresql_dsn(settings).rpartition("/")[0] + "/postgres"
+def postgresql_standby_component(settings: Settings, account: Account | None) -> Component:
+    """A server that only ever follows: for reports, or beside a primary that is made elsewhere."""
+    return postgresql_component(settings, account, standby=True)
+
+
+def postgresql_component(settings: Settings, account: Account | None, *, standby: bool = False) -> Component:
+    """The server of this node: the first of the address makes the database, the others follow who is primary."""
+    home, programs, own = settings.data.store(NAME), find_programs(), own_database(settings)
+    parts, alone = urlsplit(settings.postgresql.dsn), not others_of(settings)
+    user, database = parts.username or "sealstream", parts.path.strip("/")
+    root_dsn = dsn_at(postgresql_dsn(settings), own, "postgres")
 
     async def prepare() -> None:
-        if not (home / "cluster").exists():
+        if alone and not standby:
+            empty = not (home / "cluster").exists()
+        else:
+            empty = await take_place(settings, programs, standby=standby, account=account)
+        if empty:
             await _make_cluster(programs, home, user, read_secret(settings.postgresql.password_file), account)
+        if not alone:
+            write_passfile(settings, account)
         _write_access(settings, ApprovedNodes(settings))
 
     async def probe(_pid: int) -> str:
@@ -62,36 +80,45 @@ def postgresql_component(settings: Settings, account: Account | None) -> Compone
         except asyncpg.CannotConnectNowError as error:
             raise NotReadyError(str(error)) from None
         try:
+            if await connection.fetchval("select pg_is_in_recovery()") and not await connection.fetchval(_STREAMS):
+                raise NotReadyError(f"follows no primary yet among {shown(others_of(settings))}")
             return str(await connection.fetchval("show server_version")).split()[0]
         finally:
             await connection.close()
 
     async def finish() -> None:
+        if await _follows(root_dsn):
+            return
         await _make_database(root_dsn, database)
+        await _make_replica(settings, root_dsn)
         await _migrate(settings)
 
     options = {
-        "port": port,
-        "listen_addresses": host,
+        "port": own.port,
+        "listen_addresses": own.host,
         "unix_socket_directories": "",
         "max_connections": 100,
         "password_encryption": "scram-sha-256",
+        "wal_keep_size": f"{0 if alone and own.is_loopback else _KEPT_WAL_MB}MB",
+        **({} if alone else following_options(settings)),
     }
     return Component(
         name=NAME,
         command=[programs / "postgres", "-D", home / "cluster", *(f"--{it}={value}" for it, value in options.items())],
         environment={"LC_ALL": "C.UTF-8"},
-        address=f"{host}:{port}",
+        address=str(own),
         account=account,
         prepare=prepare,
         probe=probe,
         finish=finish,
         stop_signal=STOP,
+        ready_within_s=300.0 if alone else 86_400.0,
     )
 
 
 async def follow_access(settings: Settings) -> None:
     """Let the server go by the approved nodes as they are now, until cancelled."""
+    root_dsn = dsn_at(postgresql_dsn(settings), own_database(settings), "postgres")
     changed = asyncio.Event()
     nodes = ApprovedNodes(settings, changed.set)
     following = asyncio.create_task(nodes.follow())
@@ -101,7 +128,7 @@ async def follow_access(settings: Settings) -> None:
             changed.clear()
             _write_access(settings, nodes)
             try:
-                connection = await asyncpg.connect(postgresql_dsn(settings), timeout=5)
+                connection = await asyncpg.connect(root_dsn, timeout=5)
                 await connection.execute(pg_hba.RELOAD)
                 await connection.close()
             except (OSError, TimeoutError, asyncpg.PostgresError) as error:
@@ -133,20 +160,10 @@ async def _make_cluster(programs: Path, home: Path, user: str, password: str, ac
         "--encoding=UTF8",
         "--locale=C.UTF-8",
     ]
-    making = await asyncio.create_subprocess_exec(
-        programs / "initdb",
-        f"--pgdata={fresh}",
-        *options,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=home,
-        **({} if account is None else account.arguments),
-    )
-    told, _ = await making.communicate()
-    secret.unlink()
-    if making.returncode != 0:
-        lines = told.decode("utf-8", "replace").strip().splitlines()
-        raise UnavailableError(f"PostgreSQL's initdb makes no cluster in {home}: {' | '.join(lines[-3:])}")
+    try:
+        await run_program([programs / "initdb", f"--pgdata={fresh}", *options], home, account)
+    finally:
+        secret.unlink()
     fresh.rename(home / "cluster")
 
 
@@ -159,10 +176,32 @@ async def _make_database(root_dsn: str, database: str) -> None:
         await connection.close()
 
 
+async def _follows(root_dsn: str) -> bool:
+    connection = await asyncpg.connect(root_dsn, timeout=5)
+    try:
+        return bool(await connection.fetchval("select pg_is_in_recovery()"))
+    finally:
+        await connection.close()
+
+
+async def _make_replica(settings: Settings, root_dsn: str) -> None:
+    """The role of the standbys, with the password of now; none where no standby can have one."""
+    if not settings.postgresql.replication_password_file.exists():
+        return
+    verifier = scram_verifier(read_secret(settings.postgresql.replication_password_file))
+    connection = await asyncpg.connect(root_dsn, timeout=5)
+    try:
+        there = await connection.fetchval("select true from pg_roles where rolname = $1", REPLICA)
+        verb = "alter" if there else "create"
+        await connection.execute(f"{verb} role {REPLICA} login replication connection limit 20 password '{verifier}'")
+    finally:
+        await connection.close()
+
+
 async def _migrate(settings: Settings) -> None:
     from infra.migrate import migrate
 
-    connection = await asyncpg.connect(postgresql_dsn(settings), timeout=5)
+    connection = await asyncpg.connect(dsn_at(postgresql_dsn(settings), own_database(settings)), timeout=5)
     try:
         await migrate(connection)
     finally:

@@ -1,0 +1,71 @@
+"""`sealstream db`: the PostgreSQL servers, and making a standby the primary.
+
+Never promotes beside a primary that serves, unless it is told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from infra.cli.exits import Exit
+from infra.cli.trust_audit import note_change
+
+
+def register(app: typer.Typer) -> None:
+    """Add `db` with its commands."""
+    db = typer.Typer(no_args_is_help=True, help="PostgreSQL's primary and its standbys.")
+    db.command("status")(status)
+    db.command("promote")(promote)
+    app.add_typer(db, name="db")
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="JSON, for scripts.")] = False) -> None:
+    """Show which server is primary, and how far the others follow. Ends with 1 when not exactly one is primary.
+
+    Example: `sealstream db status --json | jq -r '.servers[] | select(.role == "primary").address'`
+    """
+    from infra.cli.table import render_table
+    from infra.databases import list_servers
+    from infra.settings import load_settings
+
+    servers, followers = asyncio.run(list_servers(load_settings()))
+    if as_json:
+        print(json.dumps({"servers": [asdict(it) for it in servers], "followers": [asdict(it) for it in followers]}))
+    else:
+        rows = [(it.address, it.role, it.timeline or "", "this node" if it.here else "") for it in servers]
+        print(render_table(("ADDRESS", "ROLE", "TIMELINE", ""), rows))
+        if followers:
+            followed = [(it.name, it.address, it.state, it.behind_bytes) for it in followers]
+            print("\n" + render_table(("FOLLOWS", "FROM", "STATE", "BYTES BEHIND"), followed))
+    if sum(it.role == "primary" for it in servers) != 1:
+        raise typer.Exit(Exit.NOTHING)
+
+
+def promote(
+    force: Annotated[bool, typer.Option("--force", help="Even beside a primary that serves.")] = False,
+) -> None:
+    """Make this node's standby the primary, when the primary is lost. All processes find it by themselves.
+
+    The old primary, started again, sees that it was replaced: it keeps its data aside and follows. docs/ha.md.
+
+    Example: `sealstream db promote`
+    """
+    from infra.databases import promote as do_promote
+    from infra.settings import load_settings
+
+    settings = load_settings()
+    done = asyncio.run(do_promote(settings, force=force))
+    print(f"{done.address} is the primary now (timeline {done.timeline})")
+    if done.last_ms:
+        last = dt.datetime.fromtimestamp(done.last_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+        print(
+            f"The newest transaction that it has is of {last}. What is recorded since is written to it again from Kafka;"
+        )
+        print("what people changed in the console since then, if anything, is to be done again.")
+    note_change(settings, "promote database", done.address)

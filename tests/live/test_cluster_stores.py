@@ -1,0 +1,216 @@
+"""Stores on several nodes: what goes on when one of them dies, and what comes back with it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from infra import approved, kafka, pki
+from infra.databases import list_servers, promote
+from infra.settings import NodeSettings, Settings
+from infra.stack.account import find_account
+from infra.stack.artifacts import fetch_artifacts
+from infra.stack.java import find_java
+from infra.stack.kafka import kafka_component
+from infra.stack.ports import choose_port
+from infra.stack.postgresql import postgresql_component
+from schemas.errors import ConfigError
+from schemas.topics import TOPICS
+from tests.live.store_node import StoreNode
+from tests.running_stack import open_directory
+
+log = structlog.get_logger()
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+SETTLED_S = 120.0
+_HEAP_MB = 256
+_TOPIC = "envelopes.screen"
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    """A directory of the test's own that the stores' account may enter."""
+    place = open_directory()
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def tell(what: str, began: float) -> None:
+    """The figures that docs/ha.md has; nothing is asserted by them."""
+    log.info(what, seconds=round(time.monotonic() - began, 1))
+
+
+async def until(what: str, fact: Any) -> Any:
+    """What `fact` returns once that is something; bounded."""
+    deadline = time.monotonic() + SETTLED_S
+    while time.monotonic() < deadline:
+        if found := await fact():
+            return found
+        await asyncio.sleep(0.3)
+    raise AssertionError(f"not within {SETTLED_S:.0f} s: {what}")
+
+
+def node_settings(root: Path, number: int, **tables: Any) -> Settings:
+    """The settings of one node of the test, which shares its CA with the others."""
+    place = root / f"node-{number}"
+    place.mkdir(mode=0o755, exist_ok=True)
+    if not (place / "pki").exists():
+        shutil.copytree(root / "pki", place / "pki")
+    return Settings(node=NodeSettings(data_dir=place, id=f"node-{number}"), **tables)
+
+
+def broker_nodes(root: Path) -> list[StoreNode]:
+    """Three brokers on the loopback, each a controller too."""
+    pki.make_ca(root / "pki")
+    java, account = find_java(), find_account()
+    artifacts = fetch_artifacts(java, lambda _: None)
+    ports: list[int] = []
+    while len(ports) < 6:
+        ports.append(choose_port("broker", ports))
+    listens = [f"127.0.0.1:{port}" for port in ports[:3]]
+    cluster = {
+        "bootstrap": ",".join(listens),
+        "controllers": [f"{number}@127.0.0.1:{port}" for number, port in enumerate(ports[3:], 1)],
+        "partitions": 3,
+    }
+    nodes = []
+    for number, listen in enumerate(listens, 1):
+        settings = node_settings(root, number, kafka={**cluster, "node_id": number, "listen": listen})
+        nodes.append(StoreNode(settings, kafka_component(settings, java, artifacts, _HEAP_MB, account)))
+    return nodes
+
+
+@pytest.fixture
+async def brokers(root: Path) -> AsyncIterator[list[StoreNode]]:
+    nodes = broker_nodes(root)
+    await asyncio.gather(*(node.launch() for node in nodes))
+    await asyncio.gather(*(node.until_ready() for node in nodes))
+    yield nodes
+    await asyncio.gather(*(node.kill() for node in nodes))
+
+
+async def describe(settings: Settings, topic: str = _TOPIC) -> list[dict[str, Any]]:
+    client = kafka.admin(settings)
+    try:
+        await client.start()
+        (found,) = await client.describe_topics([topic])
+    finally:
+        await client.close()
+    partitions: list[dict[str, Any]] = found["partitions"]
+    return partitions
+
+
+async def test_a_dead_broker_stops_nobody(brokers: list[StoreNode]) -> None:
+    """Topics have three replicas; what is produced meanwhile is acknowledged by two; it comes back in sync."""
+    settings = brokers[0].settings
+    await asyncio.gather(*(node.component.finish() for node in brokers))
+    for topic in TOPICS:
+        assert all(len(it["replicas"]) == 3 for it in await describe(settings, topic)), topic
+
+    sending = kafka.producer(settings)
+    await sending.start()
+    try:
+        leader = next(it["leader"] for it in await describe(settings) if it["partition"] == 0)
+        await sending.send_and_wait(_TOPIC, b"before", partition=0)
+        began = time.monotonic()
+        await brokers[leader - 1].kill()
+        await asyncio.wait_for(sending.send_and_wait(_TOPIC, b"meanwhile", partition=0), SETTLED_S)
+        tell("acknowledged_after_a_leader_died", began)
+
+        async def moved() -> bool:
+            return all(leader not in it["isr"] and it["leader"] != leader for it in await describe(settings))
+
+        await until("other leaders", moved)
+        tell("all_partitions_led_elsewhere", began)
+        assert await kafka.ensure_topics(settings) == []
+        began = time.monotonic()
+        await brokers[leader - 1].start()
+        tell("broker_serves_again", began)
+
+        async def in_sync() -> bool:
+            return all(len(it["isr"]) == 3 for it in await describe(settings))
+
+        await until("three replicas in sync", in_sync)
+        tell("three_replicas_in_sync", began)
+    finally:
+        await sending.stop()
+
+
+@pytest.fixture
+async def databases(root: Path) -> AsyncIterator[list[StoreNode]]:
+    """A primary and its standby."""
+    pki.make_ca(root / "pki")
+    (root / "secrets").mkdir()
+    for name in ("postgresql.password", "postgresql-replication.password"):
+        (root / "secrets" / name).write_text(f"{name}:it's\\\n")
+    ports = [choose_port("postgresql")]
+    ports.append(choose_port("postgresql", ports))
+    dsn = f"postgresql://sealstream@{','.join(f'127.0.0.1:{port}' for port in ports)}/sealstream"
+    nodes = []
+    files = {
+        "password_file": root / "secrets/postgresql.password",
+        "replication_password_file": root / "secrets/postgresql-replication.password",
+    }
+    for number, port in enumerate(ports, 1):
+        settings = node_settings(root, number, postgresql={"dsn": dsn, "listen": f"127.0.0.1:{port}", **files})
+        nodes.append(StoreNode(settings, postgresql_component(settings, find_account())))
+    for node in nodes:
+        await node.start()
+        await node.component.finish()
+    yield nodes
+    await asyncio.gather(*(node.kill() for node in nodes))
+
+
+async def add_note(settings: Settings, network: str) -> None:
+    """As the product's own processes do, by the address with both servers."""
+    connection = await approved.connect(settings)
+    await connection.execute("INSERT INTO approved_node (network) VALUES ($1::text::cidr)", network)
+    await connection.close()
+
+
+async def notes(settings: Settings) -> set[str]:
+    connection = await approved.connect(settings)
+    found = await connection.fetch("SELECT network::text FROM approved_node")
+    await connection.close()
+    return {row[0] for row in found}
+
+
+async def test_a_promoted_standby_takes_over(databases: list[StoreNode]) -> None:
+    """Rows are there, new ones go to it by the same address, and the old primary comes back as its standby."""
+    old, new = databases
+    await add_note(old.settings, "10.0.0.0/24")
+    servers, followers = await list_servers(new.settings)
+    assert [it.role for it in servers] == ["primary", "standby"]
+    assert [it.name for it in followers] == ["node-2"]
+    with pytest.raises(ConfigError, match="stop it first"):
+        await promote(new.settings)
+
+    async def followed() -> bool:
+        return (await list_servers(new.settings))[1][0].behind_bytes == 0
+
+    await until("the standby has it", followed)
+    await old.kill()
+    began = time.monotonic()
+    with pytest.raises(ConnectionError, match="no server of"):
+        await approved.connect(old.settings)
+    done = await promote(new.settings)
+    await add_note(old.settings, "10.0.1.0/24")
+    tell("standby_promoted_and_written_to", began)
+    assert done.timeline == 2
+    assert await notes(new.settings) == {"10.0.0.0/24", "10.0.1.0/24"}
+    began = time.monotonic()
+    await old.start()
+    tell("old_primary_follows", began)
+    assert [it.role for it in (await list_servers(old.settings))[0]] == ["standby", "primary"]
+    assert list(old.settings.data.store("postgresql").glob("replaced-*")), "its own data is kept"
+    await new.kill()
+    await new.start()
+    assert await notes(old.settings) == {"10.0.0.0/24", "10.0.1.0/24"}
