@@ -27,10 +27,19 @@ from infra.stack.installation import DEFAULT_POLICY, KEK_NAME
 SHARED = ".site"
 """The folder in which the site's CA and secrets are kept, beside those of the nodes: guard it, and back it up."""
 
-_PASSWORDS = ("postgresql.password", "elasticsearch.password", ADMIN_PASSWORD, "kek.passphrase")
+_PASSWORDS = (
+    "postgresql.password",
+    "postgresql-replication.password",
+    "elasticsearch.password",
+    ADMIN_PASSWORD,
+    "redis.password",
+    "kek.passphrase",
+)
 _EVERYWHERE = frozenset({"master", "app", "miner", "mining-db", "db", "bi"})
 _SECRETS: dict[str, frozenset[str]] = {
     "postgresql.password": _EVERYWHERE,
+    "postgresql-replication.password": frozenset({"db", "bi"}),
+    "redis.password": frozenset({"master", "app"}),
     "elasticsearch.password": frozenset({"master", "mining-db"}),
     ADMIN_PASSWORD: frozenset({"mining-db"}),
     "kek.passphrase": frozenset({"master", "miner"}),

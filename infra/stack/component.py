@@ -35,6 +35,8 @@ class Component:
     probe: Callable[[int], Awaitable[str]]
     address: str = ""
     after: frozenset[str] = frozenset()
+    reach: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    """What it needs of other nodes: a name, and the addresses of which one must be open before it is started."""
     environment: Mapping[str, str] = field(default_factory=dict)
     account: Account | None = None
     prepare: Callable[[], Awaitable[None]] = _nothing

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 _TIMEOUT_S = 5.0
@@ -54,3 +55,14 @@ async def check_listens(host: str, port: int) -> None:
     async with asyncio.timeout(_TIMEOUT_S):
         _, writer = await asyncio.open_connection(host, port)
         writer.close()
+
+
+async def is_open(addresses: Iterable[tuple[str, int]]) -> bool:
+    """Whether somebody takes connections at one of them."""
+    for host, port in addresses:
+        try:
+            await check_listens(host, port)
+        except (OSError, TimeoutError):
+            continue
+        return True
+    return False

@@ -15,8 +15,9 @@ from typing import Any
 from infra.datadir import VARIABLE, DataDir
 from infra.settings import Settings
 from infra.stack.component import Component, NotReadyError
+from infra.stack.installation import places_of
 from infra.stack.probe import http_get
-from infra.stack.roles import Process, processes_of
+from infra.stack.roles import Process, processes_of, stores_of
 from infra.tls import client_context
 
 _VERSION = version("sealstream")
@@ -78,6 +79,7 @@ def _ours(settings: Settings, process: Process) -> Component:
         environment={VARIABLE: str(settings.data.root), "PYTHONUNBUFFERED": "1", **process.environment},
         address=process.address,
         after=process.after,
+        reach={store: places_of(settings, store) for store in sorted(process.needs - stores_of(settings))},
         probe=probe,
         watched=True,
     )

@@ -33,6 +33,8 @@ class Process:
     environment: Mapping[str, str] = field(default_factory=dict)
     after: frozenset[str] = frozenset()
     address: str = ""
+    needs: frozenset[str] = frozenset()
+    """Stores without which it cannot do anything, wherever they are."""
 
 
 def stores_of(settings: Settings) -> frozenset[str]:
@@ -51,12 +53,22 @@ def processes_of(settings: Settings) -> list[Process]:
     processes = [*_gateways(settings, here & {KAFKA, POSTGRESQL})]
     if "miner" in roles:
         processes += [
-            Process(f"streams-{number}", ("streams", "run", "--worker", str(number)), after=needs_kafka)
+            Process(
+                f"streams-{number}",
+                ("streams", "run", "--worker", str(number)),
+                after=needs_kafka,
+                needs=frozenset({KAFKA}),
+            )
             for number in range(1, settings.streams.workers + 1)
         ]
     sinks = {"master": "disk", "db": "postgresql", "mining-db": "elasticsearch"}
     processes += [
-        Process(f"sinks-{sink}", ("sinks", "run", sink), after=needs_both | (here & {sink}))
+        Process(
+            f"sinks-{sink}",
+            ("sinks", "run", sink),
+            after=needs_both | (here & {sink}),
+            needs=frozenset({KAFKA, POSTGRESQL}),
+        )
         for role, sink in sinks.items()
         if role in roles
     ]

@@ -18,6 +18,7 @@ from infra.datadir import DataDir
 from infra.lifecycle import wall_clock_ms
 from infra.stack.child import Child
 from infra.stack.component import Component, NotReadyError, start_order
+from infra.stack.probe import is_open
 from infra.stack.state import ComponentState, Phase, StackState
 from infra.stack.wishes import Wish, Wishes
 from schemas.errors import UnavailableError
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _PROBE_EVERY_S = 0.2
+_REACH_EVERY_S = 1.0
 _PROBE_TIMEOUT_S = 10.0
 _WATCH_EVERY_S = 5.0
 _HUNG_AFTER_S = 60.0
@@ -151,6 +153,10 @@ class Supervisor:
             if not self._ready[need].is_set():
                 self._note(component, Phase.WAITING, f"waits for {need}")
                 await self._ready[need].wait()
+        for name, addresses in component.reach.items():
+            while not await is_open(addresses):
+                self._note(component, Phase.WAITING, f"waits for {name}, which another node runs")
+                await asyncio.sleep(_REACH_EVERY_S)
 
     async def _start(self, component: Component) -> None:
         """Prepare, start, and wait until it serves."""
