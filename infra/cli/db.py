@@ -64,8 +64,6 @@ def promote(
     print(f"{done.address} is the primary now (timeline {done.timeline})")
     if done.last_ms:
         last = dt.datetime.fromtimestamp(done.last_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
-        print(
-            f"The newest transaction that it has is of {last}. What is recorded since is written to it again from Kafka;"
-        )
-        print("what people changed in the console since then, if anything, is to be done again.")
+        print(f"The newest transaction that it has is of {last}.")
+        print("What was recorded since is written to it again, from Kafka; what people changed in the console is not.")
     note_change(settings, "promote database", done.address)
