@@ -20,6 +20,7 @@ from infra.kafka import consumer, ensure_topics, producer, topic_name
 from infra.lifecycle import Reporter, wall_clock_ms
 from infra.metrics import Metrics
 from infra.monitoring.serving import serving_of
+from infra.nodes.load import ProcessLoad
 from schemas.errors import ConfigError, UnavailableError
 from schemas.topics import DEAD_LETTERS
 from sinks.dead_letters import KafkaDeadLetters
@@ -71,7 +72,8 @@ async def run_sink(settings: Settings, name: str) -> None:
         if sending is None:
             return
         stack.push_async_callback(sending.stop)
-        await stack.enter_async_context(HealthServer(settings.data, f"sink-{name}", {"store": turn.store}, metrics))
+        checks, serving = {"store": turn.store}, serving_of(settings)
+        await stack.enter_async_context(HealthServer(settings.data, f"sink-{name}", checks, metrics, serving=serving))
         reporter = await stack.enter_async_context(Reporter(settings, f"sink-{name}", sending))
         duty = Duty(settings, reporter, lambda: {**measure(), "lag": float(sum(meter.lags.values()))})
         following = asyncio.create_task(duty.follow(), name="wishes")
@@ -92,9 +94,9 @@ async def _pass_on(stop: asyncio.Event, duty: Duty) -> None:
 
 
 class Turn:
-    """A sink's time in its consumer group, from one drain to the next; each begins with a client and a sink of its own."""
+    """A sink's times in its consumer group, from one drain to the next; each has a client and a sink of its own."""
 
-    def __init__(self, settings: Settings, name: str, meter: Meter) -> None:
+    def __init__(self, settings: Settings, name: str, meter: PrometheusMeter) -> None:
         self._settings, self._name, self._meter = settings, name, meter
         self._loop: Loop | None = None
 
@@ -120,12 +122,13 @@ class Turn:
                 limits=LIMITS[name],
                 meter=self._meter,
             )
-            watching = asyncio.create_task(watch_sink(settings, f"sink-{name}", loop, reader), name="watch")
+            watching = asyncio.create_task(watch_sink(settings, f"sink-{name}", loop, reader, self._meter))
             try:
                 await _fill(loop, duty, reporter, watching)
             finally:
                 watching.cancel()
                 self._loop = None
+                self._meter.show({}, 0)
         finally:
             await reader.stop()
 

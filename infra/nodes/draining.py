@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import structlog
 
-from infra.nodes.wishes import Wanted, Wish, as_wish, may_drain, put_wish
+from infra.nodes.wishes import Wanted, Wish, as_wish, ends_in_order, may_drain, put_wish
 from infra.postgresql import connect
 from infra.settings import postgresql_dsn
 from schemas.errors import UnavailableError
@@ -35,7 +35,8 @@ class WishDrainer:
 
     async def drain(self, node: str) -> None:
         """Wish it, and wait until the node's processes say that they drain and their agents are gone."""
-        serving = [row["node_id"] for row in await self._ask(_SERVING, node) if may_drain(row["node_id"])]
+        known = [row["node_id"] for row in await self._ask(_SERVING, node)]
+        serving = [node_id for node_id in known if may_drain(node_id) and not ends_in_order(node_id)]
         for node_id in serving:
             await self._wish(Wish(node_id, Wanted.DRAINED, BY, "it is updated"))
         deadline = asyncio.get_running_loop().time() + self._wait_s

@@ -50,16 +50,21 @@ class Wish:
 
 
 def may_drain(node_id: str) -> bool:
-    """Whether that process follows wishes: gateways and workers of streams do."""
-    role = node_id.partition("/")[2]
-    return role == "gateway" or role.startswith("streams-")
+    """Whether that process follows wishes: gateways, workers of streams and sinks do."""
+    name = node_id.partition("/")[2]
+    return name == "gateway" or name.startswith(("gateway-", "streams-", "sink-"))
+
+
+def ends_in_order(node_id: str) -> bool:
+    """Whether stopping the process is as good as draining it first: a sink ends with everything committed."""
+    return node_id.partition("/")[2].startswith("sink-")
 
 
 async def put_wish(connection: Connection, wish: Wish) -> None:
     """Wish it; raises `ConfigError` for a process that does not follow wishes."""
     if not may_drain(wish.node_id):
         raise ConfigError(
-            f"{wish.node_id} cannot be drained: gateways and workers of streams can, such as node-1/gateway"
+            f"{wish.node_id} cannot be drained: gateways, workers of streams and sinks can, such as node-1/gateway"
         )
     await connection.execute(
         "INSERT INTO node_wish (node_id, wanted, by_account, reason) VALUES ($1, $2, $3, $4) "

@@ -28,10 +28,10 @@ AGENT = "6f1c1c2e-0d3b-4f7e-9a53-0f2f7ab3a0d1"
 
 @pytest.fixture
 async def ground(backing: Settings, tmp_path: Path) -> AsyncIterator[Ground]:
-    """The API over nodes of its own: a gateway with an agent, a worker, a sink."""
+    """The API over nodes of its own: a gateway with an agent, a worker, a sink, and a front without agents."""
     async with open_ground(backing, tmp_path / "data", Role.OPERATOR) as ground:
         connection = await asyncpg.connect(ground.dsn)
-        for role, state in (("gateway", "ready"), ("streams-1", "ready"), ("sink-disk", "lost")):
+        for role, state in (("gateway", "ready"), ("streams-1", "ready"), ("sink-disk", "lost"), ("front", "ready")):
             await connection.execute(
                 "INSERT INTO node_state VALUES ($1, $2, $3, now(), '', 'i')", f"node-2/{role}", role, state
             )
@@ -73,7 +73,7 @@ async def test_nodes_are_told(ground: Ground) -> None:
         {"agents": 1.0},
     )
     assert {name: one["can_drain"] for name, one in told.items()} == {
-        "node-2/gateway": True, "node-2/streams-1": True, "node-2/sink-disk": False,
+        "node-2/gateway": True, "node-2/streams-1": True, "node-2/sink-disk": True, "node-2/front": False,
     }  # fmt: skip
     assert gateway["wish"] is None
 
@@ -94,8 +94,8 @@ async def test_draining_is_wished_and_taken_back(ground: Ground) -> None:
 
 
 async def test_what_cannot_be_drained(ground: Ground) -> None:
-    """A sink, and a node that there is not: nothing is wished of the others either."""
-    await ground.post("/nodes/wishes", 400, ids=["node-2/gateway", "node-2/sink-disk"], wanted="drained")
+    """A front, and a node that there is not: nothing is wished of the others either."""
+    await ground.post("/nodes/wishes", 400, ids=["node-2/gateway", "node-2/front"], wanted="drained")
     await ground.post("/nodes/wishes", 404, ids=["node-2/gateway", "node-9/gateway"], wanted="drained")
     assert (await nodes(ground))["node-2/gateway"]["wish"] is None
     assert not ground.audited

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from infra.settings import Settings
 from schemas.envelope import peek
@@ -124,3 +125,41 @@ def test_a_drained_worker_stands_by_and_works_again(stack: Settings, tmp_path: P
         assert process.poll() is None
     finally:
         end(process)
+
+
+def test_a_drained_sink_leaves_its_group_and_fills_again(stack: Settings, tmp_path: Path) -> None:
+    """It commits what it has, hands its partitions over, stays the same process also over its wish, and comes back."""
+    node = f"test-drain-sink-{os.getpid()}"
+    sink = f"{node}/sink-postgresql"
+    environment = {**os.environ, "SEALSTREAM_DATA": str(stack.data.root), "SEALSTREAM_NODE__ID": node}
+    site = Site(stack.data.root, tmp_path, {}, environment)
+    with (tmp_path / "sink.log").open("wb") as log:
+        command = [sys.executable, "-m", "infra.cli", "sinks", "run", "postgresql"]
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        until("the sink", lambda: state(stack, sink) == "ready", PATIENCE_S)
+        until("its place in the group", lambda: node in members(stack, "sink-postgresql"), PATIENCE_S)
+        until("its load", lambda: "lag" in load(stack, sink), PATIENCE_S)
+        site.cli("nodes", "drain", sink)
+        until("the state", lambda: state(stack, sink) == "draining", PATIENCE_S)
+        until("its leaving", lambda: node not in members(stack, "sink-postgresql"), PATIENCE_S)
+        site.cli("nodes", "resume", sink)
+        until("it fills again", lambda: state(stack, sink) == "ready", PATIENCE_S)
+        until("its place in the group", lambda: node in members(stack, "sink-postgresql"), PATIENCE_S)
+        assert process.poll() is None
+    finally:
+        assert end(process) == 0
+
+
+def members(stack: Settings, group: str) -> list[str]:
+    """Client ids of the members of a consumer group: the nodes' ids."""
+    admin = AdminClient({"bootstrap.servers": stack.kafka.bootstrap})
+    name = stack.kafka.topic_prefix + group
+    told = admin.describe_consumer_groups([name], request_timeout=30)[name].result(30)
+    return [member.client_id for member in told.members]
+
+
+def load(stack: Settings, node_id: str) -> str:
+    """What a process told of its load."""
+    rows = psql(stack, f"select load from node_report where node_id = '{node_id}'")
+    return rows[0][0] if rows else ""

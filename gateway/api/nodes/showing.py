@@ -99,7 +99,7 @@ async def wish(wanted: DrainWish, principal: Operator, services: Serving) -> Nod
     """Drain processes, or take them back; they follow within seconds, and keep to it over a restart.
 
     A drained gateway sends its agents to another, or they spool until there is one; the console goes on. A drained
-    worker hands its partitions to the others.
+    worker or sink commits what it has and hands its partitions to the others.
     """
     async with services.database() as connection:
         rows = await connection.fetch("SELECT node_id FROM node_state WHERE node_id = ANY($1)", wanted.ids)
@@ -109,7 +109,7 @@ async def wish(wanted: DrainWish, principal: Operator, services: Serving) -> Nod
         raise ApiError(404, "not_found", f"there is no node {strange}")
     fixed = next((one for one in wanted.ids if not may_drain(one)), None)
     if fixed is not None:
-        raise ApiError(400, "cannot_drain", f"{fixed} cannot be drained: gateways and workers of streams can")
+        raise ApiError(400, "cannot_drain", f"{fixed} cannot be drained: gateways, workers of streams and sinks can")
     action = "drain_node" if wanted.wanted == "drained" else "resume_node"
     for node_id in dict.fromkeys(wanted.ids):
         await services.audit(principal, action, f"node {node_id}", purpose=wanted.reason)
