@@ -21,8 +21,10 @@ from agent.settings import UplinkSettings
 from agent.spool import Spool
 from schemas.errors import RemoteError, WireError
 from schemas.frames import (
+    ASKS_BACKLOG,
     Ack,
     AudioOpen,
+    Backlog,
     Drain,
     Frame,
     Goodbye,
@@ -109,6 +111,8 @@ class Link(asyncio.Protocol):
         self._trusted = False
         self._heard = clock.monotonic()
         self._bell = Bell()
+        self._told: Backlog | None = None
+        """What the gateway knows of the spool, if it asked."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The TLS handshake is done: look at the server's key before a byte is sent."""
@@ -207,6 +211,8 @@ class Link(asyncio.Protocol):
                 self._send(Pong(token))
             case Welcome():
                 self._events.welcome(frame)
+                if ASKS_BACKLOG in frame.asks:
+                    self._tell_backlog()
             case Policy():
                 self._events.policy(frame)
             case Drain():
@@ -292,6 +298,18 @@ class Link(asyncio.Protocol):
                 self.abort()
             elif welcomed and silent >= self._settings.ping_s:
                 self._send(Ping(self._clock.now_us()))
+            if welcomed and self._told is not None:
+                self._tell_backlog()
+
+    def _tell_backlog(self) -> None:
+        """Say what waits in the spool; nothing, while there is nothing and the gateway knows it."""
+        envelopes, size, since_ms = self._spool.backlog()
+        if self._wire.state not in {State.OPEN, State.DRAINING}:
+            return
+        if envelopes or self._told is None or self._told.envelopes:
+            oldest_ms = 0 if since_ms is None else max(0, self._clock.now_us() // 1000 - since_ms)
+            self._told = Backlog(envelopes, size, oldest_ms)
+            self._send(self._told)
 
     def _send(self, frame: Frame) -> None:
         self._write(self._wire.send(frame))

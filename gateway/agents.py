@@ -17,14 +17,16 @@ import structlog
 from gateway.budget import Budget
 from gateway.connection import AgentConnection
 from gateway.door import Door
+from gateway.facts import now_ms
 from gateway.live.side import LiveSide, NobodyWatches
 from gateway.publisher import Outcome
 from gateway.sequence import Continuity
+from gateway.spools import show_spools
 from gateway.suites import Suites
 from gateway.tls_transport import accept_tls
 from schemas.envelope import Peek, Peeker
 from schemas.errors import WireError
-from schemas.frames import Drain, GoodbyeCode, Hello, NackCode, Ping
+from schemas.frames import ASKS_BACKLOG, Drain, GoodbyeCode, Hello, NackCode, Ping
 from schemas.lifecycle import AgentEvent
 from schemas.topics import MAX_ENVELOPE_BYTES
 
@@ -90,6 +92,7 @@ class AgentPort:
         self.suites = Suites(metrics)
         self.live = live or NobodyWatches()
         self.draining = False
+        self.asks = [ASKS_BACKLOG]
         self.ack_seconds = metrics.histogram("gateway_ack_seconds")
         self._metrics = metrics
         self._told = told
@@ -223,6 +226,7 @@ class AgentPort:
             before.break_off(GoodbyeCode.DONE, "replaced by a newer connection of this agent")
         self.greeted += 1
         self.suites.enter(peer)
+        self._metrics.histogram("gateway_agent_clock_seconds").observe(abs(now_ms() - hello.time_ms) / 1000)
         log.info(
             "agent_connected",
             agent=peer.agent_id,
@@ -342,9 +346,12 @@ class AgentPort:
         self._received = 0
         self._metrics.gauge("gateway_connections").set(len(self._connections))
         self._metrics.gauge("gateway_held_bytes").set(self.budget.held)
+        self._metrics.gauge("gateway_partial_bytes").set(self.budget.partial)
+        self._metrics.gauge("gateway_budget_bytes").set(self.budget.total)
         self._metrics.gauge("gateway_waiting_connections").set(self.budget.waiting)
         self._metrics.gauge("gateway_outstanding_records").set(self.publisher.outstanding)
         self._metrics.gauge("gateway_handshakes").set(self._door.handshakes if self._door else 0)
+        show_spools(self._metrics, (one.backlog for one in self._connections if one.backlog is not None))
 
     def _free_stalled(self) -> None:
         """All memory is in frames that do not get completed: who was to finish its own goes, else the largest."""

@@ -15,12 +15,26 @@ import structlog
 from gateway.budget import ENVELOPE_OVERHEAD
 from gateway.facts import now_ms
 from gateway.ledger import Ledger
+from gateway.nack import Refusal
 from gateway.peer import Peer, identify_peer
 from gateway.publisher import Outcome
 from gateway.sequence import Continuity, Sequences
 from gateway.suites import yes_or_no
 from schemas.errors import LocalError, MalformedError, WireError
-from schemas.frames import Ack, Frame, Goodbye, GoodbyeCode, Hello, LiveState, Nack, NackCode, Ping, Pong, Push, Welcome
+from schemas.frames import (
+    Ack,
+    Backlog,
+    Goodbye,
+    GoodbyeCode,
+    Hello,
+    LiveState,
+    Nack,
+    NackCode,
+    Ping,
+    Pong,
+    Push,
+    Welcome,
+)
 from schemas.kinds import StreamKind
 from schemas.lifecycle import AgentEvent
 from schemas.topics import ENVELOPE_CONTENT_TYPE, HEADER_CONTENT_TYPE, MAX_ENVELOPE_BYTES, envelope_topic
@@ -31,7 +45,7 @@ if TYPE_CHECKING:
     from gateway.live.room import Tee
     from gateway.publisher import Headers
     from schemas.envelope import Peek
-    from schemas.frames import Drain
+    from schemas.frames import Drain, Frame
 
 log = structlog.get_logger()
 
@@ -62,6 +76,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         "_transport",
         "_waits",
         "_wire",
+        "backlog",
         "goodbye",
         "heard_at",
         "partial_bytes",
@@ -78,6 +93,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Since when the agent has not been reading what we write."""
         self.partial_bytes = 0
         """Bytes of a frame that is not complete yet."""
+        self.backlog: Backlog | None = None
+        """What the agent said last that waits in its spool."""
         self.goodbye = ""
         """Why we ended it, if we did."""
         self.tee: Tee | None = None
@@ -219,6 +236,8 @@ class AgentConnection(asyncio.BufferedProtocol):
                 self._greet(frame)
             case LiveState():
                 self._port.live.said(self, frame)
+            case Backlog():
+                self.backlog = frame
             case Goodbye():
                 self.goodbye = f"goodbye from the agent: {frame.reason[:_MAX_LABEL]}"
                 if self._transport:
@@ -253,6 +272,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 told.recipients,
                 now_ms(),
                 dict(told.key_set_for(self.peer.agent_id)),
+                self._port.asks,
             )
         )
         detail = {"user": user, "computer": computer, "software": hello.software[:_MAX_LABEL]}
@@ -274,7 +294,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._port.budget.take(size + ENVELOPE_OVERHEAD)
             try:
                 seen = self._check(envelope)
-            except _Refusal as refusal:
+            except Refusal as refusal:
                 self._refuse(index, refusal.code, str(refusal))
                 continue
             if self.tee is not None:
@@ -283,13 +303,13 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._port.count_received(total)
 
     def _check(self, envelope: bytes) -> Peek:
-        """The header of an envelope; raises `_Refusal` for one that can never be stored."""
+        """The header of an envelope; raises `Refusal` for one that can never be stored."""
         if len(envelope) > MAX_ENVELOPE_BYTES:
-            raise _Refusal(NackCode.TOO_LARGE, f"larger than {MAX_ENVELOPE_BYTES} bytes")
+            raise Refusal(NackCode.TOO_LARGE, f"larger than {MAX_ENVELOPE_BYTES} bytes")
         try:
             seen = self._port.peeker.peek(envelope)
         except MalformedError as error:
-            raise _Refusal(NackCode.MALFORMED, error.reason) from None
+            raise Refusal(NackCode.MALFORMED, error.reason) from None
         if seen.epoch.agent_id != self._agent_bytes:
             self._audit(
                 "push",
@@ -299,7 +319,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 sequence=str(seen.record.sequence),
                 stream=seen.record.kind.label,
             )
-            raise _Refusal(NackCode.NOT_YOURS, "another agent's")
+            raise Refusal(NackCode.NOT_YOURS, "another agent's")
         continuity = self._sequences.note(seen.epoch.epoch_id, seen.record.sequence)
         if continuity is not Continuity.NEXT:
             self._port.count_discontinuity(self, continuity, seen)
@@ -377,9 +397,3 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._audited = True
             detail |= {"where": where, "address": self.peer.address}
             self._port.facts.audit(action, self.peer.agent_id, "refused", **detail)
-
-
-class _Refusal(Exception):  # noqa: N818 - not an error of ours: what a Nack says
-    def __init__(self, code: NackCode, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code

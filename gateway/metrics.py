@@ -32,7 +32,27 @@ TABLE: tuple[Metric, ...] = (
     Metric("gateway_repeated_total", Kind.COUNTER, "envelopes that came again on the same connection"),
     Metric("gateway_ack_seconds", Kind.HISTOGRAM, "from receiving an envelope to acknowledging it"),
     Metric("gateway_held_bytes", Kind.GAUGE, "bytes of envelopes in memory now"),
+    Metric("gateway_partial_bytes", Kind.GAUGE, "of those, bytes of frames that are not complete"),
+    Metric("gateway_budget_bytes", Kind.GAUGE, "bytes of envelopes that may be in memory"),
     Metric("gateway_waiting_connections", Kind.GAUGE, "connections that wait for memory before they are read on"),
+    Metric("gateway_agents_spooled_bytes", Kind.GAUGE, "bytes in the spools of agents connected here, as they said"),
+    Metric("gateway_agents_spooled_most_bytes", Kind.GAUGE, "bytes in the fullest of these spools"),
+    Metric("gateway_agents_spool_oldest_seconds", Kind.GAUGE, "for which the oldest envelope in them has waited"),
+    Metric(
+        "gateway_agent_clock_seconds",
+        Kind.HISTOGRAM,
+        "by which an agent's clock differed when it was greeted, either way",
+        buckets=(0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0),
+    ),
+    Metric(
+        "gateway_fault", Kind.GAUGE, "1 while the gateway is short of it and sends agents elsewhere", ("component",)
+    ),
+    Metric(
+        "gateway_certificate_expires_timestamp_seconds",
+        Kind.GAUGE,
+        "when the certificate ends, seconds since 1970",
+        ("certificate",),
+    ),
     Metric("gateway_outstanding_records", Kind.GAUGE, "records published and not settled now"),
     Metric("gateway_https_connections", Kind.GAUGE, "connections to the HTTPS port now"),
     Metric(

@@ -25,11 +25,13 @@ from gateway.mirror import LifecycleReader, Mirror
 from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
 from gateway.presence.desk import Presence
 from gateway.publisher import Outcome, Publisher
+from gateway.standing import show_standing
 from infra.approved import ApprovedNodes
 from infra.health import HealthServer
 from infra.keys.follow import follow_table
 from infra.lifecycle import Reporter
 from infra.metrics import Metrics
+from infra.monitoring.serving import serving_of
 from infra.sharing import follow_shared
 from schemas.errors import ConfigError
 
@@ -74,6 +76,7 @@ class Gateway:
             self.agents = self._make_agents()
         budget = self.agents.port.budget if self.agents else Budget(gateway.memory_budget_bytes, 0)
         self.health = Health(self.publisher, budget, settings.node.data_dir)
+        show_standing(self.metrics, self.health, gateway)
         self.approved = ApprovedNodes(settings, self._apply_approval)
         self.events = LifecycleLog(asyncio.get_running_loop().time)
         self.presence = self._make_presence()
@@ -100,7 +103,14 @@ class Gateway:
         tasks = {name: asyncio.create_task(task, name=name) for name, task in self._tasks(stop).items()}
         checks = {"kafka": self.health.kafka, "disk": self.health.disk}
         address = self.reporter.address
-        async with HealthServer(self.settings.data, self.settings.gateway.name, checks, self.metrics, address=address):
+        async with HealthServer(
+            self.settings.data,
+            self.settings.gateway.name,
+            checks,
+            self.metrics,
+            address=address,
+            serving=serving_of(self.settings),
+        ):
             log.info("gateway_started", node=self.reporter.node_id, parts=self.settings.gateway.parts, address=address)
             ending = [task for name, task in tasks.items() if name != "report"]
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)

@@ -56,7 +56,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """What the gateway grants. `credit`, `max_envelope` in bytes; `recipients` PEM; `key_set`: `KEYSET.md`."""
+    """What the gateway grants. `credit`, `max_envelope` in bytes; `recipients` PEM; `key_set`: `KEYSET.md`.
+
+    `asks` names what it wants to be told: `ASKS_BACKLOG`.
+    """
 
     version: int
     gateway: str
@@ -66,6 +69,7 @@ class Welcome:
     recipients: list[str]
     time_ms: int
     key_set: dict[str, Any] = field(default_factory=dict)
+    asks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,15 @@ class LiveState:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in the agent's spool: envelopes, their bytes, and the age of the oldest in milliseconds."""
+
+    envelopes: int
+    bytes: int
+    oldest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Goodbye:
     """The last frame of a connection."""
 
@@ -167,7 +180,7 @@ class Goodbye:
 
 
 LiveFrame = LiveStart | LiveStop | AudioOpen
-Frame = Hello | Welcome | Push | Ack | Nack | Policy | Drain | Ping | Pong | LiveFrame | LiveState | Goodbye
+Frame = Hello | Welcome | Push | Ack | Nack | Policy | Drain | Ping | Pong | LiveFrame | LiveState | Backlog | Goodbye
 
 _PUSH = Struct(">QH")
 _ACK = Struct(">QQ")
@@ -179,6 +192,8 @@ PREFIX_BYTES = _LENGTH.size
 """Length and type."""
 
 MAX_PUSH_COUNT = 0xFFFF
+
+ASKS_BACKLOG = "backlog"
 
 
 def _build_json(frame: Any) -> bytes:
@@ -306,6 +321,7 @@ FRAME_TYPES: tuple[FrameType, ...] = (
     _json_type(12, AudioOpen, 4 * KIB),
     _json_type(13, Goodbye, 4 * KIB),
     _json_type(14, LiveState, 4 * KIB),
+    _json_type(15, Backlog, KIB),
 )
 
 BY_NUMBER: Mapping[int, FrameType] = {row.number: row for row in FRAME_TYPES}

@@ -14,6 +14,7 @@ from schemas.frames import (
     PREFIX_BYTES,
     Ack,
     AudioOpen,
+    Backlog,
     Drain,
     Frame,
     FrameType,
@@ -63,7 +64,7 @@ _RUNNING = (State.OPEN, State.DRAINING)
 TRANSITIONS: Mapping[tuple[State, Role, type[Any]], State] = {
     (State.GREETING, Role.AGENT, Hello): State.WELCOMING,
     (State.WELCOMING, Role.GATEWAY, Welcome): State.OPEN,
-    **{(state, Role.AGENT, frame): state for state in _RUNNING for frame in (Push, LiveState)},
+    **{(state, Role.AGENT, frame): state for state in _RUNNING for frame in (Push, LiveState, Backlog)},
     **{(state, Role.GATEWAY, frame): state for state in _RUNNING for frame in (Ack, Nack)},
     **{(state, role, frame): state for state in _RUNNING for role in _BOTH for frame in (Ping, Pong)},
     **{(State.OPEN, Role.GATEWAY, frame): State.OPEN for frame in (Policy, LiveStart, LiveStop, AudioOpen)},

@@ -18,6 +18,7 @@ from infra.tls import Profile, server_context
 from schemas.enrolment import EnrolmentToken
 from schemas.frames import (
     Ack,
+    Backlog,
     Drain,
     Frame,
     Goodbye,
@@ -63,6 +64,8 @@ class FakeGateway:
         self.hellos: list[Hello] = []
         self.goodbyes: list[Goodbye] = []
         self.live: list[LiveState] = []
+        self.backlogs: list[Backlog] = []
+        self.asks: list[str] = []
         self.connections: list[_Connection] = []
         self.secrets = {"one-time secret"}
         self.assigned: str | None = None
@@ -184,6 +187,8 @@ class _Connection:
                 case Ping(token=token):
                     if not self.gateway.faults.silent:
                         self.send(Pong(token))
+                case Backlog():
+                    self.gateway.backlogs.append(frame)
                 case LiveState():
                     self.gateway.live.append(frame)
                 case Goodbye():
@@ -196,7 +201,8 @@ class _Connection:
         self.gateway.hellos.append(hello)
         if not self.gateway.faults.silent:
             gateway = self.gateway
-            self.send(Welcome(1, "fake", gateway.window, 1_048_576, gateway.policy, gateway.recipients, hello.time_ms))
+            granted = gateway.window, 1_048_576, gateway.policy, gateway.recipients, hello.time_ms
+            self.send(Welcome(1, "fake", *granted, asks=gateway.asks))
 
     def _store(self, push: Push) -> None:
         faults = self.gateway.faults

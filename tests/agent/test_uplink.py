@@ -19,7 +19,7 @@ from agent.memory_spool import MemorySpool
 from agent.settings import UplinkSettings
 from agent.trust import Trust
 from agent.uplink import Uplink
-from schemas.frames import GoodbyeCode, Policy, Welcome
+from schemas.frames import Backlog, GoodbyeCode, Policy, Welcome
 from schemas.keys import Identity
 from schemas.kinds import StreamKind
 from tests.agent.fake_gateway import FakeGateway
@@ -196,6 +196,32 @@ async def test_pings_keep_a_quiet_connection(gateway: FakeGateway, tmp_path: Pat
         await wait_until(lambda: bool(stage.welcomes))
         await asyncio.sleep(1.2)
     assert len(gateway.connections) == 1
+
+
+async def test_who_asks_is_told_what_waits_in_the_spool(gateway: FakeGateway, tmp_path: Path) -> None:
+    """At once, again while something waits, once more when nothing does, and then no more."""
+    gateway.asks, gateway.faults.acks = ["backlog", "something newer"], False
+    async with connected(gateway, tmp_path / "agent", replace(FAST, ping_s=0.05)) as stage:
+        stage.append(3)
+        await wait_until(lambda: len(gateway.backlogs) >= 3 and gateway.backlogs[-1].envelopes == 3)
+        waiting = gateway.backlogs[-1]
+        assert waiting.bytes == sum(len(numbered(number)) for number in range(3))
+        await wait_until(lambda: gateway.backlogs[-1].oldest_ms > waiting.oldest_ms)
+        gateway.faults.acks = True
+        stage.append(1)
+        await wait_until(lambda: gateway.backlogs[-1] == Backlog(0, 0, 0))
+        told = len(gateway.backlogs)
+        await asyncio.sleep(0.3)
+        assert len(gateway.backlogs) == told
+
+
+async def test_who_does_not_ask_is_told_nothing(gateway: FakeGateway, tmp_path: Path) -> None:
+    """An older gateway would take the frame for a mistake."""
+    async with connected(gateway, tmp_path / "agent", replace(FAST, ping_s=0.05)) as stage:
+        stage.append(3)
+        await stage.delivered()
+        await asyncio.sleep(0.2)
+    assert gateway.backlogs == []
 
 
 async def test_an_agent_that_was_offline_delivers_all_once_there_is_a_server(

@@ -18,6 +18,7 @@ from schemas.frames import (
     PREFIX_BYTES,
     Ack,
     AudioOpen,
+    Backlog,
     Drain,
     Frame,
     Goodbye,
@@ -43,7 +44,7 @@ HELLO = Hello("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0", "ann", "desk-1", [1], "sea
 WELCOME = Welcome(1, "node-1/gateway", 10_000, 1 << 20, {"streams": ["screen"]}, ["PEM"], 2)
 
 TO_GATEWAY: list[Frame] = [HELLO, Push(0, (b"a", b"bb")), Ping(7), LiveState({"state": "on"}), Push(2, (b"c" * 5000,))]
-TO_GATEWAY.append(Goodbye(0, "done"))
+TO_GATEWAY += [Backlog(3, 70_000, 12_000), Goodbye(0, "done")]
 TO_AGENT: list[Frame] = [
     WELCOME,
     Ack(1, 10_001),
