@@ -132,10 +132,16 @@ def check_request(settings: Settings, csr: str) -> None:
 
 
 def issue_certificate(settings: Settings, wish: EnrolmentRequest) -> tuple[str, str, Entry]:
-    """The id of a new agent, its certificate (PEM), and what this node's register has of it from then on."""
+    """The id of a new agent, its certificate (PEM), and what this node's register has of it from then on.
+
+    Raises `MalformedError`, and `ConfigError` where nothing can be issued.
+    """
     agent = uuid4()
     directory = settings.gateway.ca_file.parent
-    certificate, entry = certify_agent(directory, agent.bytes, wish.csr.encode(), backup_pin=wish.backup_pin)
+    try:
+        certificate, entry = certify_agent(directory, agent.bytes, wish.csr.encode(), backup_pin=wish.backup_pin)
+    except OSError as error:
+        raise ConfigError(f"the register in {directory} cannot be written: {error.strerror}") from error
     return str(agent), certificate.decode("ascii"), entry
 
 

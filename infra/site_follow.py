@@ -105,8 +105,7 @@ class SiteFollower:
                 else:
                     self._complained.pop(name, None)
             if agreed != state:
-                body = {name: [edition.version, edition.sha256] for name, edition in sorted(agreed.items())}
-                write_whole(run / STATE_NAME, json.dumps(body, indent=1).encode() + b"\n")
+                save_state(run / STATE_NAME, agreed)
 
     async def _settle(
         self, connection: Connection, name: str, known: Edition | None, row: Row | None
@@ -201,6 +200,15 @@ def load_state(path: Path) -> dict[str, Edition]:
     except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         log.warning("site_state_unusable", reason=str(error))
         return {}
+
+
+def save_state(path: Path, agreed: Mapping[str, Edition]) -> None:
+    """Keep what this node agrees on; raises `ConfigError`."""
+    body = {name: [edition.version, edition.sha256] for name, edition in sorted(agreed.items())}
+    try:
+        write_whole(path, json.dumps(body, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def changed_at(path: Path) -> dt.datetime:

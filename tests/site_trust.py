@@ -7,7 +7,7 @@ import atexit
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,7 +26,7 @@ from gateway.memory import MemoryPublisher
 from gateway.run import Gateway
 from infra import pki
 from infra.pki.server_pins import prepare_pins
-from infra.settings import Settings
+from infra.settings import PostgresqlSettings, Settings
 from infra.stack.ports import choose_port
 from infra.tls import Profile
 from schemas.enrolment import EnrolmentToken
@@ -74,9 +74,9 @@ class Member:
     def hello(self):
         return make_hello(self.identity.agent_id, self.streams, 1, user="ana", computer="desk-7")
 
-    def connect(self, settings: UplinkSettings = QUICK) -> Uplink:
+    def connect(self, settings: UplinkSettings = QUICK, *, at: str = "") -> Uplink:
         uplink = Uplink(
-            address=self.identity.server,
+            address=at or self.identity.server,
             agent_id=self.identity.agent_id,
             trust=self.trust(),
             hello=self.hello,
@@ -96,7 +96,7 @@ class Member:
 
 
 @cache
-def _made_once() -> Path:
+def made_once() -> Path:
     """A CA, a gateway's keys and a KEK: making them takes longer than most tests."""
     root = Path(tempfile.mkdtemp(prefix="sealstream-site-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
@@ -109,15 +109,23 @@ def _made_once() -> Path:
 
 
 @asynccontextmanager
-async def running_site(directory: Path, *, profile: Profile = Profile.MODERN, **gateway: object) -> AsyncIterator[Site]:
-    """A gateway on free ports, Kafka in memory, with a KEK to enrol agents by."""
-    shutil.copytree(_made_once(), directory)
+async def running_site(
+    directory: Path,
+    *,
+    profile: Profile = Profile.MODERN,
+    node: Mapping[str, object] | None = None,
+    database: PostgresqlSettings | None = None,
+    **gateway: object,
+) -> AsyncIterator[Site]:
+    """A gateway on free ports, Kafka in memory, with a KEK to enrol agents by; by default without a database."""
+    shutil.copytree(made_once(), directory)
     ports = {f"{name}_port": choose_port(name) for name in ("agent", "https", "mirror")}
     settings = Settings(
-        node={"data_dir": directory},
+        node={"data_dir": directory, **(node or {})},
         gateway={"tls_profile": profile, **ports, **gateway},
         kafka={"bootstrap": "127.0.0.1:1"},
-        postgresql={"password_file": None, "dsn": "postgresql://nobody@127.0.0.1:1/nothing"},
+        redis={"url": "redis://127.0.0.1:1/0"},
+        postgresql=database or {"password_file": None, "dsn": "postgresql://nobody@127.0.0.1:1/nothing"},
     )
     settings.data.run.mkdir(parents=True, exist_ok=True)
     stop, publisher = asyncio.Event(), MemoryPublisher()

@@ -6,8 +6,9 @@ Never takes anything back: certificates and revocations only grow. Never gives u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 import structlog
@@ -41,6 +42,8 @@ INTERVAL_S = 2.0
 """How soon a node knows what another did."""
 
 _PUSH = 1000
+
+Result = TypeVar("Result")
 
 
 class RegisterFollower:
@@ -85,7 +88,7 @@ class RegisterFollower:
     async def exchange(self, connection: Connection) -> None:
         """One round. Of the processes of a node one at a time does it: they write the same files."""
         if self._tokens.to_move:
-            await asyncio.to_thread(move_tokens, self._settings, self._tokens)
+            await _aside(partial(move_tokens, self._settings, self._tokens))
         async with hold_alone(self._enrolment / ".exchange.lock"):
             if await is_older(connection, self._read_to, self._revoked_to):
                 self._begin()
@@ -95,7 +98,7 @@ class RegisterFollower:
         await self._tell_heard(connection)
 
     async def _exchange_entries(self, connection: Connection) -> None:
-        mine = {entry.serial: entry for entry in await asyncio.to_thread(lambda: list(self._register.read()))}
+        mine = {entry.serial: entry for entry in await _aside(lambda: list(self._register.read()))}
         self._filed |= mine.keys()
         self._pending |= mine
         while True:
@@ -104,7 +107,7 @@ class RegisterFollower:
                 break
             missing = [entry for entry in entries if entry.serial not in self._filed]
             if missing:
-                await asyncio.to_thread(self._register.add_all, missing)
+                await _aside(partial(self._register.add_all, missing))
                 self._filed.update(entry.serial for entry in missing)
             self._shared.update(entry.serial for entry in entries)
             self._read_to = last
@@ -116,12 +119,12 @@ class RegisterFollower:
         self._pending.clear()
 
     async def _exchange_revocations(self, connection: Connection) -> None:
-        await asyncio.to_thread(self._revocations.reload)
+        await _aside(self._revocations.reload)
         while True:
             lines, last = await fetch_revocations(connection, self._revoked_to)
             if last == self._revoked_to:
                 break
-            await asyncio.to_thread(self._revocations.add_all, lines)
+            await _aside(partial(self._revocations.add_all, lines))
             self._revoked_shared |= lines
             self._revoked_to = last
         await add_revocations(connection, set(self._revocations.all) - self._revoked_shared, self._settings.node.id)
@@ -163,3 +166,11 @@ def exchange_now(settings: Settings) -> dict[str, int]:
         return run_aside(exchange())
     except asyncpg.PostgresError as error:
         raise UnavailableError(f"PostgreSQL says {type(error).__name__} ({error.sqlstate})") from error
+
+
+async def _aside(work: Callable[[], Result]) -> Result:
+    """Work on files, off the event loop; raises `ConfigError` where they cannot be used."""
+    try:
+        return await asyncio.to_thread(work)
+    except OSError as error:
+        raise ConfigError(f"the files of the register cannot be used: {error}") from error
