@@ -117,7 +117,7 @@ class DistantRoom(Room):
     def _hear(self, tie: Tie, status: dict[str, Any]) -> None:
         match status.get("kind"):
             case "held":
-                self._hold(tie, int(status["places"]))
+                self._hold(tie, set(status["full"]))
             case "refused":
                 for seat in self.seats:
                     seat.end(str(status.get("reason")))
@@ -132,14 +132,16 @@ class DistantRoom(Room):
                 self._ahead_ms = int(status["ahead_ms"]) + int(status["server_ms"]) - now_ms()
                 self.tell_all(state=str(status["state"]), reason=str(status["reason"]))
 
-    def _hold(self, tie: Tie, places: int) -> None:
+    def _hold(self, tie: Tie, full: set[str]) -> None:
+        """It shows what was asked for, but to those with the tickets `full`, for whom there is no place."""
         if not tie.held:
             tie.held = True
             self.away_since = None
             self.begin_anew()
             self.tell_all(state="asked", reason="")
-        for seat in list(self.seats)[places:]:
-            seat.end(f"{places} people watch already: no more may")
+        for seat in self.seats:
+            if any(ticket.id in full for ticket in seat.tickets):
+                seat.end("so many people watch already that no more may")
 
     def _lose(self, tie: Tie) -> None:
         tie.lost = True

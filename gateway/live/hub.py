@@ -185,6 +185,7 @@ class Hub:
         room = self._rooms.get((outlet.agent_id, outlet.what))
         if room and outlet in room.seats:
             room.refresh(fresh=fresh)
+            room.tell_all()
 
     def release(self, outlet: Outlet) -> None:
         """Nobody looks through that gateway any more."""

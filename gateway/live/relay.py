@@ -202,7 +202,7 @@ class Relay:
             self.start(self._say(stream, ask.gateway, "absent"))
             return
         outlet.renew(LEASE_S)
-        outlet.tell("held", places=outlet.viewers)
+        outlet.tell("held", full=[ticket.id for ticket in tickets if ticket not in outlet.tickets])
 
     def _check(self, text: str, ask: Ask) -> Ticket:
         """One viewer's ticket, however long they have looked; raises `MalformedError`."""

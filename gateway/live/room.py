@@ -67,13 +67,14 @@ class Room:
         """Somebody comes."""
         self.seats[seat] = None
         self.refresh(fresh=True)
-        seat.tell("state", **self._told())
+        self.tell_all()
 
     def leave(self, seat: Seat) -> None:
         """Somebody goes; `close` the room after the last."""
         del self.seats[seat]
         if self.seats:
             self.refresh()
+            self.tell_all()
 
     def close(self) -> None:
         """Nobody is here any more."""

@@ -18,12 +18,13 @@ from gateway.agents import AgentPort
 from gateway.facts import Facts, now_ms
 from gateway.live.hub import Hub
 from gateway.live.port import PATH, LivePort
+from gateway.live.relay import Finder, Relay
 from gateway.live.tickets import Ticket, Tickets
 from gateway.memory import MemoryPublisher
 from gateway.metrics import TABLE
 from gateway.policy import Told
 from infra.metrics import Metrics
-from infra.settings import GatewaySettings, LiveSettings, NodeSettings, Settings
+from infra.settings import GatewaySettings, LiveSettings, NodeSettings, RedisSettings, Settings
 from infra.tls import Profile, server_context
 from schemas.frames import Frame, LiveState, Welcome
 from schemas.live import LiveMessage
@@ -143,18 +144,30 @@ def state(stream: str = "screen", state: str = "on", reason: str = "") -> LiveSt
 
 
 @asynccontextmanager
-async def open_live_stage(pki: Path, directory: Path, **live: Any) -> AsyncIterator[LiveStage]:
-    """Both ports, while the context lasts."""
+async def open_live_stage(
+    pki: Path,
+    directory: Path,
+    *,
+    name: str = "test/gateway",
+    redis: str = "",
+    finder: Finder | None = None,
+    **live: Any,
+) -> AsyncIterator[LiveStage]:
+    """Both ports of the gateway `name`, while the context lasts; with a `redis` it sees agents of others."""
     settings = Settings(
         node=NodeSettings(data_dir=directory),
         gateway=GatewaySettings(ca_file=pki / "ca.pem"),
-        live=LiveSettings(**live),
+        live=LiveSettings(ticket_key_file=directory / "secrets" / "live.key", **live),
+        redis=RedisSettings(url=redis or "redis://127.0.0.1:1"),
     )
     publisher, metrics = MemoryPublisher(), Metrics(TABLE)
     told, lives = [Told(POLICY, [])], [True]
-    facts = Facts(publisher, reporter="test/gateway", incarnation="1")
+    facts = Facts(publisher, reporter=name, incarnation="1")
     hub = Hub(settings.live, "127.0.0.1", lambda: told[-1], metrics)
     tickets = Tickets(settings.live.ticket_key_file)
+    if redis:
+        hub.relay = Relay(settings, name, hub, tickets, metrics)
+        hub.relay.finder = finder
 
     async def still_lives(_: Ticket) -> bool:
         return lives[-1]

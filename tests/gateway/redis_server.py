@@ -1,0 +1,50 @@
+"""A Redis of a test's own, in a directory of its own, that can be stopped, held up and started again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+
+class RedisServer:
+    """One server on a port of the loopback, which keeps nothing."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when it answers."""
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]
+        self._process = subprocess.Popen([*command, "--dir", str(self._directory)], stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            with socket.socket() as asked:
+                if asked.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("Redis does not start")
+
+    def stop(self) -> None:
+        """At once, as by a fault of the machine."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def hold_up(self) -> None:
+        """Let it answer nothing, with its connections open."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """The mirror image."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
