@@ -54,6 +54,8 @@ class KafkaSettings(Group):
     """`host:port` of this node's broker, as all reach it; the one of `bootstrap` on its controller's host if empty."""
     cluster_id: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{22})?$")] = ""
     """Id of the cluster that a new broker joins; that of its running brokers, or made of the CA, when not given."""
+    heap_mb: Annotated[int, Field(ge=0)] = 0
+    """Megabytes of heap of this node's broker; 0 to choose by the memory that is free."""
 
 
 class ElasticsearchSettings(Group):
@@ -77,6 +79,8 @@ class ElasticsearchSettings(Group):
     """Nodes of the cluster to ask first, `host:port` between nodes, usually port 9300; empty for one node alone."""
     masters: list[str] = []
     """Ids of the nodes (`node.id`) that choose the first master together when the cluster is made."""
+    heap_mb: Annotated[int, Field(ge=0)] = 0
+    """Megabytes of heap of this node's own node of the cluster; 0 to choose by the memory that is free."""
 
 
 class PostgresqlSettings(Group):

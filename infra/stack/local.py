@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import structlog
@@ -26,6 +26,7 @@ from infra.stack.account import check_reach, find_account
 from infra.stack.artifacts import cache_dir, fetch_artifacts
 from infra.stack.child import Mark, carriers, end_processes, members, rotate
 from infra.stack.component import Component
+from infra.stack.facts import telling
 from infra.stack.installation import prepare_installation, prepare_node
 from infra.stack.java import find_java
 from infra.stack.ports import PortRule
@@ -101,7 +102,8 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
             if stores_of(settings) & {POSTGRESQL, STANDBY}:
                 following.append(asyncio.create_task(postgresql.follow_access(settings), name="access"))
             try:
-                await supervisor.run(stop)
+                async with nullcontext() if choice.backing_only else telling(settings, stop, lambda: state.is_ready):
+                    await supervisor.run(stop)
             finally:
                 for task in following:
                     task.cancel()
@@ -143,7 +145,7 @@ def _backing(settings: Settings, stores: AbstractSet[str], tell: Callable[[str],
     if REDIS in stores:
         components.append(redis.redis_component(settings, account))
     if stores & {KAFKA, ELASTICSEARCH}:
-        java, heaps = find_java(), choose_heaps()
+        java, heaps = find_java(), choose_heaps(settings)
         check_reach(cache_dir(), account)
         artifacts = fetch_artifacts(java, tell)
         if KAFKA in stores:

@@ -43,9 +43,10 @@ class Heaps:
     elasticsearch: int
 
 
-def choose_heaps() -> Heaps:
-    """Smaller ones where memory is short."""
-    return Heaps(512, 1024) if memory_available() >= AMPLE_MEMORY else Heaps(256, 512)
+def choose_heaps(settings: Settings) -> Heaps:
+    """As the settings say, else smaller ones where memory is short."""
+    heaps = Heaps(512, 1024) if memory_available() >= AMPLE_MEMORY else Heaps(256, 512)
+    return Heaps(settings.kafka.heap_mb or heaps.kafka, settings.elasticsearch.heap_mb or heaps.elasticsearch)
 
 
 EVERYTHING = frozenset({KAFKA, REDIS, POSTGRESQL, ELASTICSEARCH})
