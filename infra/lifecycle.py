@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import uuid4
@@ -40,7 +40,7 @@ def wall_clock_ms() -> int:
 class Reporter:
     """Publishes the lifecycle events of one process; as a context it joins, beats, and leaves.
 
-    `ready()` and `draining()` are the process's to say, when they are true.
+    `ready()` and `draining()` are the process's to say, when they are true. `detail` is told with joined and ready.
     """
 
     def __init__(
@@ -51,12 +51,14 @@ class Reporter:
         *,
         name: str = "",
         address: str = "",
+        detail: Mapping[str, str] | None = None,
         clock_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self.node_id = f"{settings.node.id}/{name or role}"
         self.role = role
         self.address = address
         self.incarnation = uuid4().hex[:12]
+        self._detail = dict(detail or {})
         self._producer = producer
         self._interval_s = settings.node.heartbeat_s
         self._lifecycle = topic_name(settings, topics.LIFECYCLE.name)
@@ -114,6 +116,7 @@ class Reporter:
         await self._publish(self._heartbeats, encode_record("heartbeat", beat))
 
     async def _tell(self, event: NodeEvent, reason: str = "") -> None:
+        detail = self._detail if event in (NodeEvent.JOINED, NodeEvent.READY) else {}
         fact = {
             "time_ms": self._clock_ms(),
             "subject": "node",
@@ -123,7 +126,7 @@ class Reporter:
             "address": self.address,
             "incarnation": self.incarnation,
             "reporter": self.node_id,
-            "detail": {"reason": reason} if reason else {},
+            "detail": {**detail, **({"reason": reason} if reason else {})},
         }
         await self._publish(self._lifecycle, encode_record("lifecycle_event", fact))
         log.info("node_reported", event_name=event.value, node=self.node_id, incarnation=self.incarnation)

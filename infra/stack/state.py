@@ -59,6 +59,11 @@ class StackState:
     components: dict[str, ComponentState] = field(default_factory=dict)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether all components have been ready."""
+        return self.phase is Phase.READY
+
+    @property
     def supervised(self) -> bool:
         """Whether the supervisor that wrote this lives."""
         return self.supervisor is not None and self.supervisor.alive
