@@ -161,7 +161,12 @@ class Supervisor:
     async def _start(self, component: Component) -> None:
         """Prepare, start, and wait until it serves."""
         self._note(component, Phase.STARTING, "prepares its files")
-        await component.prepare()
+        try:
+            await component.prepare()
+        except UnavailableError as error:
+            if not self._patient:
+                raise
+            raise _EndedError(str(error)) from None
         self._note(component, Phase.STARTING, "starts")
         child = await Child.start(
             component.command,
