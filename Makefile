@@ -3,7 +3,7 @@
 BIN := .venv/bin
 LINT := schemas infra agent gateway streams sinks tests bench
 
-.PHONY: demo demo-e2e console setup test test-slow test-all lint format bench requirements clean
+.PHONY: demo demo-e2e demo-fleet console setup test test-slow test-all lint format bench requirements clean
 
 demo: ## the whole product on real input, in one data directory
 	@infra/bootstrap.sh --demo
@@ -12,6 +12,10 @@ demo: ## the whole product on real input, in one data directory
 demo-e2e: ## end-to-end encryption: seal, search, unlock, and look for leaks in every file and memory (as root)
 	@infra/bootstrap.sh --demo
 	@$(BIN)/sealstream demo --end-to-end
+
+demo-fleet: ## a fleet in network namespaces; an application server and a miner are killed, and nothing is missed (as root)
+	@infra/bootstrap.sh --demo
+	@$(BIN)/sealstream demo --fleet
 
 console: ## the console's pages, into gateway/console/dist/pages
 	@infra/bootstrap.sh --demo

@@ -26,7 +26,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from infra.settings.nodes import NodeRole, Store
 from schemas.errors import ConfigError
 
-CONTROLLER_PORT = 9093
+CONTROLLER_PORT, TRANSPORT_PORT = 9093, 9300
+"""Where Kafka's controllers, and the nodes of Elasticsearch, speak among themselves."""
+
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 _ADDRESS = r"^[A-Za-z0-9.:-]{1,253}$"
 
@@ -134,6 +136,13 @@ class Site(BaseModel):
                 f"{number}@{addresses[one]}:{CONTROLLER_PORT}" for number, one in enumerate(self.brokers, 1)
             ]
             stores["kafka"]["listen"] = f"{addresses[name]}:9092"
+        if name in databases:
+            stores["postgresql"]["listen"] = f"{addresses[name]}:5432"
+        if name in (searching := self.having("mining-db")):
+            stores["elasticsearch"]["listen"] = f"{addresses[name]}:9200"
+            if len(searching) > 1:
+                stores["elasticsearch"]["seeds"] = [f"{addresses[one]}:{TRANSPORT_PORT}" for one in searching]
+                stores["elasticsearch"]["masters"] = searching
         return stores
 
 
