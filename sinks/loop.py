@@ -24,6 +24,8 @@ from sinks.sink import Reject, Sink
 log = structlog.get_logger(__name__)
 Step = Callable[[], Awaitable[list[Reject]]]
 Perform = Callable[[Step], Awaitable[list[Reject]]]
+Places = Callable[[], Awaitable[Mapping[tuple[str, int], int]]]
+"""The next offset of each topic (without prefix) and partition that the store itself knows; `UnavailableError`."""
 
 
 class Consumer(Protocol):
@@ -51,6 +53,12 @@ class Consumer(Protocol):
 
     def highwater(self, partition: TopicPartition) -> int | None:
         """The offset that the next record of this partition will have."""
+
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """The group's next offset of a partition that is ours."""
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Poll from there on."""
 
 
 class DeadLetters(Protocol):
@@ -87,12 +95,15 @@ class Loop:
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         meter: Meter | None = None,
+        places: Places | None = None,
     ) -> None:
         self._consumer, self._sink, self._dead_letters = consumer, sink, dead_letters
         self._prefix = topic_prefix
         self._limits = limits or Limits()
         self._clock = clock
         self._meter = meter or Meter()
+        self._places = places
+        self._unplaced: set[TopicPartition] = set()
         self._pending, self._flight = Batch(), Batch()
         self._settling = asyncio.Lock()
         self._stopping = asyncio.Event()
@@ -167,6 +178,8 @@ class Loop:
             timeout_ms=int(self._until_due_s() * 1000), max_records=self._limits.poll_records
         )
         self._pending.add(polled, self._clock(), prefix=self._prefix)
+        if self._unplaced:
+            await self._patiently(self._place)
         if self._pending and (self._pending.size >= self._limits.flush_bytes or self._until_due_s() <= 0):
             await self._settle()
 
@@ -196,7 +209,26 @@ class Loop:
         await self._dead_letters.put(rejects, f"sink-{self._sink.name}")
         return []
 
+    async def _place(self) -> list[Reject]:
+        """Read again what was committed and the store has not: it may have come back as an older copy of itself."""
+        assert self._places is not None
+        stored = await self._places()
+        for partition in self._unplaced & set(self._consumer.assignment()):
+            place = stored.get((partition.topic.removeprefix(self._prefix), partition.partition))
+            committed = await self._consumer.committed(partition)
+            if partition not in self._consumer.assignment() or place is None or committed is None:
+                continue
+            if place < committed:
+                log.warning("store_went_back", sink=self._sink.name, partition=partition, records=committed - place)
+                self._flight.drop([partition])
+                self._pending.drop([partition])
+                self._consumer.seek(partition, place)
+        self._unplaced.clear()
+        return []
+
     async def _store(self) -> list[Reject]:
+        if self._unplaced:
+            await self._place()
         records, started_s = self._flight.records(), self._clock()
         if not records:
             return []
@@ -235,6 +267,7 @@ class Loop:
                 if self._stopping.is_set():
                     raise
                 self._note_wait(error)
+                self._doubt(self._consumer.assignment())
                 await self._hold(self._backoff_s(attempt))
                 attempt += 1
             else:
@@ -264,13 +297,19 @@ class Loop:
         self.waits_for = ""
         self._meter.waiting(False)
 
-    def note_assigned(self, partitions: int) -> None:
+    def _doubt(self, partitions: Collection[TopicPartition]) -> None:
+        if self._places is not None:
+            self._unplaced.update(partitions)
+
+    def note_assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Partitions were given anew."""
-        log.info("partitions_assigned", sink=self._sink.name, partitions=partitions)
+        log.info("partitions_assigned", sink=self._sink.name, partitions=len(partitions))
+        self._doubt(partitions)
         self._meter.assigned()
 
     async def revoke(self, partitions: Collection[TopicPartition]) -> None:
         """Partitions are about to be taken away: finish what is in flight if the store answers, or forget it."""
+        self._pending.drop(self._unplaced)
         try:
             if not self.waits_for:
                 async with asyncio.timeout(self._limits.revoke_s):
@@ -295,4 +334,4 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
         await self._loop.revoke(revoked)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        self._loop.note_assigned(len(assigned))
+        self._loop.note_assigned(assigned)

@@ -113,6 +113,14 @@ class MemoryConsumer:
                 raise IllegalStateError(f"{partition} is not assigned")
         self._broker.committed.update(offsets)
 
+    async def committed(self, partition: TopicPartition) -> int | None:
+        """The group's next offset."""
+        return self._broker.committed.get(partition)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Poll from there on."""
+        self._positions[partition] = offset
+
     def assignment(self) -> set[TopicPartition]:
         """Partitions that are owned."""
         return set(self._positions)

@@ -114,13 +114,15 @@ class Turn:
                 await reader.start()
             except KafkaError as error:
                 raise UnavailableError(f"Kafka at {settings.kafka.bootstrap} does not answer: {error}") from error
+            sink = build_sink(settings, name)
             loop = self._loop = Loop(
                 reader,
-                build_sink(settings, name),
+                sink,
                 KafkaDeadLetters(sending, topic_name(settings, DEAD_LETTERS.name), wall_clock_ms),
                 topic_prefix=settings.kafka.topic_prefix,
                 limits=LIMITS[name],
                 meter=self._meter,
+                places=getattr(sink, "places", None),
             )
             watching = asyncio.create_task(watch_sink(settings, f"sink-{name}", loop, reader, self._meter))
             try:

@@ -169,6 +169,7 @@ class Indexer:
                 if not away:
                     log.warning("index_waits", reason=str(error))
                 away, self._connection = True, None
+                self._complete.clear()  # what answers next may be a standby that was promoted, and know less
                 await asyncio.sleep(_RETRY_S)
                 continue
             if away:

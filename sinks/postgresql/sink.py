@@ -6,7 +6,7 @@ Never leaves half of a batch behind, and never counts a record twice.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
@@ -20,6 +20,7 @@ from sinks.postgresql.copying import add_rows
 from sinks.postgresql.envelopes import EnvelopeRows
 from sinks.postgresql.fold import Fact, check_fact, fold_facts
 from sinks.postgresql.logs import Logs, ReadTopicIds, no_topic_ids
+from sinks.postgresql.places import read_places, write_places
 from sinks.postgresql.rows import AVRO_ROWS, Row, Table, avro_row
 from sinks.sink import Reject, SinkRecord
 
@@ -58,12 +59,15 @@ class PostgresqlSink:
                 plan = Plan(batch, self._glancer, self._logs)
                 async with connection.transaction():
                     rejects = await plan.store(connection)
+                    await write_places(connection, batch)
         except (
             asyncpg.DataError,
             asyncpg.IntegrityConstraintViolationError,
             asyncpg.ProgramLimitExceededError,
         ) as error:
             if len(batch) == 1:
+                with store_errors():
+                    await write_places(connection, batch)
                 return [Reject(batch[0], "rejected", f"{type(error).__name__} ({error.sqlstate})")]
             half = len(batch) // 2
             return [*await self.write(batch[:half]), *await self.write(batch[half:])]
@@ -73,8 +77,17 @@ class PostgresqlSink:
         self._logs.note(batch)
         return rejects
 
+    async def places(self) -> Mapping[tuple[str, int], int]:
+        """The next offset of each partition that the database knows, which may have gone back while it was away."""
+        connection = await self._connected()
+        with store_errors():
+            return await read_places(connection)
+
     async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
+        if self._connection is not None and self._connection.is_closed():
+            await self.close()
+            raise UnavailableError("PostgreSQL ended the connection")
+        if self._connection is None:
             self._connection = await connect(self._dsn)
         return self._connection
 

@@ -31,8 +31,13 @@ class Bench:
             topic_prefix="x-",
             limits=Limits(**{"retry_s": 0.001, "max_retry_s": 0.002, **limits}),
             clock=self.broker.clock,
+            places=self._places,
         )
+        self.store_knows: dict[tuple[str, int], int] = {}
         self.broker.on_idle = self.loop.stop
+
+    async def _places(self) -> dict[tuple[str, int], int]:
+        return self.store_knows
 
     def fill(self, count: int, partition: int = 0) -> None:
         for number in range(count):
@@ -105,6 +110,39 @@ async def test_store_that_is_away_is_waited_for_in_the_group() -> None:
     bench.loop.stop()
     await running
     assert len(bench.sink.stored) == 6
+
+
+async def test_store_that_comes_back_as_an_older_copy_is_filled_again() -> None:
+    """A standby that was promoted, or a backup, knows less than was committed: that is read and stored once more."""
+    bench = Bench()
+    bench.fill(5)
+    bench.broker.on_idle = lambda: None
+    running = asyncio.create_task(bench.loop.run())
+    await until(lambda: bench.broker.committed.get(P0) == 5)
+    for offset in (3, 4):
+        del bench.sink.stored["documents", 0, offset]
+    bench.store_knows = {("documents", 0): 3, ("documents", 1): 0}
+    bench.sink.away_for = 1
+    bench.fill(1, 1)
+    await until(lambda: bench.broker.committed.get(P1) == 1 and len(bench.sink.stored) == 6)
+    assert bench.broker.committed[P0] == 5
+    bench.loop.stop()
+    await running
+
+
+async def test_store_that_knows_less_than_was_committed_before_is_filled_again() -> None:
+    """What was promoted while this process did not run is found when partitions are given to it."""
+    bench = Bench()
+    bench.fill(5)
+    bench.broker.committed = {P0: 5}
+    bench.store_knows = {("documents", 0): 1}
+    bench.broker.on_idle = lambda: None
+    running = asyncio.create_task(bench.loop.run())
+    await until(lambda: bench.sink.opened)
+    await bench.consumer.rebalance([P0])
+    await until(lambda: len(bench.sink.stored) == 4)
+    bench.loop.stop()
+    await running
 
 
 async def test_store_that_is_away_at_the_start_is_waited_for_before_joining() -> None:
