@@ -1,6 +1,6 @@
 """Live viewing: how late a picture is, beside how late Kafka has it; how much sound a core relays beside a bare socket.
 
-Usage: python -m bench.live [--quick] [--data DIR] [--user NAME --password-file FILE] [--only picture|sound]
+Usage: python -m bench.live [--quick] [--data DIR] [--user NAME --password-file FILE] [--only picture|sound|across]
 The picture needs a running stack, Xvfb, xterm and an officer's account; it starts a gateway and an agent of its own.
 Its peer is a Kafka consumer of the same agent while nobody watches: the soonest that any player could show it.
 The relay's peer receives the same datagrams and does nothing with them. Figures to reach: a picture's median at most
@@ -25,6 +25,7 @@ import httpx2 as httpx
 import uvloop
 from confluent_kafka import Consumer
 
+from bench.live_across import measure_across
 from gateway.live.sound import SoundPort, open_port
 from infra.datadir import VARIABLE
 from infra.settings import Settings, load_settings
@@ -181,11 +182,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get(VARIABLE, "")))
     parser.add_argument("--user", default="")
     parser.add_argument("--password-file", type=Path)
-    parser.add_argument("--only", choices=["picture", "sound"])
+    parser.add_argument("--only", choices=["picture", "sound", "across"])
     asked = parser.parse_args()
-    if asked.only != "picture":
+    if asked.only in (None, "sound"):
         measure_sound(20_000 if asked.quick else 200_000)
-    if asked.only != "sound":
+    if asked.only in (None, "across"):
+        uvloop.run(measure_across(50 if asked.quick else 500))
+    if asked.only in (None, "picture"):
         if not asked.user or asked.password_file is None:
             print("the picture needs --user and --password-file of an officer: `sealstream accounts make` makes one")
             return
