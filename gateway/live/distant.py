@@ -38,6 +38,7 @@ LOST_S = 7.0
 """A gateway that does not answer for so long has not got the agent, or is no more."""
 
 AWAY = "the agent is not connected"
+SILENT = "the server that has the agent does not answer: its time and its `secrets/live.key` must be those of this one"
 NO_REDIS = "the agent is not connected to this server, and Redis, through which others show it, does not answer"
 
 
@@ -50,10 +51,11 @@ class Tie:
         self.sealer = Sealer(secret, Kind.ASK, self.stream, gateway)
         self.opener = Opener(secret, Kind.SHOW, self.stream, own)
         self.heard_at = now
+        self.answered = False
         self.held = False
         """It shows what was asked for."""
         self.lost = False
-        """It said that it does not."""
+        """It said that it does not, or is no more."""
 
 
 class DistantRoom(Room):
@@ -104,10 +106,10 @@ class DistantRoom(Room):
         if self._tie is None:
             return
         data = self._tie.opener.open(message)
-        self._tie.heard_at = self._loop.time()
+        self._tie.heard_at, self._tie.answered = self._loop.time(), True
         kind, payload = data[0], data[1:]
         if kind == LiveMessage.STATUS:
-            self._hear(self._tie, json.loads(payload))
+            self._hear(self._tie, dict(json.loads(payload)))
         elif kind == LiveMessage.SOUND:
             for seat in self.seats:
                 seat.offer(LiveMessage.SOUND, payload)
@@ -157,7 +159,7 @@ class DistantRoom(Room):
             relay.listen(tie.stream, self)
             try:
                 await self._hold_on(relay, tie)
-                self._note_away(AWAY)
+                self._note_away(AWAY if tie.answered or tie.lost else SILENT)
             except UnavailableError:
                 self._note_away(NO_REDIS)
             finally:
@@ -183,6 +185,7 @@ class DistantRoom(Room):
             self._wake.clear()
             tickets = [ticket for seat in self.seats for ticket in seat.tickets]
             if not await relay.ask(tie, self.agent_id, self.what, tickets, fresh=fresh):
+                tie.lost = True  # nobody listens there
                 return
             try:
                 async with asyncio.timeout(RENEW_S):

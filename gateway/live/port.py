@@ -193,6 +193,8 @@ class LivePort:
         beside = [asyncio.create_task(self._hub.sweep(), name="live sweep")]
         if self._hub.relay:
             beside.append(asyncio.create_task(self._hub.relay.run(), name="live relay"))
+        for task in beside:
+            task.add_done_callback(_tell_fault)
         try:
             await self._server.serve()
         finally:
@@ -205,6 +207,12 @@ class LivePort:
         self._hub.end_all("the server stops")
         if self._server:
             self._server.should_exit = True
+
+
+def _tell_fault(task: asyncio.Task[None]) -> None:
+    """A fault beside the views is told, and ends nothing else."""
+    if not task.cancelled() and (fault := task.exception()):
+        log.error("live_failed", part=task.get_name(), exc_info=fault)
 
 
 async def _receive(socket: WebSocket, view: View) -> None:

@@ -81,11 +81,12 @@ class Ask:
         try:
             values = json.loads(data)
             ask = cls(**{name: values[name] for name in cls.__slots__})
-            fits = isinstance(ask.tickets, list) and len(ask.tickets) <= MAX_VIEWER_KEYS and ask.what in LIVE_STREAMS
+            texts = [ask.gateway, ask.agent_id, *ask.tickets]
+            fits = len(ask.tickets) <= MAX_VIEWER_KEYS and ask.what in LIVE_STREAMS
             fresh_enough = abs(now_ms() - ask.at_ms) <= SKEW_MS
         except NOT_UNDERSTOOD:
             raise MalformedError("an ask of another release", "relay_malformed") from None
-        if not fits:
+        if not fits or not all(isinstance(text, str) for text in texts):
             raise MalformedError("an ask of another release", "relay_malformed")
         if not fresh_enough:
             raise MalformedError("an ask of long ago, or the gateways' clocks differ", "relay_stale")
@@ -196,6 +197,8 @@ class Relay:
         try:
             outlet = self._seat(stream, outlet, tickets, ask)
         except UnavailableError as error:
+            if outlet:
+                outlet.end(str(error))
             self.start(self._say(stream, ask.gateway, "refused", reason=str(error)))
             return
         if outlet is None:
@@ -206,7 +209,7 @@ class Relay:
 
     def _check(self, text: str, ask: Ask) -> Ticket:
         """One viewer's ticket, however long they have looked; raises `MalformedError`."""
-        ticket = self._tickets.verify(str(text))
+        ticket = self._tickets.verify(text)
         if (ticket.agent_id, ticket.what) != (ask.agent_id, ask.what):
             raise MalformedError("a ticket for something else", "relay_ticket")
         if now_ms() - LIFE_MS > ticket.until_ms + self._settings.live.session_s * 1000:
