@@ -63,11 +63,16 @@ class LagReader:
         self._admin: AIOKafkaAdminClient | None = None
         self._reader: AIOKafkaConsumer | None = None
 
-    async def read(self) -> list[GroupStanding]:
-        """Every group of this deployment; names come without prefix. Raises `UnavailableError`."""
+    async def read(self, groups: Collection[str] = ()) -> list[GroupStanding]:
+        """Every group of this deployment, or of `groups` those there are; names without prefix. `UnavailableError`."""
         try:
             client, reader = await self._open()
-            names = sorted(group for group, *_ in await client.list_consumer_groups() if group.startswith(self._prefix))
+            wanted = {self._prefix + group for group in groups}
+            names = sorted(
+                group
+                for group, *_ in await client.list_consumer_groups()
+                if (group in wanted if wanted else group.startswith(self._prefix))
+            )
             standing = {group: await _standing(client, group) for group in names}
             newest_only = kafka.topic_name(
                 self._settings, HEARTBEATS.name

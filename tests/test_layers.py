@@ -30,6 +30,7 @@ HOME_OF = {
     "elasticsearch": {"infra", "sinks"},
     "aiokafka": {"infra", "gateway", "streams", "sinks"},
     "tesserocr": {"infra"},
+    "grpc": {"streams"},
 }
 """Libraries that only these packages touch."""
 

@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.monitoring": ("monitoring",),
     "infra.cli.node": ("node",),
     "infra.cli.nodes": ("nodes",),
+    "infra.cli.miners": ("miner", "miners"),
     "infra.cli.plan": ("plan",),
     "infra.cli.pki": ("pki",),
     "infra.cli.render": ("infra",),
