@@ -37,6 +37,8 @@ class Account:
     appended: dict[EnvelopeId, int] = field(default_factory=dict)
     streams: dict[EnvelopeId, str] = field(default_factory=dict)
     acknowledged: set[EnvelopeId] = field(default_factory=set)
+    acks_s: list[float] = field(default_factory=list)
+    """When each was acknowledged, by the monotonic clock that all processes of a machine share."""
     starts: int = 0
     left: int | None = None
     """Envelopes in the spool when it ended in order; none if it was killed."""
@@ -60,6 +62,7 @@ class Account:
                     account.appended[identity], account.streams[identity] = int(words[3]), words[4]
                 case "ack":
                     account.acknowledged.add(_identity(agent_id, words))
+                    account.acks_s.append(float(words[3]))
         return account
 
 
@@ -98,7 +101,7 @@ class AccountedSpool:
         """The server has these."""
         for number in sorted(number for number in self._lent if number < next_number):
             identity = self._lent.pop(number)
-            self.note(f"ack {identity.epoch_id.hex()} {identity.sequence}")
+            self.note(f"ack {identity.epoch_id.hex()} {identity.sequence} {time.monotonic():.3f}")
         self._spool.release(next_number)
 
 
