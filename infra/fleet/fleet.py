@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.datadir import CONFIG_VARIABLE, VARIABLE, DataDir
@@ -29,12 +29,13 @@ _LOOK_S = 0.5
 
 @dataclass
 class Node:
-    """One node; `process` is its supervisor, where it runs."""
+    """One node; `process` is its supervisor, where it runs. `environment` adds to that of all its processes."""
 
     name: str
     data: DataDir
     network: Network
     process: subprocess.Popen[bytes] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -52,7 +53,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**environment, VARIABLE: str(self.data.root)},
+                env={**environment, **self.environment, VARIABLE: str(self.data.root)},
                 start_new_session=True,
             )
 
