@@ -15,7 +15,7 @@ from infra.settings import GatewaySettings
 from tests.deploy.tools import DEPLOY, find_tool, run
 
 UNITS = DEPLOY / "systemd"
-SERVICES = ("sealstream-gateway", "sealstream-worker@", "sealstream-sink@")
+SERVICES = ("sealstream-node", "sealstream-gateway", "sealstream-worker@", "sealstream-sink@")
 HOW = "apt-get install systemd"
 PROGRAM = "/opt/sealstream/current/bin/sealstream"
 
@@ -82,9 +82,9 @@ def test_wrong_settings_are_not_tried_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_only_the_gateway_has_a_capability(name: str) -> None:
+def test_only_what_serves_https_has_a_capability(name: str) -> None:
     """The one for port 443."""
-    wanted = "CAP_NET_BIND_SERVICE" if "gateway" in name else ""
+    wanted = "CAP_NET_BIND_SERVICE" if name in ("sealstream-node", "sealstream-gateway") else ""
     assert service_of(name)["CapabilityBoundingSet"] == wanted
 
 
