@@ -16,16 +16,17 @@ from infra import cli
 from infra.cli.exits import Exit
 from infra.datadir import DataDir
 from infra.health import HealthServer, write_note
-from infra.metrics import Kind, Metrics
+from infra.metrics import COMMON, Kind, Metric, Metrics
+from infra.monitoring.panels import build_dashboard
 from infra.monitoring.targets import find_targets
-from sinks.process import METRICS as SINK_METRICS
-from streams.assembly import METRICS as STREAM_METRICS
+from sinks.metrics import METRICS as SINK_METRICS
+from streams.metrics import METRICS as STREAM_METRICS
 
 ROOT = Path(__file__).parent.parent.parent
 HERE = ROOT / "infra" / "monitoring"
 RULES = (HERE / "alerts.yml").read_text("utf-8")
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
-TABLES = (*TABLE, *SINK_METRICS, *STREAM_METRICS)
+TABLES = (*COMMON, *TABLE, *SINK_METRICS, *STREAM_METRICS)
 NAME = re.compile(r"\b(?:gateway|sealstream|streams|process)_[a-z_]+")
 SERIES = {
     Kind.COUNTER: ("",),
@@ -38,6 +39,12 @@ def exposed() -> set[str]:
     """The name of every time series that a process of ours exposes."""
     own = {line.split(" ")[2] for line in Metrics(()).expose().decode().splitlines() if line.startswith("# TYPE")}
     return own | {metric.name + end for metric in TABLES for end in SERIES[metric.kind]}
+
+
+def describe(metric: Metric) -> str:
+    """A metric's row in the docs."""
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |"
 
 
 def dashboard_panels() -> list[dict[str, Any]]:
@@ -73,7 +80,7 @@ def test_labels_are_those_of_the_metrics() -> None:
     text = rule_expressions() + "\n".join(dashboard_queries())
     grouped = {name.strip() for names in re.findall(r"\bby \(([^)]*)\)", text) for name in names.split(",")}
     chosen = set(re.findall(r"[{,] ?([a-z_]+)(?:=|!=|=~|!~)\"", text))
-    known = {label for metric in TABLES for label in metric.labels} | {"instance", "job", "le", "alertstate"}
+    known = {label for metric in TABLES for label in metric.labels} | {"instance", "job", "le", "alertstate", "process"}
     assert grouped | chosen <= known, (grouped | chosen) - known
 
 
@@ -82,6 +89,26 @@ def test_the_dashboard_shows_every_metric_of_the_product() -> None:
     shown = "\n".join(dashboard_queries())
     hidden = {metric.name for metric in TABLES if metric.name not in shown}
     assert hidden == {"gateway_metrics_refused_total"}
+
+
+def test_the_dashboard_is_what_its_table_says() -> None:
+    """Changed in `infra/monitoring/panels.py`, and written anew by `python -m infra.monitoring.panels`."""
+    assert json.loads((HERE / "dashboard.json").read_text("utf-8")) == build_dashboard()
+
+
+def test_the_dashboard_has_a_row_for_each_hop() -> None:
+    """From agents to stores, in the order in which an envelope goes."""
+    rows = [panel["title"] for panel in dashboard_panels() if panel["type"] == "row"]
+    hops = ["Agents", "Gateways", "Workers", "OCR", "Stores", "Nodes and processes"]
+    assert [row for row in rows if row in hops] == hops
+
+
+def test_every_metric_is_on_its_page_with_the_same_words() -> None:
+    """docs/metrics.md, process by process, and nothing that is none; a gateway's are in docs/gateway.md."""
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    listed = [metric for metric in TABLES if metric not in TABLE]
+    assert [metric.name for metric in listed if describe(metric) not in page] == []
+    assert len(re.findall(r"^\| `\w+` \| (?:counter|gauge|histogram)", page, re.MULTILINE)) == len(listed)
 
 
 def test_panels_have_ids_and_places_of_their_own() -> None:
