@@ -77,7 +77,8 @@ def surplus(one: Load, gateways: Collection[Load]) -> int:
     """How many agents it should give away now: a few of those above its share, if others have room below theirs."""
     others = [other for other in gateways if other.accepts and other.heard and other.name != one.name]
     too_many = one.agents - _most(one, [one, *others])
-    room = sum(max(0, int(_fair(other, [one, *others])) - other.total) for other in others)
+    shares = [min(other.capacity, int(_fair(other, [one, *others]))) for other in others]
+    room = sum(max(0, share - other.total) for share, other in zip(shares, others, strict=True))
     batch = max(BATCH_LEAST, int(one.agents * BATCH_SHARE))
     return max(0, min(too_many, room, batch))
 

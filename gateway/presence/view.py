@@ -17,6 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from gateway.presence.store import (
+    BEAT_S,
     SILENT_S,
     AgentNote,
     GatewayReport,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 REFRESH_S = 0.7
+SETTLING_S = 3 * BEAT_S
+"""Redis may come back empty: so long until everybody has told again."""
+
 LISTING_S = 1.0
 """A listing of all agents is kept for so long."""
 
@@ -44,7 +48,8 @@ ROLE = "gateway"
 ENDING = frozenset({"draining", "left", "lost"})
 """States of a node that takes no agents, whatever stands in Redis."""
 
-REDIS_FAULTS = (RedisError, OSError, TimeoutError)
+REDIS_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
+"""What asking Redis raises while it is away; a closed transport's write is a `RuntimeError` of uvloop's."""
 """What a client raises while Redis is away."""
 
 
@@ -113,7 +118,8 @@ class PresenceView:
         self._redis: Redis = open_redis(settings.redis)
         self._heard: dict[str, _Heard] = {}
         self._told: dict[str, GatewayReport] = {}
-        """By the lifecycle log, while Redis is away."""
+        """By the lifecycle log, while Redis is away and until everybody has told again."""
+        self._back_at = -SETTLING_S
         self._listed: tuple[float, list[Whereabouts]] = (-LISTING_S, [])
         self._listing = asyncio.Lock()
 
@@ -126,7 +132,7 @@ class PresenceView:
         """
         now = self._clock()
         known = {name: one.report for name, one in self._heard.items() if now - one.at < SILENT_S}
-        if self.away:
+        if self._doubtful:
             known = {**self._told, **known}
         for name in known:
             if state := self._ending(name):
@@ -146,14 +152,14 @@ class PresenceView:
         known = self.gateways()
         if self._own and (note := self._own.find(agent_id)):
             return _place(agent_id, note, self._own.report())
-        away = self.away
+        doubtful = self._doubtful
         try:
             found = await self._ask_for(agent_id, [name for name in known if not self._is_own(name)])
         except REDIS_FAULTS:
-            found, away = None, True
+            found, doubtful = None, True
         if found:
             return _place(agent_id, found[1], known[found[0]])
-        return next(iter(self._by_log(known, agent_id)), None) if away else None
+        return next(iter(self._by_log(known, agent_id)), None) if doubtful else None
 
     async def agents(self) -> list[Whereabouts]:
         """Every agent that is connected now, anywhere; at most `LISTING_S` old."""
@@ -185,6 +191,8 @@ class PresenceView:
             return
         self._note_back()
         now = self._clock()
+        if not self._doubtful:
+            self._told = {}
         for report in reports:
             before = self._heard.get(report.name)
             if before is None or (before.report.incarnation, before.report.beat) != (report.incarnation, report.beat):
@@ -226,7 +234,7 @@ class PresenceView:
         except REDIS_FAULTS:
             found.update({one.agent_id: one for one in self._by_log(known)})
         else:
-            if self.away:
+            if self._doubtful:
                 found = {one.agent_id: one for one in self._by_log(known)} | found
         if self._own:
             report = self._own.report()
@@ -266,6 +274,11 @@ class PresenceView:
                 note = AgentNote(agent.user, agent.computer, ("screen", "audio"), since_ms=agent.since_ms)
                 yield _place(agent.agent_id, note, report)
 
+    @property
+    def _doubtful(self) -> bool:
+        """Whether Redis may not know everybody: it is away, or was until a moment ago."""
+        return self.away or self._clock() - self._back_at < SETTLING_S
+
     def _is_own(self, name: str) -> bool:
         return self._own is not None and name == self._own.name
 
@@ -278,8 +291,8 @@ class PresenceView:
     def _note_back(self) -> None:
         if self.away:
             log.info("presence_there")
+            self._back_at = self._clock()
         self.away = False
-        self._told = {}
         self._metrics.gauge("gateway_presence_away").set(0)
 
 

@@ -1,0 +1,1 @@
+"""Presence: who is where, told through a real Redis."""
