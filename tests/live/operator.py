@@ -163,7 +163,7 @@ def read_topic(settings: Settings, topic: str) -> list[Message]:
             reader.assign([place])
             at = first
             while at < end:
-                records = reader.consume(1000, timeout=10)
+                records = reader.consume(min(1000, end - at), timeout=10)
                 assert records, f"{name}/{number} ends at {at}, not at {end}"
                 at = records[-1].offset() + 1
                 found += [record for record in records if record.offset() < end]
