@@ -111,7 +111,7 @@ class Gateway:
             address=address,
             serving=serving_of(self.settings),
         ):
-            log.info("gateway_started", node=self.reporter.node_id, parts=self.settings.gateway.parts, address=address)
+            log.info("gateway_started", parts=self.settings.gateway.parts, address=address)
             ending = [task for name, task in tasks.items() if name != "report"]
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
             failed = next((task.exception() for task in ending if task.done() and task.exception()), None)

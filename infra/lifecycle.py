@@ -17,6 +17,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from infra.kafka import topic_name
+from infra.logging import identify_process
 from infra.settings import Settings
 from schemas import topics
 from schemas.lifecycle import NodeEvent
@@ -64,6 +65,7 @@ class Reporter:
         self._lifecycle = topic_name(settings, topics.LIFECYCLE.name)
         self._heartbeats = topic_name(settings, topics.HEARTBEATS.name)
         self._clock_ms = clock_ms
+        identify_process(node=settings.node.id, process=name or role, incarnation=self.incarnation)
         self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -129,7 +131,7 @@ class Reporter:
             "detail": {**detail, **({"reason": reason} if reason else {})},
         }
         await self._publish(self._lifecycle, encode_record("lifecycle_event", fact))
-        log.info("node_reported", event_name=event.value, node=self.node_id, incarnation=self.incarnation)
+        log.info("node_reported", event_name=event.value)
 
     async def _publish(self, topic: str, value: bytes) -> None:
         await self._producer.send_and_wait(topic, value=value, key=self.node_id.encode())

@@ -18,13 +18,23 @@ from schemas.errors import LocalError
 
 _REMEMBERED = 1000
 
+_identity: dict[str, str] = {}
+"""Fields of every line of this process, in all its tasks and threads: which node it is of, and which life it is in."""
 
-def configure_logging(component: str, json: bool | None = None, level: int = logging.INFO) -> None:  # noqa: FBT001
-    """Log to standard error as `component`; as JSON lines where that is not a terminal, or as told."""
+
+def configure_logging(
+    component: str,
+    json: bool | None = None,  # noqa: FBT001
+    level: int = logging.INFO,
+    *,
+    node: str = "",
+) -> None:
+    """Log to standard error as `component` of `node`; as JSON lines where that is not a terminal, or as told."""
     as_json = not sys.stderr.isatty() if json is None else json
     ending: list[Any] = [structlog.processors.JSONRenderer()] if as_json else [_console()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        add_identity,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info if as_json else _unchanged,
@@ -38,7 +48,21 @@ def configure_logging(component: str, json: bool | None = None, level: int = log
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(component=component)
+    _identity.clear()
+    identify_process(node=node)
     _adopt_libraries(shared, ending, level)
+
+
+def identify_process(**fields: str) -> None:
+    """Write these fields into every line from now on, unless it has such ones of its own; empty ones are none."""
+    _identity.update({name: value for name, value in fields.items() if value})
+
+
+def add_identity(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Say whose line it is."""
+    for name, value in _identity.items():
+        event.setdefault(name, value)
+    return event
 
 
 def _console() -> structlog.dev.ConsoleRenderer:
@@ -114,7 +138,7 @@ class Sparing(logging.Filter):
 def _adopt_libraries(shared: list[Any], ending: list[Any], level: int) -> None:
     """Records of the standard library's loggers go the same way; libraries speak from warnings up."""
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared[:-1],
+        foreign_pre_chain=[*shared[:-1], structlog.stdlib.add_logger_name],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
     )
     handler = logging.StreamHandler(sys.stderr)

@@ -6,6 +6,7 @@ Never makes a topic, and never remembers one: a name may stand for another log t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -26,7 +27,10 @@ def _describe(settings: Settings, names: Sequence[str]) -> dict[str, UUID]:
     from confluent_kafka import KafkaException, TopicCollection  # aiokafka does not tell topic ids
     from confluent_kafka.admin import AdminClient
 
-    client = AdminClient({"bootstrap.servers": settings.kafka.bootstrap, "client.id": settings.node.id})
+    client = AdminClient(
+        {"bootstrap.servers": settings.kafka.bootstrap, "client.id": settings.node.id},
+        logger=logging.getLogger("librdkafka"),  # it would write lines of its own form
+    )
     wanted = TopicCollection([topic_name(settings, name) for name in names])
     found: dict[str, UUID] = {}
     try:

@@ -166,7 +166,9 @@ class NodeWatcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         event = {**event, "reporter": self._reporter}
         await self._delivery.deliver([lifecycle_event(event)])
         self.watch.learn(event, self._clock())
-        log.warning("node_judged", node=event["id"], event_name=event["event"], incarnation=event["incarnation"])
+        log.warning(
+            "node_judged", judged=event["id"], event_name=event["event"], judged_incarnation=event["incarnation"]
+        )
 
 
 def _decoded(value: bytes | None, subject: str) -> Record | None:

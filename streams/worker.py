@@ -58,7 +58,7 @@ def _end_without_kafka(number: int, error: Exception) -> NoReturn:
 
 def run_worker(settings: Settings, number: int = 1) -> NoReturn:
     """Run until a signal (exit code 0), a start without Kafka (`KAFKA_AWAY`) or a crash (another)."""
-    configure_logging(f"streams-{number}")
+    configure_logging(f"streams-{number}", node=settings.node.id)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

@@ -23,6 +23,7 @@ from gateway.recordings.library import Library
 from gateway.recordings.reading import NUMBER_BYTES, PIECE_BYTES
 from gateway.unlock.opener import shield
 from gateway.unlock.pipe import Frame, FrameSplitter, Kind, encode_frame
+from infra.logging import configure_logging, identify_process
 from infra.settings import Settings
 from schemas.errors import SealstreamError
 
@@ -90,6 +91,7 @@ class Reader:
     def _begin(self, fields: dict[str, Any]) -> None:
         try:
             settings = Settings.model_validate(fields["settings"])
+            identify_process(node=settings.node.id, process=settings.gateway.name)
             self._tools = Tools(Library(settings), fields["cache_bytes"])
         except SealstreamError as error:
             self._say(Kind.REFUSED, json.dumps({"reason": "unavailable", "message": str(error)}).encode())
@@ -132,6 +134,7 @@ class Reader:
 def main() -> None:
     """Serve over standard input and output."""
     shield()
+    configure_logging("recordings")
     writing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else prints must not get between the frames
     with contextlib.suppress(BrokenPipeError):  # the gateway is gone

@@ -31,7 +31,7 @@ def run() -> None:
     from infra.settings import load_settings
 
     settings = load_settings()
-    configure_logging(settings.gateway.name)
+    configure_logging(settings.gateway.name, node=settings.node.id)
     uvloop.run(run_gateway(settings))
 
 

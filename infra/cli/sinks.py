@@ -29,7 +29,7 @@ def run(
     if name not in SINKS:
         raise ConfigError(f"no sink is called {name!r}; there are {', '.join(SINKS)}")
     settings = load_settings()
-    configure_logging(f"sink-{name}", json=json)
+    configure_logging(f"sink-{name}", json=json, node=settings.node.id)
     uvloop.run(run_sink(settings, name))
 
 

@@ -77,7 +77,7 @@ def start(
     from streams.supervisor import WorkerSupervisor, free_numbers
 
     settings = load_settings()
-    configure_logging("streams")
+    configure_logging("streams", node=settings.node.id)
     numbers = free_numbers(settings.data, workers or settings.streams.workers)
 
     async def supervise() -> None:
