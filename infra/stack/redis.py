@@ -1,12 +1,17 @@
-"""Redis as a component of the stack: Debian's server, on the loopback, with its log of writes on disk."""
+"""Redis as a component of the stack: Debian's server, with its log of writes on disk.
+
+Never answers other machines without a password, and never shows that in a list of processes.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from urllib.parse import urlsplit
 
 from infra.approved import Approval
+from infra.cluster import own_redis, redis_password
+from infra.pki import write_secret
 from infra.render import redis as rendered
 from infra.settings import Settings
 from infra.stack.account import Account, give
@@ -16,7 +21,9 @@ from schemas.errors import UnavailableError
 
 NAME = "redis"
 ACCESS = "access.conf"
-"""Where it listens, and whom it serves: the loopback alone, whoever is approved elsewhere."""
+"""Where it listens, and whom it serves: the loopback, and beyond it who knows the password."""
+
+SECRET = "password.conf"  # noqa: S105  # a file's name
 
 _VERSION = re.compile(rb"redis_version:(\S+)")
 
@@ -32,22 +39,23 @@ def find_server() -> str:
 def redis_component(settings: Settings, account: Account | None) -> Component:
     """Redis at the port of the settings."""
     home = settings.data.store(NAME)
-    parts = urlsplit(settings.redis.url)
-    host, port = parts.hostname or "127.0.0.1", parts.port or 6379
+    place, password = own_redis(settings), redis_password(settings)
+    login = f"AUTH {password}\r\n" if password else ""
 
     async def prepare() -> None:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / ACCESS).write_text(rendered.render(settings, Approval()), "utf-8")
+        write_secret(home / SECRET, f"requirepass {json.dumps(password)}\n".encode())
         give(home, account)
 
     async def probe(_pid: int) -> str:
-        answer = await tcp_ask(host, port, b"INFO server\r\n")
+        answer = await tcp_ask(place.host, place.port, f"{login}INFO server\r\n".encode())
         match = _VERSION.search(answer)
         if match is None:
             raise NotReadyError(answer.decode("ascii", "replace").splitlines()[0][:100] if answer else "loads its data")
         return match[1].decode()
 
-    options = {"dir": home, "appendonly": "yes", "save": "", "daemonize": "no"}
+    options = {"include": home / SECRET, "dir": home, "appendonly": "yes", "save": "", "daemonize": "no"}
     return Component(
         name=NAME,
         command=[
@@ -55,7 +63,7 @@ def redis_component(settings: Settings, account: Account | None) -> Component:
             home / ACCESS,
             *(word for name, value in options.items() for word in (f"--{name}", str(value))),
         ],
-        address=f"{host}:{port}",
+        address=str(place),
         account=account,
         prepare=prepare,
         probe=probe,
