@@ -25,13 +25,17 @@ setup: ## what the product needs on this machine, and nothing more
 
 test: ## all tests but the slow ones; starts and stops the real components that it needs
 	@infra/bootstrap.sh --demo
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow and not chaos"
 
 test-slow: ## kills, rebalances and restarts under load, real desktops, whole commands
 	@infra/bootstrap.sh --demo
 	$(BIN)/pytest -q -m slow
 
-test-all: test test-slow lint ## all of it
+test-chaos: ## break a fleet of several hosts in every way, then count every envelope (as root, about ten minutes)
+	@infra/bootstrap.sh --demo
+	$(BIN)/pytest -q -m chaos tests/chaos
+
+test-all: test test-slow test-chaos lint ## all of it
 
 lint: ## style, types, scripts
 	@infra/bootstrap.sh

@@ -80,6 +80,7 @@ collect_packages() {
         need nginx nginx-light
         need nft nftables
         need ip iproute2
+        compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
         need sshd openssh-server
         need ssh-keygen openssh-client
         need promtool prometheus

@@ -59,6 +59,9 @@ class Network:
         _ip("-n", space, "address", "add", f"{address}/{PREFIX_BITS}", "dev", inner)
         _ip("-n", space, "link", "set", inner, "up")
 
+    def _inner(self, name: str) -> str:
+        return f"{self._tag}i{self._links[name].removeprefix(f'{self._tag}o')}"
+
     def space(self, name: str) -> str:
         """The namespace's own name."""
         return f"{self._tag}-{name}"
@@ -88,6 +91,17 @@ class Network:
     def rejoin(self, name: str) -> None:
         """Take what `part` did back."""
         _run(self.command(name, ["nft", "delete", "table", "inet", "parted"]))
+
+    def slow(self, name: str, kbit_s: int) -> None:
+        """Make its link slow in both directions, until `hasten`; what does not fit is dropped."""
+        limit = ["root", "tbf", "rate", f"{kbit_s}kbit", "burst", "16kb", "latency", "400ms"]
+        _run(["tc", "qdisc", "add", "dev", self._links[name], *limit])
+        _run(self.command(name, ["tc", "qdisc", "add", "dev", self._inner(name), *limit]))
+
+    def hasten(self, name: str) -> None:
+        """Take what `slow` did back."""
+        _run(["tc", "qdisc", "del", "dev", self._links[name], "root"])
+        _run(self.command(name, ["tc", "qdisc", "del", "dev", self._inner(name), "root"]))
 
     def pids(self, name: str) -> list[int]:
         """Every process in that namespace."""

@@ -1,0 +1,200 @@
+"""The fleet that faults are tried on: three masters, two application servers, two miners, a data node, agents.
+
+Never runs beside another on the same addresses, and leaves nothing behind but, after a failure, its files.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from infra.fleet.fleet import Fleet, Node
+from infra.fleet.network import Network
+from infra.nodes.site import Site
+from infra.settings import Settings
+from infra.stack.state import Phase
+from tests.chaos.clocks import HostClock
+from tests.chaos.disks import Disk
+from tests.chaos.endpoints import Endpoint
+from tests.live.operator import EnrolledAgent, until
+from tests.running_stack import open_directory
+
+MASTERS, APPS, MINERS, DATA = ("master-1", "master-2", "master-3"), ("app-1", "app-2"), ("miner-1", "miner-2"), "data-1"
+ROLES: dict[str, list[str]] = {
+    **{name: ["master"] for name in MASTERS},
+    **{name: ["app"] for name in APPS},
+    **{name: ["miner"] for name in MINERS},
+    DATA: ["db", "mining-db"],
+}
+ENDPOINTS = {"office-1": 2, "office-2": 2, "fragile": 1, "drifting": 1, "far": 1}
+"""Hosts with so many agents: two stay, one is killed, the clock of one jumps, and one is cut off throughout."""
+
+FAR = "far"
+DISKS_MB = {"archive": 300, "broker": 1500, "app": 4096}
+ARCHIVE_DISK, BROKER_DISK, APP_DISK = DISKS_MB
+BROKER_WITH_DISK, APP_WITH_DISK = "master-3", "app-1"
+_CLOCKS = ("app-2", "miner-2")
+_SETTINGS: dict[str, dict[str, Any]] = {"kafka": {"heap_mb": 256}, "elasticsearch": {"heap_mb": 512}}
+
+
+def cannot_run() -> str:
+    """Why no fleet can be made here; empty where one can."""
+    if os.geteuid() != 0:
+        return "network namespaces and disks need root: run `make test-chaos` as root"
+    missing = [name for name in ("ip", "nft", "mkfs.ext4", "mount") if shutil.which(name) is None]
+    if missing:
+        return f"{', '.join(missing)} missing: `apt-get install iproute2 nftables e2fsprogs mount`"
+    made = subprocess.run(["ip", "netns", "add", "sschprobe"], capture_output=True, text=True, check=False)
+    if made.returncode:
+        return f"this machine allows no network namespaces: {made.stderr.strip()}"
+    subprocess.run(["ip", "netns", "del", "sschprobe"], check=False)
+    return ""
+
+
+class Ground:
+    """The running fleet and its endpoints."""
+
+    def __init__(self, root: Path, number: int) -> None:
+        self.root = root
+        self.network = Network(f"ch{number}", f"10.78.{number}")
+        self.archive = root / "archive"
+        site = Site.model_validate(
+            {
+                "nodes": {
+                    name: {"address": f"10.78.{number}.{place}", "roles": roles}
+                    for place, (name, roles) in enumerate(ROLES.items(), 1)
+                },
+                "archive": str(self.archive),
+                "approved": [self.network.here],
+                "settings": _SETTINGS,
+            }
+        )
+        self.fleet = Fleet(site, root, self.network)
+        images = root / "images"
+        self.disks = {
+            ARCHIVE_DISK: Disk(self.archive, images, DISKS_MB[ARCHIVE_DISK]),
+            BROKER_DISK: Disk(root / BROKER_WITH_DISK / "kafka", images, DISKS_MB[BROKER_DISK]),
+            APP_DISK: Disk(root / APP_WITH_DISK, images, DISKS_MB[APP_DISK]),
+        }
+        self.clocks = {name: HostClock(root / f"{name}.clock") for name in (*_CLOCKS, *ENDPOINTS)}
+        self.endpoints = {name: Endpoint(name, self.network, self.clocks[name]) for name in ENDPOINTS}
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the first master, by which everything is counted."""
+        return self.fleet.nodes[MASTERS[0]].settings
+
+    @property
+    def agents(self) -> list[EnrolledAgent]:
+        """Every agent."""
+        return [agent for endpoint in self.endpoints.values() for agent in endpoint.agents]
+
+    def node(self, name: str) -> Node:
+        """The node of that name."""
+        return self.fleet.nodes[name]
+
+    def addresses(self, names: Sequence[str]) -> list[str]:
+        """Private addresses of nodes."""
+        return [self.fleet.site.nodes[name].address for name in names]
+
+    def open(self) -> None:
+        """Start the fleet, enrol the agents, let them write; the far one's cable is out from the beginning."""
+        (self.root / "images").mkdir()
+        for disk in self.disks.values():
+            disk.mount()
+        self.fleet.prepare()
+        for name in _CLOCKS:
+            self.node(name).environment |= self.clocks[name].environment
+        took = self.fleet.start(say)
+        say(f"{len(ROLES)} nodes are ready after {took:.0f} s")
+        for place, (name, count) in enumerate(ENDPOINTS.items(), 100):
+            self.network.add(name, f"{self.fleet.site.nodes[DATA].address.rpartition('.')[0]}.{place}")
+            self.endpoints[name].enrol(self.node(MASTERS[place % 2]).settings, self.root / "agents", count)
+        self.network.cut(FAR)
+        for endpoint in self.endpoints.values():
+            endpoint.start()
+        for endpoint in self.endpoints.values():
+            if endpoint.name != FAR:
+                until("the first acks", lambda each=endpoint: all(it.acks_s for it in each.accounts()), 60)  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Kill what is left of everything: what was to be shown is counted by now."""
+        for name in (*ENDPOINTS, *ROLES):
+            self.network.kill(name)
+        self.network.close()
+        for disk in self.disks.values():
+            disk.unmount()
+
+    def until_ready(self, names: Sequence[str] = tuple(ROLES), within_s: float = 180.0) -> None:
+        """Wait until all that these nodes run is ready."""
+        nodes = [self.node(name) for name in names]
+        deadline = time.monotonic() + within_s
+        while waiting := [node for node in nodes if not node.ready]:
+            assert time.monotonic() < deadline, f"not ready: {'; '.join(node.waits_for() for node in waiting)}"
+            time.sleep(0.3)
+
+    def until_component(self, node: str, name: str, within_s: float = 120.0) -> None:
+        """Wait until that component is ready."""
+
+        def ready() -> bool:
+            state = self.node(node).state
+            return state is not None and state.components[name].phase is Phase.READY
+
+        until(f"{name} of {node}", ready, within_s, 0.2)
+
+    def where(self, component: str) -> list[str]:
+        """Nodes that run a component of that name."""
+        found = {name: node.state for name, node in self.fleet.nodes.items()}
+        return [name for name, state in found.items() if state is not None and component in state.components]
+
+    def pid(self, node: str, component: str) -> int:
+        """The process of that component."""
+        state = self.node(node).state
+        mark = state.components[component].mark if state else None
+        assert mark, f"{component} does not run on {node}"
+        return mark.pid
+
+
+@contextmanager
+def open_ground() -> Iterator[Ground]:
+    """A fleet of its own, gone again afterwards; its files stay where something failed."""
+    root = open_directory()
+    ground = Ground(root, _free_number())
+    with ExitStack() as stack:
+        stack.callback(ground.close)
+        try:
+            ground.open()
+            yield ground
+        except BaseException:
+            say(f"its files stay in {root}")
+            keep = root.with_name(f"{root.name}-kept")
+            keep.mkdir()
+            for name in ROLES:
+                if (root / name / "log").exists():
+                    shutil.copytree(root / name / "log", keep / name)
+            if (root / "agents").exists():
+                shutil.copytree(root / "agents", keep / "agents", ignore=shutil.ignore_patterns("*.sock"))
+            say(f"logs are in {keep}")
+            raise
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def _free_number() -> int:
+    """A number of addresses and names that no other run has."""
+    while True:
+        number = random.randrange(1, 250)
+        if subprocess.run(["ip", "link", "show", f"ch{number}br"], capture_output=True, check=False).returncode:
+            return number
+
+
+def say(text: str) -> None:
+    """Tell whoever waits, at once and whatever pytest captures."""
+    print(f"{time.strftime('%X')} {text}", file=sys.__stderr__, flush=True)
