@@ -14,10 +14,9 @@ import structlog
 from infra.audit import audit_trail
 from infra.keys.table import connected
 from infra.nodes.wishes import Wanted, Wish, put_wish
-from schemas.errors import MalformedError
 from streams.miner.caller import Caller, checked_text
 from streams.miner.contract import messages
-from streams.miner.standing import Observer, Standing, Worker, find_workers
+from streams.miner.standing import Observer, Standing, Worker
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -26,8 +25,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_S = 1.0
 _KNOWN = """
-SELECT node_id FROM node_state
-WHERE split_part(node_id, '/', 1) = $1 AND split_part(node_id, '/', 2) ~ '^streams-[0-9]+$' AND state <> 'left'"""
+SELECT node_id FROM node_state WHERE split_part(node_id, '/', 1) = $1 AND state <> 'left'
+UNION SELECT node_id FROM node_wish WHERE split_part(node_id, '/', 1) = $1 AND wanted = 'drained'"""
 
 
 class DrainDesk:
@@ -56,19 +55,22 @@ class DrainDesk:
         return messages.ResumeReply(workers=await self._wish(Wanted.SERVING, request, caller))
 
     async def _wish(self, wanted: Wanted, request: Any, caller: Caller) -> list[str]:
-        """Audit and wish; the workers' names. Raises `MalformedError` where the node has none."""
+        """Audit and wish; the workers' names."""
         reason, node = checked_text(request.reason, "reason"), self._settings.node.id
         action = "drain_node" if wanted is Wanted.DRAINED else "resume_node"
         async with connected(self._settings) as connection, audit_trail(self._settings) as write:
-            known = {row["node_id"] for row in await connection.fetch(_KNOWN, node)}
-            known |= {f"{node}/{worker.name}" for worker in await find_workers(self._settings)}
-            if not known:
-                raise MalformedError(f"{node} has no workers")
-            for node_id in sorted(known):
+            known = {row["node_id"].partition("/")[2] for row in await connection.fetch(_KNOWN, node)}
+            names = sorted(self._expected() | {name for name in known if name.startswith("streams-")})
+            for name in names:
                 detail = {"via": caller.via}
-                await write(action, f"node {node_id}", actor=caller.actor, purpose=reason, detail=detail)
-                await put_wish(connection, Wish(node_id, wanted, caller.actor, reason))
-        return sorted(node_id.partition("/")[2] for node_id in known)
+                await write(action, f"node {node}/{name}", actor=caller.actor, purpose=reason, detail=detail)
+                await put_wish(connection, Wish(f"{node}/{name}", wanted, caller.actor, reason))
+        return names
+
+    def _expected(self) -> set[str]:
+        """Workers that this node has by its settings, or that are there: one may just be starting anew."""
+        settled = {f"streams-{number}" for number in range(1, self._settings.streams.workers + 1)}
+        return settled | {worker.name for worker in self._observer.standing.workers}
 
 
 def as_worker(worker: Worker) -> Any:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -64,11 +64,13 @@ class Standing:
     members: int = 0
     held: int = 0
     kafka_fault: str = ""
+    wished_away: bool = False
+    """Every worker that ever followed a wish here is wished drained: also while none lives, since it starts anew."""
 
     @property
     def drained(self) -> bool:
         """Whether every worker that lives is wished drained."""
-        return bool(self.workers) and all(worker.drained for worker in self.workers)
+        return all(worker.drained for worker in self.workers) if self.workers else self.wished_away
 
     @property
     def let_go(self) -> bool:
@@ -104,13 +106,14 @@ class Observer:
     async def look(self) -> Standing:
         """Look now."""
         async with self._turn:
-            workers = await find_workers(self._settings)
+            workers, wished_away = await find_workers(self._settings), all_wished_away(self._settings)
             try:
                 groups = await self._reader.read(GROUPS)
             except UnavailableError as error:
-                self.standing = Standing(workers, kafka_fault=str(error))
+                seen = Standing(workers, kafka_fault=str(error))
             else:
-                self.standing = _stand(self._settings.node.id, workers, groups)
+                seen = _stand(self._settings.node.id, workers, groups)
+            self.standing = replace(seen, wished_away=wished_away)
             return self.standing
 
     async def close(self) -> None:
@@ -137,6 +140,13 @@ async def find_workers(settings: Settings) -> tuple[Worker, ...]:
         Worker(name, pid, drained_before(settings, f"{settings.node.id}/{name}"), fault)
         for (name, (pid, _)), fault in zip(found.items(), faults, strict=True)
     )
+
+
+def all_wished_away(settings: Settings) -> bool:
+    """Whether every worker of this node that keeps a wish is wished drained; not where none does."""
+    node = settings.node.id
+    names = [path.stem.rpartition("-streams-")[2] for path in settings.data.run.glob(f"wish-{node}-streams-*.json")]
+    return bool(names) and all(drained_before(settings, f"{node}/streams-{name}") for name in names)
 
 
 def is_of_node(client: str, node: str) -> bool:
