@@ -213,5 +213,7 @@ def build_sink(settings: Settings, name: str) -> Sink:
             from sinks.elasticsearch.client import connect
             from sinks.elasticsearch.sink import ElasticsearchSink
 
-            return ElasticsearchSink(connect(settings.elasticsearch), settings.elasticsearch.index_prefix)
+            chosen = settings.elasticsearch
+            replicas = None if chosen.replicas < 0 else chosen.replicas
+            return ElasticsearchSink(connect(chosen), chosen.index_prefix, replicas=replicas)
     raise ConfigError(f"no sink is called {name!r}; there are {', '.join(SINKS)}")

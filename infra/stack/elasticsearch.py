@@ -1,4 +1,4 @@
-"""Elasticsearch as a component of the stack: one node with TLS and users, on a basic licence.
+"""Elasticsearch as a component of the stack: a node with TLS and users, on a basic licence, alone or of a cluster.
 
 Never starts without security, and keeps passwords only as salted hashes.
 """
@@ -11,8 +11,8 @@ import json
 import os
 import shutil
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from infra.cluster import own_elasticsearch, own_elasticsearch_url, own_transport
 from infra.settings import Settings, read_secret
 from infra.stack.account import Account, give
 from infra.stack.artifacts import Artifacts
@@ -27,16 +27,19 @@ ADMIN = "admin"
 ADMIN_PASSWORD = "elasticsearch-admin.password"  # noqa: S105  # a file's name
 CERTIFICATE = "elasticsearch"
 
+_READY_WITHIN_S = {False: 300.0, True: 86_400.0}
+"""A node of several serves only once most of those that may be master run, on machines that may be started later."""
+
 _PBKDF2_ROUNDS = 10_000
 
 
 def elasticsearch_component(
     settings: Settings, java: Java, artifacts: Artifacts, heap_mb: int, account: Account | None
 ) -> Component:
-    """Elasticsearch at the address of the settings."""
+    """The node of the cluster that runs here, at the address of the settings."""
     home = settings.data.store(NAME)
     login = settings.elasticsearch.username, read_secret(settings.elasticsearch.password_file)
-    url = settings.elasticsearch.url
+    url = own_elasticsearch_url(settings)
 
     async def prepare() -> None:
         give(home, account)
@@ -69,6 +72,7 @@ def elasticsearch_component(
         prepare=prepare,
         probe=probe,
         stop_within_s=60,
+        ready_within_s=_READY_WITHIN_S[bool(settings.elasticsearch.seeds)],
     )
 
 
@@ -105,16 +109,27 @@ def access_files(settings: Settings) -> dict[str, str]:
 
 
 def _yaml(settings: Settings, home: Path) -> str:
-    """JSON is YAML; the transport port is nobody else's business, so any free one will do."""
-    parts = urlsplit(settings.elasticsearch.url)
-    http_port = parts.port or 9200
+    """JSON is YAML. Alone, the transport port is nobody else's business: any free one will do."""
+    own, chosen = own_elasticsearch(settings), settings.elasticsearch
+    if chosen.seeds:
+        together = {
+            "transport.port": own_transport(settings).port,
+            "discovery.seed_hosts": chosen.seeds,
+            "xpack.security.transport.ssl.enabled": True,
+            "xpack.security.transport.ssl.verification_mode": "certificate",
+            "xpack.security.transport.ssl.certificate": f"{CERTIFICATE}.pem",
+            "xpack.security.transport.ssl.key": f"{CERTIFICATE}.key",
+            "xpack.security.transport.ssl.certificate_authorities": ["ca.pem"],
+            **({"cluster.initial_master_nodes": chosen.masters} if chosen.masters else {}),
+        }
+    else:
+        together = {"transport.port": choose_port("transport", [own.port]), "discovery.type": "single-node"}
     rows = {
         "cluster.name": "sealstream",
         "node.name": settings.node.id,
-        "network.host": parts.hostname,
-        "http.port": http_port,
-        "transport.port": choose_port("transport", [http_port]),
-        "discovery.type": "single-node",
+        "network.host": own.host,
+        "http.port": own.port,
+        **together,
         "path.data": str(home / "data"),
         "path.logs": str(home / "logs"),
         "cluster.routing.allocation.disk.watermark.low": "1gb",

@@ -14,6 +14,7 @@ from elastic_transport import TlsError, TransportError
 from elasticsearch import ApiError, AsyncElasticsearch
 from elasticsearch.serializer import OrjsonSerializer
 
+from infra.cluster import urls_of
 from schemas.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class ClusterSettings(Protocol):
 
     @property
     def url(self) -> str:
-        """Address."""
+        """Addresses, separated by commas."""
 
     @property
     def ca_file(self) -> Path | None:
@@ -43,7 +44,7 @@ class ClusterSettings(Protocol):
 
 
 def connect(settings: ClusterSettings, *, timeout_s: float = _TIMEOUT_S) -> AsyncElasticsearch:
-    """A client that does not retry by itself; raises `ConfigError` for files that cannot be read."""
+    """A client that asks each address once at most; raises `ConfigError` for files that cannot be read."""
     options: dict[str, Any] = {}
     if settings.password_file is not None:
         try:
@@ -55,10 +56,12 @@ def connect(settings: ClusterSettings, *, timeout_s: float = _TIMEOUT_S) -> Asyn
         if not settings.ca_file.exists():
             raise ConfigError(f"there is no CA file {settings.ca_file}")
         options["ca_certs"] = str(settings.ca_file)
+    urls = urls_of(settings.url)
     return AsyncElasticsearch(
-        settings.url,
+        urls,
         request_timeout=timeout_s,
-        max_retries=0,
+        max_retries=len(urls) - 1,
+        retry_on_timeout=False,
         connections_per_node=4,
         serializer=OrjsonSerializer(),  # an answer to a bulk request has a row for each document
         **options,

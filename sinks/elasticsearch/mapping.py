@@ -59,17 +59,23 @@ def index_name(prefix: str, time_ms: int) -> str:
 
 
 def index_template(prefix: str, *, replicas: int | None = None) -> dict[str, Any]:
-    """The template that every month's index is made from. Without `replicas` the cluster follows its own size."""
-    copies = {"auto_expand_replicas": "0-1"} if replicas is None else {"number_of_replicas": replicas}
+    """The template that every month's index is made from."""
     return {
         "index_patterns": [f"{alias_name(prefix)}-*"],
         "priority": 500,
         "template": {
             "aliases": {alias_name(prefix): {}},
-            "settings": {"index": {"refresh_interval": "1s", "number_of_shards": 1, **copies}},
+            "settings": {"index": {"refresh_interval": "1s", "number_of_shards": 1, **copies(replicas)}},
             "mappings": {"dynamic": "strict", "properties": PROPERTIES},
         },
     }
+
+
+def copies(replicas: int | None) -> dict[str, Any]:
+    """Settings of an index by which it has so many copies; without a number the cluster follows its own size."""
+    if replicas is None:
+        return {"auto_expand_replicas": "0-1"}
+    return {"auto_expand_replicas": "false", "number_of_replicas": replicas}
 
 
 def to_source(document: Record) -> dict[str, Any]:

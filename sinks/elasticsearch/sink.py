@@ -14,7 +14,7 @@ from schemas.records import decode_record
 from schemas.topics import DOCUMENTS
 from sinks.elasticsearch.bulk import Item, build_item, send
 from sinks.elasticsearch.client import refusal, request
-from sinks.elasticsearch.mapping import alias_name, index_name, index_template, to_source
+from sinks.elasticsearch.mapping import alias_name, copies, index_name, index_template, to_source
 from sinks.envelopes import MAX_TIME_MS
 from sinks.sink import Reject, SinkRecord
 
@@ -27,14 +27,17 @@ class ElasticsearchSink:
     name = "elasticsearch"
     topics: tuple[str, ...] = (DOCUMENTS.name,)
 
-    def __init__(self, client: AsyncElasticsearch, prefix: str) -> None:
-        self._client, self._prefix = client, prefix
+    def __init__(self, client: AsyncElasticsearch, prefix: str, *, replicas: int | None = None) -> None:
+        self._client, self._prefix, self._replicas = client, prefix, replicas
 
     async def open(self) -> None:
-        """Put the index template; `UnavailableError` as long as the cluster does not take it."""
-        path = f"/_index_template/{alias_name(self._prefix)}"
+        """Put the index template, and give indices as many copies; `UnavailableError` while the cluster refuses."""
+        name = alias_name(self._prefix)
         try:
-            await request(self._client, "PUT", path, body=index_template(self._prefix))
+            template = index_template(self._prefix, replicas=self._replicas)
+            await request(self._client, "PUT", f"/_index_template/{name}", body=template)
+            present = f"/{name}-*/_settings?allow_no_indices=true"
+            await request(self._client, "PUT", present, body={"index": copies(self._replicas)})
         except ApiError as error:
             raise UnavailableError(f"Elasticsearch refuses the index template: {refusal(error)}") from error
 
