@@ -26,7 +26,7 @@ from infra.files import write_whole
 from infra.keys.table import connected
 from infra.pki.authority import CA_CERT
 from infra.pki.certificates import agent_of, certify_agent, key_of_request, verify_agent
-from infra.pki.pins import pin_of, pin_of_certificate
+from infra.pki.pins import pin_of, pin_of_certificate, pin_of_file
 from infra.pki.progress import HEARD_NAME, read_heard
 from infra.pki.register import Entry, Register, format_serial
 from infra.pki.revocations import Revocations
@@ -96,6 +96,7 @@ class TrustApi:
             prepare_server(self._directory, settings.gateway.key_file, enforced=settings.gateway.pin_server)
         self._stamp = self._seen = self._look()
         self.told: TrustSet = trust_set(self._directory)
+        self._look_at_own_key()
         self.routes = [Route(TRUST_PATH, self.show), Route(RENEW_PATH, self.renew, methods=["POST"])]
 
     def reload(self) -> None:
@@ -119,6 +120,7 @@ class TrustApi:
             log.error("trust_unusable", reason=str(error))  # noqa: TRY400 - the message is all there is to say
             return
         self._stamp = self._seen = self._look()
+        self._look_at_own_key()
         log.info("trust_changed", version=self.told.version, pins=len(self.told.pins))
 
     async def show(self, request: Request) -> Response:
@@ -192,6 +194,15 @@ class TrustApi:
             publish(self._directory, known.pins)
         else:
             prepare_server(self._directory, gateway.key_file, enforced=gateway.pin_server)
+
+    def _look_at_own_key(self) -> None:
+        """Say that agents refuse us, where no master has published the pin of our key yet."""
+        try:
+            own = pin_of_file(self._settings.gateway.cert_file)
+        except (OSError, ValueError):
+            return  # who serves by it says what is wrong with it
+        if self.told.pins and read_pin(own) not in self.told.pins:
+            log.error("trust_key_not_pinned", cert=str(self._settings.gateway.cert_file), pin=own)
 
     def _hear(self, agent: str, version: int) -> None:
         try:

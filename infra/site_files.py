@@ -1,4 +1,4 @@
-"""Public files that all nodes of an installation have alike: which they are, where they lie, what may stand in them.
+"""Files that all nodes of an installation have alike: which they are, where they lie, what may stand in them.
 
 Never a private key, and never a place that is not in this table: what a database says is judged here before it is
 written, by its name, its content, and the signature of a CA that this node trusts.
@@ -30,10 +30,14 @@ from schemas.errors import ConfigError, MalformedError
 if TYPE_CHECKING:
     from infra.settings import Settings
 
+TOKENS_NAME = "secrets/api.tokens"
+"""Hashes of tokens of persons without an account; no secret by which anybody gets in."""
+
 REMOVED = ""
 """Stands for the SHA-256 of a file that is not there."""
 
 _KEY_NAME = r"[A-Za-z0-9][A-Za-z0-9_@-]{0,63}(?:\.[A-Za-z0-9_@-]{1,63}){0,3}"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
 
 
@@ -46,11 +50,14 @@ class Kind:
     check: Callable[[str, bytes], None]
     max_bytes: int
     removable: bool = False
+    mode: int = 0o644
+    masters: bool = False
+    """Masters alone have it."""
 
 
 def check_file(name: str, content: bytes) -> None:
     """Raise `MalformedError` for a name that is not shared, or content that a file of that name cannot have."""
-    kind = _kind_of(name)
+    kind = kind_of(name)
     if len(content) > kind.max_bytes:
         raise MalformedError(f"{name} has {len(content)} bytes; at most {kind.max_bytes} are shared", "too_large")
     if b"PRIVATE" in content and not name.startswith("policy."):
@@ -63,12 +70,15 @@ def check_file(name: str, content: bytes) -> None:
 
 def place_of(settings: Settings, name: str) -> Path:
     """Where a node has that file; raises `MalformedError` for a name that is not shared."""
-    return _kind_of(name).place(settings, name)
+    return kind_of(name).place(settings, name)
 
 
-def is_removable(name: str) -> bool:
-    """Whether a file of that name may go on all nodes."""
-    return _kind_of(name).removable
+def kind_of(name: str) -> Kind:
+    """What holds for a file of that name; raises `MalformedError` for one that is not shared."""
+    for kind in KINDS:
+        if kind.name.fullmatch(name):
+            return kind
+    raise MalformedError(f"{name!r} is not the name of a file that nodes share", "name")
 
 
 def local_files(settings: Settings) -> dict[str, Path]:
@@ -78,6 +88,7 @@ def local_files(settings: Settings) -> dict[str, Path]:
         settings.gateway.policy_file.name and f"policy{settings.gateway.policy_file.suffix}",
         "pki/ca.pem",
         f"pki/{PINS_NAME}",
+        TOKENS_NAME,
         *(f"keys/{path.name}" for path in sorted(folder.glob("*.pub.pem"))),
         *(f"keys/{SIGNERS}/{path.name}" for path in sorted((folder / SIGNERS).glob("*.pub.pem"))),
     ]
@@ -164,13 +175,6 @@ def _signed(name: str, edition: Edition) -> bytes:
     return b"\0".join([b"sealstream site file", name.encode(), str(edition.version).encode(), edition.sha256.encode()])
 
 
-def _kind_of(name: str) -> Kind:
-    for kind in KINDS:
-        if kind.name.fullmatch(name):
-            return kind
-    raise MalformedError(f"{name!r} is not the name of a file that nodes share", "name")
-
-
 def _policy_place(settings: Settings, name: str) -> Path:
     path = settings.gateway.policy_file
     if path.suffix != Path(name).suffix:
@@ -202,6 +206,14 @@ def _check_pins(_name: str, content: bytes) -> None:
     parse_pins(json.loads(content))
 
 
+def _check_tokens(_name: str, content: bytes) -> None:
+    for row in json.loads(content):
+        if set(row) != {"person", "sha256", "until_ms"} or not isinstance(row["person"], str):
+            raise ValueError("a row that is no token's")
+        if not _SHA256.fullmatch(str(row["sha256"])) or type(row["until_ms"]) is not int:
+            raise ValueError("a row whose hash or time is none")
+
+
 KINDS: tuple[Kind, ...] = (
     Kind(re.compile(r"policy\.(json|toml)"), _policy_place, _check_policy, 262_144),
     Kind(re.compile(r"pki/ca\.pem"), lambda settings, _: settings.gateway.ca_file, _check_certificates, 65_536),
@@ -223,6 +235,14 @@ KINDS: tuple[Kind, ...] = (
         _check_public_key,
         16_384,
         removable=True,
+    ),
+    Kind(
+        re.compile(re.escape(TOKENS_NAME)),
+        lambda settings, _: settings.unlock.tokens_file,
+        _check_tokens,
+        262_144,
+        mode=0o600,
+        masters=True,
     ),
 )
 """Every file that is shared; there are no others."""

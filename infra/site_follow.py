@@ -1,4 +1,4 @@
-"""Keeping the public files of a node as all nodes have them: masters publish what changes here, every node follows.
+"""Keeping the shared files of a node as all nodes have them: masters publish what changes here, every node follows.
 
 Never writes what `infra.site_files` does not allow, and never loses a file that somebody changed: it is kept beside.
 """
@@ -29,7 +29,7 @@ from infra.site_files import (
     check_file,
     decide,
     digest,
-    is_removable,
+    kind_of,
     local_files,
     place_of,
     sign_edition,
@@ -111,10 +111,12 @@ class SiteFollower:
         self, connection: Connection, name: str, known: Edition | None, row: Row | None
     ) -> Mapping[str, Edition]:
         """Do what is to be done about one file; what this node agrees on now."""
-        path = place_of(self._settings, name)
+        path, kind = place_of(self._settings, name), kind_of(name)
+        if kind.masters and not self._publishes:
+            return {}
         content = path.read_bytes() if path.is_file() else None
         local, table = digest(content), row.edition if row else None
-        move = decide(local, known, table, publishes=self._publishes, removable=is_removable(name))
+        move = decide(local, known, table, publishes=self._publishes, removable=kind.removable)
         if move is Move.AGREE and row and self._publishes and not self._is_signed(name, row):
             move = Move.PUBLISH
         if move is Move.PUBLISH:
@@ -163,7 +165,7 @@ class SiteFollower:
             kept = keep_beside(path, moved=content is None)
             log.warning("site_file_replaced", file=name, kept=kept.name, by=row.changed_by)
         if content is not None:
-            put_file(path, content, row.changed_at)
+            put_file(path, content, row.changed_at, kind_of(name).mode)
         log.info("site_file_taken", file=name, version=row.edition.version, by=row.changed_by)
 
     def _is_signed(self, name: str, row: Row) -> bool:
@@ -189,6 +191,35 @@ async def fetch_rows(connection: Connection) -> dict[str, Row]:
         )
         for row in rows
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one shared file stands: `here` is same, differs, missing, new (not published yet) or unusable."""
+
+    name: str
+    version: int
+    changed_by: str
+    changed_at: dt.datetime | None
+    here: str
+
+
+async def survey(settings: Settings) -> list[Standing]:
+    """Every shared file of the table and of this node, by name; raises `UnavailableError`."""
+    async with connected(settings) as connection:
+        table = await fetch_rows(connection)
+    local = {name: digest(path.read_bytes()) for name, path in local_files(settings).items()}
+    found = [Standing(name, 0, "", None, "new") for name in local.keys() - table.keys()]
+    for name, row in table.items():
+        try:
+            here = local.get(name, REMOVED)
+            verify_edition(settings.gateway.ca_file.parent, name, row.edition, row.signatures)
+            place_of(settings, name)
+            state = "same" if here == row.edition.sha256 else "missing" if here == REMOVED else "differs"
+        except (MalformedError, ConfigError):
+            state = "unusable"
+        found.append(Standing(name, row.edition.version, row.changed_by, row.changed_at, state))
+    return sorted(found, key=lambda one: one.name)
 
 
 def load_state(path: Path) -> dict[str, Edition]:
@@ -217,13 +248,13 @@ def changed_at(path: Path) -> dt.datetime:
     return dt.datetime.fromtimestamp(changed_s, dt.UTC)
 
 
-def put_file(path: Path, content: bytes, changed: dt.datetime) -> None:
-    """Write a public file whole, with the time of its change: a policy without a version has that for one."""
+def put_file(path: Path, content: bytes, changed: dt.datetime, mode: int) -> None:
+    """Write a file whole, with the time of its change: a policy without a version has that for one."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as beside:
         beside.write(content)
         beside.flush()
-        os.fchmod(beside.fileno(), 0o644)
+        os.fchmod(beside.fileno(), mode)
         stamp = round(changed.timestamp() * 1000) * 1_000_000
         os.utime(beside.fileno(), ns=(stamp, stamp))
         os.fsync(beside.fileno())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.cli.exits import Exit
-from infra.cli.pki_shared import exchange
+from infra.cli.pki_shared import exchange, show_shared
 from infra.cli.trust_audit import note_change
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     pki.command("issue")(issue)
     pki.command("list")(show)
     pki.command("revoke")(revoke)
+    pki.command("shared")(show_shared)
     pins = typer.Typer(no_args_is_help=True, help="Keys of our servers that agents know them by (R3.4).")
     pins.command("list")(list_pins)
     pins.command("add")(add_pin)

@@ -30,6 +30,7 @@ from schemas.errors import ConfigError, MalformedError
 KEY = ec.generate_private_key(ec.SECP256R1())
 PUBLIC = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 PRIVATE = KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+TOKENS = json.dumps([{"person": "ann", "sha256": "aa" * 32, "until_ms": 1}]).encode()
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,7 @@ def test_only_what_belongs_into_a_file_is_taken(pki: Path) -> None:
         "keys/signers/ann.pub.pem": PUBLIC,
         "pki/ca.pem": ca,
         "pki/pins.json": pins,
+        "secrets/api.tokens": TOKENS,
     }
     for name, content in good.items():
         check_file(name, content)
@@ -119,6 +121,10 @@ def test_only_what_belongs_into_a_file_is_taken(pki: Path) -> None:
         ("pki/pins.json", b"{}"),
         ("pki/pins.json", json.dumps(json.loads(pins) | {"pins": [{"name": "x", "state": "y", "pin": "z"}]}).encode()),
         ("pki/pins.json", b"[]"),
+        ("secrets/api.tokens", TOKENS.replace(b"until_ms", b"until")),
+        ("secrets/api.tokens", TOKENS.replace(b"aa", b"no")),
+        ("secrets/api.tokens", b"7"),
+        ("secrets/api.tokens", PRIVATE),
     ]
     for name, content in bad:
         with pytest.raises(MalformedError):

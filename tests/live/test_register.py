@@ -13,13 +13,20 @@ from cryptography import x509
 import gateway.run
 import infra.pki.follow
 from gateway.enrol import Enrolment, EnrolmentRequest, keep_token, make_token
+from gateway.facts import Facts
 from gateway.gate import Gate
+from gateway.memory import MemoryPublisher
+from gateway.throttle import Throttle
+from gateway.trust import TrustApi
 from infra.keys.table import connected
+from infra.pki import issue
 from infra.pki.follow import RegisterFollower, exchange_now
 from infra.pki.register import Register
 from infra.pki.revocations import Revocations
+from infra.pki.server_pins import load_pins
 from infra.pki.tokens import TokenStore
 from infra.settings import PostgresqlSettings, Settings
+from infra.site_follow import SiteFollower
 from schemas.errors import ConfigError, MalformedError, RemoteError, UnavailableError
 from tests.gateway.site import make_csr
 from tests.live.shared_nodes import away, make_node, own_database
@@ -201,3 +208,26 @@ async def test_two_gateways_know_each_others_agents(
         with pytest.raises(RemoteError, match="403"):
             await ana.trust().rotate_key(two.https, CLOCK, 5)
         await ana.close()
+
+
+async def test_pins_of_two_masters_that_begin_at_once_come_together(
+    database: PostgresqlSettings, tmp_path: Path
+) -> None:
+    """Each has a key of its own and published it without knowing of the other: agents are told both."""
+    nodes, apis = [], []
+    for name in ("one", "two"):
+        settings = make_node(tmp_path / name, database)
+        issued_here = issue(settings.gateway.ca_file.parent, name, server=True, hosts=["127.0.0.1"])
+        files = {"cert_file": issued_here.cert, "key_file": issued_here.key}
+        nodes.append(settings.model_copy(update={"gateway": settings.gateway.model_copy(update=files)}))
+        facts = Facts(MemoryPublisher(), reporter=f"{name}/gateway", incarnation="1")
+        apis.append(TrustApi(nodes[-1], facts, Throttle()))
+    for _ in range(4):
+        for settings, api in zip(nodes, apis, strict=True):
+            async with connected(settings) as connection:
+                await SiteFollower(settings).exchange(connection)
+            api.reload()
+            api.reload()
+    assert apis[0].told == apis[1].told
+    known = load_pins(nodes[0].gateway.ca_file.parent)
+    assert {one.name for one in known.pins if one.state == "current"} == {"gateway", "one", "two"}

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 
 import infra.site_follow
 from gateway.policy import PolicyFiles, read_policy
+from gateway.unlock.tokens import ApiTokens
 from infra.keys.signer import make_signer, pinned_signers
 from infra.keys.table import connected
 from infra.pki.authority import begin_rotation, finish_rotation, load_bundle, switch_rotation
@@ -20,7 +21,7 @@ from infra.pki.server_pins import load_pins, publish
 from infra.settings import PostgresqlSettings, Settings
 from infra.sharing import follow_shared
 from infra.site_files import Edition, digest, sign_edition
-from infra.site_follow import SiteFollower
+from infra.site_follow import SiteFollower, survey
 from tests.live.shared_nodes import away, make_node, own_database
 from tests.site_trust import until
 
@@ -210,6 +211,38 @@ async def test_the_ca_changes_on_all_nodes(node: Make) -> None:
         words = [b"sealstream site file", row["name"].encode(), str(row["version"]).encode(), row["sha256"].encode()]
         pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
         ca.verify(row["signatures"][0], b"\0".join(words), pss, hashes.SHA256())  # type: ignore[call-arg, union-attr]
+
+
+async def test_a_token_of_one_master_is_known_by_another(node: Make) -> None:
+    """Its hash is; a node that is no master does not get that either."""
+    one, two, app = node("one"), node("two"), node("app", "app")
+    token = ApiTokens(one.unlock.tokens_file).issue("ann", 1)
+    await exchange(one, two, app)
+    assert ApiTokens(two.unlock.tokens_file).person(token) == "ann"
+    assert two.unlock.tokens_file.stat().st_mode & 0o777 == 0o600
+    assert not app.unlock.tokens_file.exists()
+    ApiTokens(two.unlock.tokens_file).withdraw("ann")
+    await exchange(two, one)
+    assert ApiTokens(one.unlock.tokens_file).person(token) == ""
+
+
+async def test_a_person_sees_how_the_files_stand(node: Make) -> None:
+    """What is published, by whom, and whether this node has it so."""
+    one, app = node("one"), node("app", "app")
+    write_policy(one, organisation="ours")
+    assert {standing.here for standing in await survey(one)} == {"new"}
+    await exchange(one)
+    assert {(it.name, it.version, it.changed_by, it.here) for it in await survey(app)} == {
+        ("policy.json", 1, "one", "missing"),
+        ("keys/server.pub.pem", 1, "one", "same"),
+        ("pki/ca.pem", 1, "one", "same"),
+        ("pki/pins.json", 1, "one", "same"),
+    }
+    write_policy(app, organisation="own")
+    async with connected(one) as connection:
+        await connection.execute("UPDATE site_file SET signatures = '{}' WHERE name = 'pki/pins.json'")
+    states = {it.name: it.here for it in await survey(app)}
+    assert (states["policy.json"], states["pki/pins.json"]) == ("differs", "unusable")
 
 
 async def test_without_its_database_a_node_goes_on_with_its_files(node: Make, monkeypatch: pytest.MonkeyPatch) -> None:
