@@ -56,7 +56,7 @@ def run() -> None:
     from streams.miner.process import run_miner
 
     settings = load_settings()
-    configure_logging("miner")
+    configure_logging("miner", node=settings.node.id)
     asyncio.run(run_miner(settings))
 
 

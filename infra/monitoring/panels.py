@@ -246,6 +246,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
         (
             Panel("Processes by state", "as heartbeats and lifecycle events say", "short",
                   (("max by (state) (streams_nodes)", "{{state}}"),)),
+            Panel("Calls of miners", "by gRPC, a second, by how they ended; calls of who may not call", "ops",
+                  (("sum by (method, code) (rate(miner_calls_total[5m]))", "{{method}}: {{code}}"),
+                   ("sum by (reason) (rate(miner_calls_refused_total[5m]))", "refused: {{reason}}"))),
+            Panel("Workers of miners", "that live, what they hold, and 1 for a node that is drained", "short",
+                  (("miner_workers", "{{instance}}: workers"), ("miner_partitions", "{{instance}}: partitions"),
+                   ("miner_drained", "{{instance}}: drained"))),
             Panel("Clocks of nodes", "behind (above 0) or ahead of the worker that judges heartbeats", "s",
                   (("streams_node_clock_seconds", "{{node}}"),)),
             Panel("Kafka's partitions", "without a leader, with too few replicas to write, short of one", "short",

@@ -21,13 +21,17 @@ from infra.health import HealthServer
 from infra.kafka import producer
 from infra.keys.table import connected
 from infra.lifecycle import Reporter
-from infra.metrics import Kind, Metric, Metrics
+from infra.metrics import Metrics
 from infra.monitoring.serving import serving_of
+from infra.nodes.following import NodeFollower
+from infra.nodes.load import ProcessLoad
+from infra.nodes.wishes import Wish
 from infra.pki.revocations import Revocations
 from infra.replays.runner import Replays
 from schemas.errors import ConfigError
 from streams.miner.admission import Admission
 from streams.miner.contract import SERVICE, services
+from streams.miner.metrics import METRICS
 from streams.miner.service import MinerService
 from streams.miner.standing import LOOK_S, Observer
 from streams.miner.tls import ServerTls
@@ -43,14 +47,6 @@ GRACE_S = 3.0
 
 FAREWELL_S = 5.0
 """How long it waits for Kafka to take that it left."""
-
-METRICS = (
-    Metric("miner_calls_total", Kind.COUNTER, "calls that ended, by gRPC's code", ("method", "code")),
-    Metric("miner_calls_refused_total", Kind.COUNTER, "calls of those who may not call", ("reason",)),
-    Metric("miner_workers", Kind.GAUGE, "workers of this node that live"),
-    Metric("miner_partitions", Kind.GAUGE, "partitions that the node's workers hold"),
-    Metric("miner_drained", Kind.GAUGE, "1 while all workers of the node are wished drained"),
-)
 
 _MAX_MESSAGE_BYTES = 1 << 20
 _MAX_CALLS = 256
@@ -175,7 +171,9 @@ class MinerProcess:
                 await sending.start()
                 async with Reporter(self._settings, ROLE, sending, address=self._address) as reporter:
                     await reporter.ready()
+                    telling = asyncio.create_task(self._follower(reporter).follow())
                     await stop.wait()
+                    telling.cancel()
                     await asyncio.wait_for(reporter.draining("stopping"), GRACE_S)
             except (KafkaError, TimeoutError) as error:
                 log.warning("miner_not_reported", reason=type(error).__name__)
@@ -183,6 +181,14 @@ class MinerProcess:
                     await asyncio.wait_for(stop.wait(), _RETRY_S)
             finally:
                 await sending.stop()
+
+    def _follower(self, reporter: Reporter) -> NodeFollower:
+        """Tells version and load. Nobody can wish this process drained: its workers are."""
+
+        async def obey(_: Wish) -> None:
+            """Nothing is to be done."""
+
+        return NodeFollower(self._settings, reporter.node_id, reporter.incarnation, obey, ProcessLoad())
 
 
 async def run_miner(settings: Settings) -> None:

@@ -21,13 +21,14 @@ from infra.monitoring.panels import build_dashboard
 from infra.monitoring.targets import find_targets
 from sinks.metrics import METRICS as SINK_METRICS
 from streams.metrics import METRICS as STREAM_METRICS
+from streams.miner.metrics import METRICS as MINER_METRICS
 
 ROOT = Path(__file__).parent.parent.parent
 HERE = ROOT / "infra" / "monitoring"
 RULES = (HERE / "alerts.yml").read_text("utf-8")
 ALERTS = re.findall(r"- alert: (\w+)", RULES)
-TABLES = (*COMMON, *TABLE, *SINK_METRICS, *STREAM_METRICS)
-NAME = re.compile(r"\b(?:gateway|sealstream|streams|process)_[a-z_]+")
+TABLES = (*COMMON, *TABLE, *SINK_METRICS, *STREAM_METRICS, *MINER_METRICS)
+NAME = re.compile(r"\b(?:gateway|sealstream|streams|miner|process)_[a-z_]+")
 SERIES = {
     Kind.COUNTER: ("",),
     Kind.GAUGE: ("",),

@@ -26,7 +26,8 @@ from infra.stack.ports import choose_port
 from schemas.errors import ConfigError, RemoteError, UnavailableError
 from streams.miner.client import MissingError, open_miner
 from streams.miner.contract import SERVICE, messages
-from streams.miner.process import METRICS, MinerProcess
+from streams.miner.metrics import METRICS
+from streams.miner.process import MinerProcess
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 """What a miner says whose Kafka is away."""
