@@ -5,19 +5,22 @@ Never follows a redirect, and never reads more than a stated number of bytes.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import io
 import json
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast
 
 from agent.clock import Clock, wait_at_most
-from schemas.errors import ConfigError, MalformedError, UnavailableError
+from agent.masters import Door, Masters
+from schemas.errors import MalformedError, SealstreamError, UnavailableError
 
 MAX_ANSWER_BYTES = 256 * 1024
+SERVER_FAULT = 500
+"""From this status on it is the server's fault, and another may do better."""
 
 
 class Connected(Protocol):
@@ -59,15 +62,6 @@ class _Received:
         return io.BytesIO(self._data)
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of ``host:port`` or ``[host]:port``; raises `ConfigError`."""
-    host, _, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f"{address!r} is not an address: write host:port")
-    return host, int(port)
-
-
 def parse_answer(data: bytes) -> Answer:
     """The answer in all that a server sent until it closed; raises `MalformedError`."""
     response = http.client.HTTPResponse(cast("Any", _Received(data)))
@@ -79,7 +73,7 @@ def parse_answer(data: bytes) -> Answer:
 
 
 async def request(
-    address: str,
+    address: str | Masters,
     method: str,
     path: str,
     context: ssl.SSLContext,
@@ -89,39 +83,96 @@ async def request(
     body: dict[str, Any] | None = None,
     check: Check = lambda _connected: None,
 ) -> Answer:
-    """Ask once, if `check` raises nothing when it looks at the connection.
+    """Ask one server, if `check` raises nothing when it looks at the connection.
 
-    Raises `UnavailableError` when the server does not answer, `MalformedError` when not in HTTP.
+    What is only read is asked of the next server, too, when one fails or says that it cannot. Raises `UnavailableError`
+    when no server answers within `timeout` seconds, `MalformedError` when not in HTTP.
     """
-    host, port = split_address(address)
-    payload = json.dumps(body).encode() if body is not None else b""
-    lines = [
-        f"{method} {path} HTTP/1.1",
-        f"Host: {address}",
-        "Connection: close",
-        "Accept: application/json",
-        *(["Content-Type: application/json", f"Content-Length: {len(payload)}"] if body is not None else []),
-    ]
-    message = "\r\n".join([*lines, "", ""]).encode() + payload
-    try:
-        return parse_answer(await wait_at_most(clock, _exchange(host, port, context, message, check), timeout))
-    except TimeoutError:
-        raise UnavailableError(f"{address} does not answer within {timeout:g} s") from None
-    except ssl.SSLCertVerificationError as error:
-        raise UnavailableError(f"{address} shows a certificate that is not its own: {error.verify_message}") from None
-    except OSError as error:
-        raise UnavailableError(f"{address} cannot be reached: {error.strerror or error}") from None
+    masters = address if isinstance(address, Masters) else Masters(address)
+    wish = _Wish(method, path, body, check, clock, timeout)
+    tried: list[Door] = []
+    outcome: Answer | SealstreamError | None = None
+    while True:
+        before = len(tried)
+        try:
+            latest: Answer | SealstreamError = await _ask(masters, wish, context, tried)
+        except SealstreamError as error:
+            latest = error
+        if len(tried) == before:  # nobody else can be reached
+            outcome = outcome or latest
+            break
+        outcome = latest
+        if method != "GET" or (isinstance(latest, Answer) and latest.status < SERVER_FAULT):
+            break
+    if isinstance(outcome, Answer):
+        return outcome
+    raise outcome
 
 
-async def _exchange(host: str, port: int, context: ssl.SSLContext, message: bytes, check: Check) -> bytes:
-    reader, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is asked, and how long an answer is waited for."""
+
+    method: str
+    path: str
+    body: dict[str, Any] | None
+    check: Check
+    clock: Clock
+    timeout_s: float
+
+    def message(self, host: str) -> bytes:
+        """The request to `host`."""
+        payload = json.dumps(self.body).encode() if self.body is not None else b""
+        lines = [
+            f"{self.method} {self.path} HTTP/1.1",
+            f"Host: {host}",
+            "Connection: close",
+            "Accept: application/json",
+        ]
+        if self.body is not None:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(payload)}"]
+        return "\r\n".join([*lines, "", ""]).encode() + payload
+
+
+async def _ask(masters: Masters, wish: _Wish, context: ssl.SSLContext, tried: list[Door]) -> Answer:
+    """One server's answer; `tried` has it from when it was reached."""
+    before = len(tried)
+    address = masters.text
     try:
-        check(writer)
+        exchange = _exchange(masters, wish, context, tried)
+        answer = parse_answer(await wait_at_most(wish.clock, exchange, wish.timeout_s))
+    except (SealstreamError, OSError) as error:  # a timeout is an OSError
+        for door in tried[before:]:
+            address = door.address
+            masters.failed(door)
+        raise _explain(address, wish.timeout_s, error) from None
+    masters.answered(tried[-1])
+    return answer
+
+
+def _explain(address: str, timeout_s: float, error: SealstreamError | OSError) -> SealstreamError:
+    """What a caller is told; faults that are not the network's are left as they are."""
+    match error:
+        case TimeoutError():
+            return UnavailableError(f"{address} does not answer within {timeout_s:g} s")
+        case ssl.SSLCertVerificationError():
+            return UnavailableError(f"{address} shows a certificate that is not its own: {error.verify_message}")
+        case OSError():
+            return UnavailableError(f"{address} cannot be reached: {error.strerror or error}")
+    return error
+
+
+async def _exchange(masters: Masters, wish: _Wish, context: ssl.SSLContext, tried: list[Door]) -> bytes:
+    opened = await masters.open(context, tried)
+    tried.append(opened.door)
+    reader, writer = opened.reader, opened.writer
+    try:
+        wish.check(writer)
     except BaseException:
         writer.transport.abort()  # not even a goodbye goes out
         raise
     try:
-        writer.write(message)
+        writer.write(wish.message(opened.door.address))
         await writer.drain()
         received = bytearray()
         while chunk := await reader.read(65_536):

@@ -53,7 +53,7 @@ class RecorderSettings:
 class UplinkSettings:
     """How envelopes reach the server."""
 
-    server: str = _setting("", "host:port of the HTTPS listener; empty: the one that the agent enrolled at")
+    server: str = _setting("", "host:port of the master, or of several with commas; empty: the one enrolled at")
     tls_profile: str = _setting("modern", "modern, datasheet or datasheet_ecdhe")
     pin_server: str = _setting("told", "pins of the server's keys: told (kept to when known), always, never")
     trust_check_s: float = _setting(600.0, "how often the server's pins and CAs are asked for", minimum=0.1)

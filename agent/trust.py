@@ -18,6 +18,7 @@ from cryptography import x509
 from agent.clock import Clock
 from agent.https import Answer, Connected, request
 from agent.identity import CA, CERTIFICATE, KEY, tls_context
+from agent.masters import Masters
 from agent.tls_key import BACKUP_KEY, Key, finish_renewal, keep_renewal, load_key, make_key, write_request
 from infra.files import write_whole
 from infra.pki.forms import is_issued_by
@@ -77,7 +78,7 @@ class Trust:
         log.info("trust_changed", version=told.version, pins=len(told.pins))
         return True
 
-    async def refresh(self, address: str, agent_id: str, clock: Clock, timeout_s: float) -> None:
+    async def refresh(self, address: str | Masters, agent_id: str, clock: Clock, timeout_s: float) -> None:
         """Ask the server at `address` what is new, and for a new certificate when ours must change."""
         shown: list[bytes] = []
 
@@ -100,7 +101,7 @@ class Trust:
         signing = x509.load_pem_x509_certificates((self._directory / CA).read_bytes())[0]
         return ours.not_valid_after_utc < dt.datetime.now(dt.UTC) + RENEW_BEFORE or not is_issued_by(ours, signing)
 
-    async def rotate_key(self, address: str, clock: Clock, timeout_s: float) -> None:
+    async def rotate_key(self, address: str | Masters, clock: Clock, timeout_s: float) -> None:
         """Use the backup key from now on, with a new one after it.
 
         Killed at any point, the agent goes on with a key and a certificate that belong together: the server takes
@@ -108,7 +109,9 @@ class Trust:
         """
         await self._renew(address, clock, timeout_s, load_key(self._directory / BACKUP_KEY), make_key())
 
-    async def keep(self, address: str, agent_id: str, clock: Clock, *, every_s: float, timeout_s: float) -> None:
+    async def keep(
+        self, address: str | Masters, agent_id: str, clock: Clock, *, every_s: float, timeout_s: float
+    ) -> None:
         """Refresh now and then until cancelled; a server that is away is asked again."""
         while True:
             try:
@@ -119,7 +122,9 @@ class Trust:
                 pause_s = min(RETRY_S, every_s)
             await clock.sleep(pause_s)
 
-    async def _renew(self, address: str, clock: Clock, timeout_s: float, key: Key, after: Key | None = None) -> None:
+    async def _renew(
+        self, address: str | Masters, clock: Clock, timeout_s: float, key: Key, after: Key | None = None
+    ) -> None:
         """A new certificate over `key`; with `after`, that is its backup from then on."""
         body = {"certificate": (self._directory / CERTIFICATE).read_text(), "csr": write_request(key)}
         if after is not None:
@@ -127,7 +132,7 @@ class Trust:
         options: dict[str, Any] = {"clock": clock, "timeout": timeout_s, "check": self.check}
         answer = await request(address, "POST", RENEW_PATH, self.context, body=body, **options)
         if answer.status != 200:
-            raise RemoteError(f"{address} does not renew our certificate (status {answer.status}): {_said(answer)}")
+            raise RemoteError(f"the server does not renew our certificate (status {answer.status}): {_said(answer)}")
         certificate = str(answer.json().get("certificate", ""))
         self._accept(certificate, key)
         keep_renewal(self._directory, certificate, key, after)

@@ -9,13 +9,15 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 import structlog
 
 from agent.clock import Clock, wait_at_most
-from agent.https import request, split_address
+from agent.https import request
 from agent.link import Ended, Link, LinkCounts, LinkEvents, Way
+from agent.masters import Masters, reach, split_address
 from agent.settings import UplinkSettings
 from agent.spool import Spool
 from agent.trust import Trust
@@ -29,6 +31,12 @@ STEADY_S = 10.0
 """A connection that lasted so long was a good one: the next attempt does not wait for the failures before it."""
 
 CLOCK_DIFFERS_MS = 60_000
+
+REACH_S = 3.0
+"""A server that does not take a TCP connection within so long is passed over while there is another."""
+
+MAX_SERVERS = 8
+"""So many of those that a master names are tried."""
 
 HOPELESS = frozenset({GoodbyeCode.REFUSED, GoodbyeCode.NOT_IDENTIFIED, GoodbyeCode.VERSION})
 """Reasons that a person must remove; until then, trying often helps nobody."""
@@ -48,7 +56,7 @@ class UplinkStatus:
 
 
 class Uplink:
-    """Keeps one agent connected. `address` is the HTTPS listener that assigns servers."""
+    """Keeps one agent connected. `address` is the HTTPS listener that assigns servers, or several with commas."""
 
     def __init__(
         self,
@@ -67,7 +75,7 @@ class Uplink:
         chance: random.Random | None = None,
     ) -> None:
         self.status = UplinkStatus(since_us=clock.now_us())
-        self._address = address
+        self._masters = Masters(address)
         self._agent_id = agent_id
         self._trust = trust
         self._hello = hello
@@ -78,8 +86,10 @@ class Uplink:
         self._events = LinkEvents(self._welcomed, policy, self.status.counts, trust.check, live, ended)
         self._chance = chance or random.Random()  # noqa: S311  # spreads attempts, keeps no secret
         self._next_server = ""
-        self._proven = ""
-        """The server that welcomed us last."""
+        """Where the last gateway sent us."""
+        self._welcome_seen = False
+        self._known: list[str] = []
+        """Servers to try while no master answers: the one that welcomed us last, and those assigned last."""
 
     async def run(self) -> None:
         """Connect and push until cancelled."""
@@ -92,7 +102,7 @@ class Uplink:
 
     async def _keep_trust(self) -> None:
         every_s, timeout_s = self._settings.trust_check_s, self._settings.connect_timeout_s
-        await self._trust.keep(self._address, self._agent_id, self._clock, every_s=every_s, timeout_s=timeout_s)
+        await self._trust.keep(self._masters, self._agent_id, self._clock, every_s=every_s, timeout_s=timeout_s)
 
     async def _keep_connected(self) -> None:
         failures = 0
@@ -110,65 +120,85 @@ class Uplink:
             await self._clock.sleep(self._pause(failures, ended))
 
     async def _connect_once(self) -> Ended:
-        """One connection, from asking for a server to its end."""
-        server, self._next_server = self._next_server, ""
-        server = server or await self.ask_server()
+        """One connection, from asking for a server to its end; of several servers, the first that welcomes us."""
+        sent_to, self._next_server = self._next_server, ""
+        if sent_to:
+            try:
+                return await self._use(sent_to)
+            except UnavailableError as error:
+                log.info("server_passed_over", server=sent_to, reason=str(error))
+        *servers, last = await self.ask_servers()
+        for server in servers:
+            try:
+                ended = await self._use(server, REACH_S)
+            except UnavailableError as error:
+                log.info("server_passed_over", server=server, reason=str(error))
+            else:
+                if self._welcome_seen or ended.code in HOPELESS:
+                    return ended
+                log.info("server_passed_over", server=server, reason=ended.reason)
+        return await self._use(last)
+
+    async def _use(self, server: str, reach_s: float | None = None) -> Ended:
+        """One connection to that server, to its end; raises `UnavailableError` where there is none."""
         self.status.server = server
-        link = await self._open(server)
+        self._welcome_seen = False
+        link = await self._open(server, reach_s or self._settings.connect_timeout_s)
         ended = await link.run()
         self._next_server = ended.server
         return ended
 
-    async def ask_server(self) -> str:
-        """The agent port to use now (R4.2); raises `UnavailableError`.
+    async def ask_servers(self) -> list[str]:
+        """The agent ports to try now, best first (R4.2); raises `UnavailableError`.
 
-        While nobody can be asked, the server that served last is tried once more (R1.4).
+        While no master answers, those that are known are tried again (R1.4).
         """
         path = f"{ASSIGN_PATH}?agent={quote(self._agent_id)}"
-        timeout = self._settings.connect_timeout_s
+        timeout, check = self._settings.connect_timeout_s, self._trust.check
         try:
             answer = await request(
-                self._address,
-                "GET",
-                path,
-                self._trust.context,
-                clock=self._clock,
-                timeout=timeout,
-                check=self._trust.check,
+                self._masters, "GET", path, self._trust.context, clock=self._clock, timeout=timeout, check=check
             )
         except UnavailableError as error:
-            if not self._proven:
+            if not self._known:
                 raise
-            log.info("assignment_unavailable", reason=str(error), server=self._proven)
-            proven, self._proven = self._proven, ""
-            return proven
+            log.info("assignment_unavailable", reason=str(error), servers=self._known)
+            return self._known
         if answer.status != 200:
-            raise UnavailableError(f"{self._address} assigns no server now (status {answer.status})")
-        server = answer.json().get("server")
-        if not isinstance(server, str):
-            raise MalformedError(f"{self._address} assigns no server", "bad_answer")
-        return server
+            raise UnavailableError(f"{self._masters.text} assigns no server now (status {answer.status})")
+        servers = _servers_in(answer.json())
+        if not servers:
+            raise MalformedError(f"{self._masters.text} assigns no server", "bad_answer")
+        self._known = list(dict.fromkeys([*self._known[:1], *servers]))
+        return servers
 
-    async def _open(self, server: str) -> Link:
+    async def _open(self, server: str, reach_s: float) -> Link:
         host, port = split_address(server)
         loop = asyncio.get_running_loop()
 
         def make_link() -> Link:
             return Link(self._hello(), self._spool, self._settings, self._clock, self._events)
 
-        connecting = loop.create_connection(make_link, host, port, ssl=self._trust.context, server_hostname=host)
+        async def connect() -> Link:
+            connection = await reach(host, port, reach_s)
+            _, link = await loop.create_connection(
+                make_link, sock=connection, ssl=self._trust.context, server_hostname=host
+            )
+            return link
+
         try:
-            _, link = await wait_at_most(self._clock, connecting, self._settings.connect_timeout_s)
+            return await wait_at_most(self._clock, connect(), self._settings.connect_timeout_s)
         except TimeoutError:
             raise UnavailableError(f"{server} does not answer") from None
         except OSError as error:
             raise UnavailableError(f"{server} cannot be reached: {error.strerror or error}") from None
-        return link
 
     def _welcomed(self, welcome: Welcome) -> None:
         self.status.attempts = 0
         self.status.gateway = welcome.gateway
-        self._proven = self.status.server
+        self._welcome_seen = True
+        server = self.status.server
+        self._known = [server, *(one for one in self._known if one != server)]
         self._note("connected")
         log.info("uplink_connected", server=self.status.server, gateway=welcome.gateway, agent=self._agent_id)
         if abs(welcome.time_ms - self._clock.now_us() // 1000) > CLOCK_DIFFERS_MS:
@@ -191,3 +221,10 @@ class Uplink:
             self.status.problem = problem
         self.status.state = state
         self.status.since_us = self._clock.now_us()
+
+
+def _servers_in(answer: dict[str, Any]) -> list[str]:
+    """What a master assigns: `server`, and `alternatives` where it is of a release that names some."""
+    others = answer.get("alternatives")
+    named = [answer.get("server"), *(others if isinstance(others, list) else ())]
+    return list(dict.fromkeys(one for one in named if isinstance(one, str)))[:MAX_SERVERS]

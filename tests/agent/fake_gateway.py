@@ -69,6 +69,7 @@ class FakeGateway:
         self.connections: list[_Connection] = []
         self.secrets = {"one-time secret"}
         self.assigned: str | None = None
+        self.alternatives: list[str] = []
         self.asked = 0
         self.last_csr = b""
         self.grant: dict[str, object] = {}
@@ -93,6 +94,8 @@ class FakeGateway:
         agents = server_context(Profile.MODERN, issued.cert, issued.key, ca, listener="agent")
         https = server_context(Profile.MODERN, issued.cert, issued.key, listener="https")
         self._agents = await asyncio.start_server(self._serve_agent, "127.0.0.1", 0, ssl=agents)
+        self._tls = agents
+        self._number = _port(self._agents)
         self._https = await asyncio.start_server(self._serve_https, "127.0.0.1", 0, ssl=https)
         return self
 
@@ -101,6 +104,10 @@ class FakeGateway:
             connection.abort()
         self._agents.close()
         self._https.close()
+
+    async def listen_again(self) -> None:
+        """Open the agent port again, which was closed."""
+        self._agents = await asyncio.start_server(self._serve_agent, "127.0.0.1", self._number, ssl=self._tls)
 
     def token(self, secret: str = "one-time secret") -> EnrolmentToken:
         return EnrolmentToken(self.address, ca_fingerprint((self.directory / "ca.pem").read_bytes()), secret)
@@ -131,7 +138,8 @@ class FakeGateway:
             assert query.startswith("agent=")
             self.asked += 1
             server = self.agent_address if self.assigned is None else self.assigned
-            return (200, json.dumps({"server": server, "gateway": "fake"}).encode()) if server else (503, b"{}")
+            answer = {"server": server, "gateway": "fake", "alternatives": self.alternatives}
+            return (200, json.dumps(answer).encode()) if server else (503, b"{}")
         if (method, path) == ("POST", "/api/v1/enrol"):
             return self._enrol(json.loads(body))
         return 404, b"{}"
