@@ -99,6 +99,7 @@ class Site(BaseModel):
                 "key_file": f"pki/{name}.key",
             },
         }
+        tables["miner"] = {"host": "0.0.0.0", "cert_file": f"pki/{name}.pem", "key_file": f"pki/{name}.key"}  # noqa: S104
         external = {*self.external, *self._run_elsewhere(name)}
         if external:
             tables["node"]["external"] = sorted(external)

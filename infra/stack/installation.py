@@ -47,6 +47,9 @@ host = "127.0.0.1"
 agent_port = {agent}
 https_port = {https}
 mirror_port = {mirror}
+
+[miner]
+port = {miner}
 """
 
 _PLACES: Mapping[str, tuple[str, str]] = {
@@ -57,6 +60,7 @@ _PLACES: Mapping[str, tuple[str, str]] = {
     "agent": ("gateway", "agent_port"),
     "https": ("gateway", "https_port"),
     "mirror": ("gateway", "mirror_port"),
+    "miner": ("miner", "port"),
 }
 """Where each port stands in the settings."""
 

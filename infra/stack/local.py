@@ -160,7 +160,12 @@ def _backing(settings: Settings, stores: AbstractSet[str], tell: Callable[[str],
 def _listeners(settings: Settings) -> set[str]:
     """Ports of our own processes on this node, by the parts that they have."""
     roles = set(settings.node.roles)
-    names = {"agent": "app" in roles, "https": bool(roles & {"master", "app", "miner"}), "mirror": True}
+    names = {
+        "agent": "app" in roles,
+        "https": bool(roles & {"master", "app", "miner"}),
+        "mirror": True,
+        "miner": "miner" in roles,
+    }
     return {name for name, wanted in names.items() if wanted}
 
 

@@ -24,6 +24,7 @@ USUAL: Mapping[str, int] = {
     "agent": 10000,
     "https": 443,
     "mirror": 42001,
+    "miner": 50051,
 }
 """What each listener is called here, and its port when nobody chooses another (R2)."""
 

@@ -82,7 +82,7 @@ def require_ports(settings: Settings, names: AbstractSet[str]) -> None:
     """Raise for the first of the listeners that cannot have its port."""
     for name, port in ports_of(settings).items():
         if name in names:
-            ours = name in ("agent", "https", "mirror")
+            ours = name in ("agent", "https", "mirror", "miner")
             check_port(name, port, settings.gateway.host if ours else _host_of(settings, name))
 
 

@@ -61,6 +61,10 @@ def processes_of(settings: Settings) -> list[Process]:
             )
             for number in range(1, settings.streams.workers + 1)
         ]
+        address = f"{settings.miner.host}:{settings.miner.port}"
+        processes.append(
+            Process("miner", ("miner", "run"), after=needs_kafka, needs=frozenset({KAFKA}), address=address)
+        )
     sinks = {"master": "disk", "db": "postgresql", "mining-db": "elasticsearch"}
     processes += [
         Process(
