@@ -33,7 +33,7 @@ test-slow: ## kills, rebalances and restarts under load, real desktops, whole co
 
 test-chaos: ## break a fleet of several hosts in every way, then count every envelope (as root, about ten minutes)
 	@infra/bootstrap.sh --demo
-	$(BIN)/pytest -q -m chaos tests/chaos
+	$(BIN)/pytest -q -s -m chaos tests/chaos
 
 test-all: test test-slow test-chaos lint ## all of it
 

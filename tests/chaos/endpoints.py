@@ -17,7 +17,7 @@ from infra.fleet.network import Network
 from infra.settings import Settings
 from tests.chaos.clocks import HostClock
 from tests.live.load import Account
-from tests.live.operator import EnrolledAgent, sealstream
+from tests.live.operator import EnrolledAgent
 
 LETTERS_A_SECOND = 4.0
 ENDS_WITHIN_S = 240.0
@@ -33,6 +33,21 @@ backoff_max_s = 2.0
 """
 
 
+@dataclass(frozen=True)
+class Enrolling:
+    """An agent of an endpoint that enrols."""
+
+    endpoint: Endpoint
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    def wait(self, master: Settings) -> None:
+        """Wait until it is enrolled."""
+        assert self.process.wait(90) == 0, f"{self.directory} is not enrolled: {self.endpoint.log.read_text()[-3000:]}"
+        identity = json.loads((self.directory / "identity.json").read_text())
+        self.endpoint.agents.append(EnrolledAgent(master, self.directory, identity["agent_id"]))
+
+
 @dataclass
 class Endpoint:
     """A host with some agents, all in one process."""
@@ -40,20 +55,20 @@ class Endpoint:
     name: str
     network: Network
     clock: HostClock
+    log: Path
     agents: list[EnrolledAgent] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
-    def enrol(self, master: Settings, root: Path, count: int) -> None:
-        """Enrol agents at that master by a token, from this host."""
-        token = sealstream(master, "agent", "token", "--uses", str(count)).strip()
-        for number in range(1, count + 1):
-            directory = root / f"{self.name}-{number}"
+    def begin_to_enrol(self, token: str, root: Path, count: int) -> list[Enrolling]:
+        """Have agents enrol from this host, all at once."""
+        directories = [root / f"{self.name}-{number}" for number in range(1, count + 1)]
+        for directory in directories:
             directory.mkdir(parents=True)
             (directory / "agent.toml").write_text(SETTINGS)
-            done = self._here("infra.cli", "agent", "enrol", token, "--dir", str(directory))
-            assert done.wait(90) == 0, self._log.read_text()[-3000:]
-            identity = json.loads((directory / "identity.json").read_text())
-            self.agents.append(EnrolledAgent(master, directory, identity["agent_id"]))
+        return [
+            Enrolling(self, directory, self._here("infra.cli", "agent", "enrol", token, "--dir", str(directory)))
+            for directory in directories
+        ]
 
     def start(self) -> None:
         """Write letters from now on."""
@@ -75,18 +90,14 @@ class Endpoint:
     def await_end(self) -> None:
         """Wait until all agents have ended."""
         assert self.process
-        assert self.process.wait(ENDS_WITHIN_S) == 0, self._log.read_text()[-3000:]
+        assert self.process.wait(ENDS_WITHIN_S) == 0, self.log.read_text()[-3000:]
 
     def accounts(self) -> list[Account]:
         """What each agent says of its envelopes."""
         return [Account.read(agent.directory, agent.agent_id) for agent in self.agents]
 
-    @property
-    def _log(self) -> Path:
-        return self.agents[0].directory / "load.log" if self.agents else Path("/dev/null")
-
     def _here(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = self.network.command(self.name, [sys.executable, "-m", module, *arguments])
         environment = {**os.environ, **self.clock.environment}
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)

@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +23,7 @@ from infra.stack.state import Phase
 from tests.chaos.clocks import HostClock
 from tests.chaos.disks import Disk
 from tests.chaos.endpoints import Endpoint
-from tests.live.operator import EnrolledAgent, until
+from tests.live.operator import EnrolledAgent, sealstream, until
 from tests.running_stack import open_directory
 
 MASTERS, APPS, MINERS, DATA = ("master-1", "master-2", "master-3"), ("app-1", "app-2"), ("miner-1", "miner-2"), "data-1"
@@ -85,7 +84,9 @@ class Ground:
             APP_DISK: Disk(root / APP_WITH_DISK, images, DISKS_MB[APP_DISK]),
         }
         self.clocks = {name: HostClock(root / f"{name}.clock") for name in (*_CLOCKS, *ENDPOINTS)}
-        self.endpoints = {name: Endpoint(name, self.network, self.clocks[name]) for name in ENDPOINTS}
+        self.endpoints = {
+            name: Endpoint(name, self.network, self.clocks[name], root / f"{name}.log") for name in ENDPOINTS
+        }
 
     @property
     def settings(self) -> Settings:
@@ -115,15 +116,24 @@ class Ground:
             self.node(name).environment |= self.clocks[name].environment
         took = self.fleet.start(say)
         say(f"{len(ROLES)} nodes are ready after {took:.0f} s")
-        for place, (name, count) in enumerate(ENDPOINTS.items(), 100):
-            self.network.add(name, f"{self.fleet.site.nodes[DATA].address.rpartition('.')[0]}.{place}")
-            self.endpoints[name].enrol(self.node(MASTERS[place % 2]).settings, self.root / "agents", count)
+        self._enrol()
         self.network.cut(FAR)
         for endpoint in self.endpoints.values():
             endpoint.start()
         for endpoint in self.endpoints.values():
             if endpoint.name != FAR:
                 until("the first acks", lambda each=endpoint: all(it.acks_s for it in each.accounts()), 60)  # type: ignore[misc]
+
+    def _enrol(self) -> None:
+        """Half of the hosts at the first master, half at the second."""
+        words = "agent", "token", "--uses", str(sum(ENDPOINTS.values()))
+        tokens = [sealstream(self.node(name).settings, *words).strip() for name in MASTERS[:2]]
+        enrolling = []
+        for place, (name, count) in enumerate(ENDPOINTS.items(), 100):
+            self.network.add(name, f"{self.network.here.rpartition('.')[0]}.{place}")
+            enrolling += self.endpoints[name].begin_to_enrol(tokens[place % 2], self.root / "agents", count)
+        for each in enrolling:
+            each.wait(self.settings)
 
     def close(self) -> None:
         """Kill what is left of everything: what was to be shown is counted by now."""
@@ -182,6 +192,8 @@ def open_ground() -> Iterator[Ground]:
                     shutil.copytree(root / name / "log", keep / name)
             if (root / "agents").exists():
                 shutil.copytree(root / "agents", keep / "agents", ignore=shutil.ignore_patterns("*.sock"))
+            for log in root.glob("*.log"):
+                shutil.copy(log, keep)
             say(f"logs are in {keep}")
             raise
     shutil.rmtree(root, ignore_errors=True)
@@ -196,5 +208,5 @@ def _free_number() -> int:
 
 
 def say(text: str) -> None:
-    """Tell whoever waits, at once and whatever pytest captures."""
-    print(f"{time.strftime('%X')} {text}", file=sys.__stderr__, flush=True)
+    """Tell whoever waits, at once."""
+    print(f"{time.strftime('%X')} {text}", flush=True)  # noqa: T201
