@@ -20,12 +20,12 @@ from infra.tls.listener import TlsListener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from gateway.facts import Facts
     from gateway.health import Health
     from gateway.lifecycle import LifecycleLog
-    from gateway.policy import PolicyFiles
+    from gateway.policy import PolicyFiles, Told
     from gateway.presence.desk import Presence
     from gateway.publisher import Publisher
     from infra.approved import ApprovedNodes
@@ -130,6 +130,8 @@ class WebPart:
     ) -> None:
         self._settings = settings
         self._listener: socket.socket | None = None
+        self._told: Callable[[], Told] = lambda: policy.told
+        self._facts, self._metrics = facts, metrics
         self.https = HttpsPort(
             settings,
             health=health,
@@ -149,6 +151,10 @@ class WebPart:
         """Make the port's TLS; raises `ConfigError` for what cannot be served."""
         self.tls = make_tls(self._settings, "https")
         return [self.tls]
+
+    def make_live(self) -> LiveDesk:
+        """What gives tickets for live views, where they are shown by other processes alone."""
+        return LiveDesk(self._settings, self._told, self._facts, self._metrics)
 
     def open(self) -> None:
         """Open the port; raises `OSError`."""

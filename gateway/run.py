@@ -143,8 +143,9 @@ class Gateway:
             events=self.events,
             presence=self.presence,
         )
-        if self.agents and web.https.services:
-            self.agents.live.join(web.https.services)
+        if web.https.services:
+            live = self.agents.live if self.agents else web.make_live()
+            live.join(web.https.services)
         return web
 
     def _make_presence(self) -> Presence:

@@ -93,9 +93,14 @@ def create_app(services: Services, first: Iterable[BaseRoute] = ()) -> FastAPI:
         app.include_router(router)
     app.router.routes.extend(first)
     app.router.routes.append(Pages(services.settings.console.pages_dir or BUILT).mount())
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(SecurityHeaders, servers=lambda: _live_addresses(services))
     document(app)
     return app
+
+
+def _live_addresses(services: Services) -> list[str]:
+    """Where gateways show live views, `host:port`."""
+    return [one.live_address for one in services.presence.gateways().values()] if services.presence else []
 
 
 def _require_permissions(router: APIRouter) -> None:

@@ -5,6 +5,7 @@ Never gives a ticket that was not audited, nor one for somebody whom the account
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
@@ -22,6 +23,8 @@ from schemas.live import load_viewer_key
 
 if TYPE_CHECKING:
     from gateway.live.desk import LiveDesk
+    from gateway.live.room import Present
+    from gateway.presence.view import Whereabouts
 
 router = APIRouter(prefix="/api/v1/live", tags=["live"])
 
@@ -29,11 +32,8 @@ What = Literal["screen", "audio"]
 
 _PERMISSIONS: dict[str, Permission] = {"screen": Permission.WATCH, "audio": Permission.LISTEN}
 _ACTIONS = {"screen": "watch", "audio": "listen"}
-_CONNECTED = """
-SELECT a.agent_id, a.user_name, a.computer, a.gateway, n.address
-FROM agent a JOIN node_state n ON n.node_id = a.gateway
-WHERE a.connected AND n.state = 'ready' AND ($1::uuid IS NULL OR a.agent_id = $1)
-ORDER BY a.user_name, a.computer LIMIT 2000"""
+MOST = 2000
+"""So many agents are listed."""
 
 
 class _Model(BaseModel):
@@ -103,13 +103,15 @@ class _Place(_Model):
     """Of the websocket; empty: the one that was asked."""
     port: int
     live: frozenset[str]
+    end_to_end: bool
+    """As its gateway tells; the one that was asked knows it by its own policy, too."""
 
 
 @router.get("")
 async def list_agents(principal: Annotated[Principal, needs(Permission.WATCH)], services: Serving) -> LiveAgents:
     """Agents that are connected now and that you may see: here, and on other servers."""
     desk = _desk(services)
-    places = [place for place in await _find(services, desk) if principal.may_see(place.user)]
+    places = [place for place in await _list(services, desk) if principal.may_see(place.user)][:MOST]
     refusals = {what: desk.hub.allows(what) for what in _PERMISSIONS}
     agents = [
         LiveAgent(
@@ -118,7 +120,7 @@ async def list_agents(principal: Annotated[Principal, needs(Permission.WATCH)], 
             computer=place.computer,
             screen="screen" in place.live and not refusals["screen"],
             audio="audio" in place.live and not refusals["audio"] and principal.may(Permission.LISTEN),
-            end_to_end=desk.hub.end_to_end(str(place.agent)),
+            end_to_end=place.end_to_end or desk.hub.end_to_end(str(place.agent)),
             viewers=desk.hub.viewers(str(place.agent), "screen"),
             server=place.gateway,
         )
@@ -136,7 +138,7 @@ async def give_ticket(
     if not principal.may(permission):
         raise ApiError(403, "forbidden", f"this needs the permission `{permission}`, which you do not have")
     desk = _desk(services)
-    place = next((place for place in await _find(services, desk, wish.agent)), None)
+    place = await _find(services, desk, wish.agent)
     if place is None or not principal.may_see(place.user):
         raise not_found("agent")
     if refusal := desk.hub.allows(wish.what):
@@ -160,6 +162,8 @@ async def give_ticket(
         origin=request.headers.get("origin", ""),
         until_ms=now_ms() + LIFE_MS,
     )
+    if not desk.tickets.loaded:
+        await asyncio.to_thread(desk.tickets.load)
     await services.audit(
         principal,
         _ACTIONS[wish.what],
@@ -169,44 +173,54 @@ async def give_ticket(
         computer=place.computer,
         part="begin",
     )
-    sealed = wish.what == "screen" and desk.hub.end_to_end(str(place.agent))
+    sealed = wish.what == "screen" and (place.end_to_end or desk.hub.end_to_end(str(place.agent)))
     cipher = services.settings.live.audio_cipher if wish.what == "audio" else ""
     host = place.host or request.url.hostname or "localhost"
     url = f"wss://{f'[{host}]' if ':' in host else host}:{place.port}{PATH}"
     return LiveAnswer(url=url, ticket=desk.tickets.issue(ticket), end_to_end=sealed, cipher=cipher)
 
 
-async def _find(services: Services, desk: LiveDesk, agent: UUID | None = None) -> list[_Place]:
-    """Agents that are connected: to this process, which knows best, and by PostgreSQL to others."""
-    reporter = services.facts.reporter
-    places = {
-        one.agent_id: _Place(
-            agent=UUID(one.agent_id),
-            user=one.user,
-            computer=one.computer,
-            gateway=reporter,
-            host="",
-            port=services.settings.live_port,
-            live=one.live,
-        )
-        for one in desk.hub.present()
-        if agent is None or one.agent_id == str(agent)
-    }
-    async with services.database() as connection:
-        rows = await connection.fetch(_CONNECTED, agent)
-    for row in rows:
-        agent_id, (host, _, port) = str(row["agent_id"]), str(row["address"]).rpartition(":")
-        if agent_id not in places and row["gateway"] != reporter and port.isdecimal():
-            places[agent_id] = _Place(
-                agent=row["agent_id"],
-                user=row["user_name"],
-                computer=row["computer"],
-                gateway=row["gateway"],
-                host=host.strip("[]"),
-                port=int(port) + 1,
-                live=frozenset(_PERMISSIONS),
-            )
+async def _list(services: Services, desk: LiveDesk) -> list[_Place]:
+    """Agents that are connected: to this process, which knows best, and to other gateways."""
+    places = {present.agent_id: _here(services, present) for present in desk.hub.present()}
+    for where in await services.presence.agents() if services.presence else ():
+        places.setdefault(where.agent_id, _there(where))
     return sorted(places.values(), key=lambda place: (place.user, place.computer))
+
+
+async def _find(services: Services, desk: LiveDesk, agent: UUID) -> _Place | None:
+    """One of them."""
+    if present := desk.hub.find(str(agent)):
+        return _here(services, present)
+    where = await services.presence.find(str(agent)) if services.presence else None
+    return _there(where) if where else None
+
+
+def _here(services: Services, present: Present) -> _Place:
+    return _Place(
+        agent=UUID(present.agent_id),
+        user=present.user,
+        computer=present.computer,
+        gateway=services.facts.reporter,
+        host="",
+        port=services.settings.live_port,
+        live=present.live,
+        end_to_end=False,
+    )
+
+
+def _there(where: Whereabouts) -> _Place:
+    host, _, port = where.live_address.rpartition(":")
+    return _Place(
+        agent=UUID(where.agent_id),
+        user=where.user,
+        computer=where.computer,
+        gateway=where.gateway,
+        host=host.strip("[]"),
+        port=int(port),
+        live=where.live,
+        end_to_end=where.end_to_end,
+    )
 
 
 def _desk(services: Services) -> LiveDesk:

@@ -5,6 +5,7 @@ Never serves a file from outside the folder, and never lets markup become script
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,13 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ADDRESS = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+"""What a host and its port are made of."""
 
 BUILT = Path(__file__).parents[1] / "console" / "dist" / "pages"
 """Where the product's own build puts them."""
@@ -26,7 +32,7 @@ POLICY = (
     "img-src 'self' blob: data:; "
     "media-src 'self' blob:; "
     "font-src 'self'; "
-    "connect-src 'self' wss://{host}:*; "
+    "connect-src 'self' wss://{host}:*{servers}; "
     "worker-src 'self'; "
     "manifest-src 'self'; "
     "base-uri 'none'; "
@@ -82,17 +88,22 @@ def _problem(word: str, message: str) -> Response:
 
 
 class SecurityHeaders:
-    """Puts the headers on every answer; the policy names the host that was asked, for websockets on its other ports."""
+    """Puts the headers on every answer.
 
-    def __init__(self, app: ASGIApp) -> None:
+    The policy names the host that was asked, for websockets on its other ports, and `servers`: `host:port` where other
+    gateways show live views.
+    """
+
+    def __init__(self, app: ASGIApp, servers: Callable[[], Iterable[str]] = tuple) -> None:
         self._app = app
+        self._servers = servers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        policy = POLICY.format(host=_host(scope))
+        policy = POLICY.format(host=_host(scope), servers=_sources(self._servers()))
         immutable = scope["path"].startswith("/assets/")
 
         async def add(message: Message) -> None:
@@ -113,8 +124,12 @@ def _host(scope: Scope) -> str:
     """The name in the request's Host, without its port; what no host name has is left out of the policy."""
     raw = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
     name = raw.rsplit(":", 1)[0] if not raw.endswith("]") else raw
-    allowed = all(char.isalnum() or char in "-._[]:" for char in name)
-    return name if name and allowed else "localhost"
+    return name if _ADDRESS.fullmatch(name) else "localhost"
+
+
+def _sources(servers: Iterable[str]) -> str:
+    """Websockets on these servers, as the policy lists them; an address that is none is left out."""
+    return "".join(f" wss://{server}" for server in sorted(set(servers)) if _ADDRESS.fullmatch(server))
 
 
 def request_is_same_origin(request: Request) -> bool:

@@ -79,6 +79,11 @@ class Tickets:
             raise ConfigError(f"the key of live tickets {self._path} is damaged: remove it, and a new one is made")
         self._key = key
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the key was read."""
+        return bool(self._key)
+
     def issue(self, ticket: Ticket) -> str:
         """The ticket as text."""
         body = base64.urlsafe_b64encode(json.dumps(asdict(ticket), separators=(",", ":")).encode())
