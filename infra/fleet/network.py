@@ -82,9 +82,9 @@ class Network:
         """Let a node neither hear nor reach these addresses, silently, until `rejoin`."""
         listed = ", ".join(addresses)
         rules = (
-            "table inet parted { "
-            f"chain i {{ type filter hook input priority 0; ip saddr {{ {listed} }} drop; }} "
-            f"chain o {{ type filter hook output priority 0; ip daddr {{ {listed} }} drop; }} }}"
+            "table inet parted {\n"
+            f"chain i {{\ntype filter hook input priority 0\nip saddr {{ {listed} }} drop\n}}\n"
+            f"chain o {{\ntype filter hook output priority 0\nip daddr {{ {listed} }} drop\n}}\n}}\n"
         )
         _run(self.command(name, ["nft", rules]))
 
