@@ -18,11 +18,13 @@ from gateway.body import read_body
 from gateway.enrol import Enrolment, EnrolmentRequest, enrolment_answer, read_ca
 from gateway.peer import address_of, address_text
 from gateway.throttle import Throttle
+from gateway.tracing import trace_requests
 from gateway.trust import TrustApi
 from gateway.visits import REQUEST_TIMEOUT_S, Visits
 from gateway.webserver import WebServer, make_server
 from infra.health import run_checks
 from infra.metrics import CONTENT_TYPE
+from infra.tracing import tracing_of
 from schemas.enrolment import ASSIGN_PATH, CA_PATH, ENROL_PATH
 from schemas.errors import ConfigError, MalformedError, UnavailableError
 
@@ -168,7 +170,8 @@ class HttpsPort:
         log.info("https_listening", address=address_text(listener.getsockname()))
         visits = Visits(self._max_connections, self._metrics, request_timeout_s=self._request_timeout_s)
         timeout_s = self._settings.gateway.handshake_timeout_s
-        self._server = make_server(self.app, visits, listener, context, timeout_s, ws="none")
+        app = trace_requests(self.app, tracing_of(self._settings, self._settings.gateway.name))
+        self._server = make_server(app, visits, listener, context, timeout_s, ws="none")
         try:
             await self._server.serve()
         finally:

@@ -26,6 +26,7 @@ from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
 from gateway.presence.desk import Presence
 from gateway.publisher import Outcome, Publisher
 from gateway.standing import show_standing
+from gateway.tracing import trace_publisher
 from infra.approved import ApprovedNodes
 from infra.health import HealthServer
 from infra.keys.follow import follow_table
@@ -33,6 +34,7 @@ from infra.lifecycle import Reporter
 from infra.metrics import Metrics
 from infra.monitoring.serving import serving_of
 from infra.sharing import follow_shared
+from infra.tracing import tracing_of
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,12 +63,13 @@ class Gateway:
         self.settings = settings
         self.metrics = Metrics(TABLE)
         gateway = settings.gateway
-        self.publisher = publisher or KafkaPublisher(
+        kafka = publisher or KafkaPublisher(
             settings.kafka.bootstrap,
             topic_prefix=settings.kafka.topic_prefix,
             queue_bytes=2 * gateway.memory_budget_bytes + (64 << 20),
             min_insync=settings.kafka.min_insync,
         )
+        self.publisher = trace_publisher(kafka, tracing_of(settings, gateway.name))
         self.reporter = make_reporter(settings, self.publisher)
         self.facts = Facts(self.publisher, reporter=self.reporter.node_id, incarnation=self.reporter.incarnation)
         self.policy = PolicyFiles(gateway.policy_file, gateway.recipients_dir)

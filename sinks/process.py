@@ -21,12 +21,14 @@ from infra.lifecycle import Reporter, wall_clock_ms
 from infra.metrics import Metrics
 from infra.monitoring.serving import serving_of
 from infra.nodes.load import ProcessLoad
+from infra.tracing import tracing_of
 from schemas.errors import ConfigError, UnavailableError
 from schemas.topics import DEAD_LETTERS
 from sinks.dead_letters import KafkaDeadLetters
 from sinks.duty import Duty
 from sinks.loop import Limits, Loop
 from sinks.metrics import METRICS, PrometheusMeter
+from sinks.tracing import trace_sink
 from sinks.watch import watch_sink
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ async def run_sink(settings: Settings, name: str) -> None:
     metrics = Metrics(METRICS)
     meter, measure = PrometheusMeter(name, metrics), ProcessLoad()
     turn = Turn(settings, name, meter)
+    if name == "disk":
+        metrics.watch_disk("archive", settings.archive.dir)
     async with AsyncExitStack() as stack:
         sending = await _start_producer(settings, stop)
         if sending is None:
@@ -117,7 +121,7 @@ class Turn:
             sink = build_sink(settings, name)
             loop = self._loop = Loop(
                 reader,
-                sink,
+                trace_sink(sink, tracing_of(settings, f"sink-{name}")),
                 KafkaDeadLetters(sending, topic_name(settings, DEAD_LETTERS.name), wall_clock_ms),
                 topic_prefix=settings.kafka.topic_prefix,
                 limits=LIMITS[name],

@@ -25,6 +25,7 @@ from infra.monitoring.serving import serving_of
 from infra.ocr.pool import OcrPool
 from infra.rules.book import rule_book
 from infra.settings import Settings
+from infra.tracing import tracing_of
 from infra.watchdog import Holding, keep_held, keep_watch
 from schemas.errors import UnavailableError
 from schemas.topics import HEARTBEATS
@@ -134,6 +135,7 @@ class Assembly:
             self.judge,
         ):
             self.bodies[processor.stage] = Body(processor, self.delivery)
+            self.bodies[processor.stage].tracing = tracing_of(self.settings, self.name)
         self.intakes = {stage: Intake(self.bodies[stage], self.prefix) for stage in FAUST_STAGES}
         self.parts = Parts(
             self.bodies, turnstile, pool.meter, told, self.judge, self.rules, lanes=self.lanes, intakes=self.intakes

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from infra.lifecycle import wall_clock_ms
+from infra.tracing import TRACEPARENT, Span, Tracing
 from schemas.errors import MalformedError, RemoteError, UnavailableError
 from streams.backoff import Backoff
 from streams.delivery import Delivery
@@ -54,6 +55,7 @@ class Body:
         self.settled_at = time.monotonic()
         self.observe: Callable[[float], None] = _ignore
         """Told of each settled record how many seconds it has been in Kafka."""
+        self.tracing: Tracing | None = None
 
     async def settle(self, record: Incoming) -> None:
         """Return when what came of the record is durable, be it results or a dead letter."""
@@ -61,11 +63,18 @@ class Body:
 
     async def process(self, record: Incoming) -> Made:
         """What comes of the record, be it results or a dead letter; nothing of it is delivered yet."""
+        span = self._follow(record)
         try:
-            return Made(record, await self._process(record))
+            results = await self._process(record)
         except BaseException:
             await self.processor.forget(record)
+            if span is not None:
+                span.end("forgotten")
             raise
+        if span is not None:
+            span.note(results=len(results))
+            results = [replace(result, headers=((TRACEPARENT, span.traceparent),)) for result in results]
+        return Made(record, results, span)
 
     async def deliver(self, made: Sequence[Made]) -> None:
         """Return when what came of these records is durable, in their order."""
@@ -75,6 +84,9 @@ class Body:
             for one in made:
                 await self.forget(one)
             raise
+        for one in made:
+            if one.span is not None:
+                one.span.end()
         self.settled += len(made)
         self.bytes += sum(len(one.record.value) for one in made)
         now_ms = wall_clock_ms()
@@ -85,6 +97,19 @@ class Body:
     async def forget(self, made: Made) -> None:
         """What came of the record will not be delivered."""
         await self.processor.forget(made.record)
+        if made.span is not None:
+            made.span.end("forgotten")
+
+    def _follow(self, record: Incoming) -> Span | None:
+        """The record's part of its trace, if that is sampled: from its processing to its results' delivery."""
+        traceparent = record.headers.get(TRACEPARENT) if self.tracing is not None else None
+        if self.tracing is None or traceparent is None:
+            return None
+        stage, size = self.processor.stage, len(record.value)
+        span = self.tracing.follow(f"worker.{stage}", traceparent, stage=stage, bytes=size, topic=record.topic)
+        if span is not None:
+            span.note(partition=record.partition, offset=record.offset)
+        return span
 
     async def _deliver(self, made: Sequence[Made]) -> None:
         """Deliver all together; where there is one that no broker takes, one by one, so that it alone is given up."""

@@ -90,8 +90,9 @@ class Delivery:
         refused: BaseException | None = None
         try:
             for record in records:
-                delivery = await self._producer.send(self._prefix + record.topic, value=record.value, key=record.key)
-                deliveries.append(delivery)
+                topic = self._prefix + record.topic
+                others = {"headers": list(record.headers)} if record.headers else {}
+                deliveries.append(await self._producer.send(topic, value=record.value, key=record.key, **others))
         except KafkaError as error:
             refused = error
         outcomes = await asyncio.gather(*deliveries, return_exceptions=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from infra.tracing import Span
 from streams.incoming import Incoming
 from streams.outgoing import Outgoing
 
@@ -20,6 +21,8 @@ class Made:
 
     record: Incoming
     results: Sequence[Outgoing] = ()
+    span: Span | None = None
+    """Of its trace, when that is sampled."""
 
     @property
     def bytes(self) -> int:
