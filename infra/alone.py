@@ -14,19 +14,19 @@ from pathlib import Path
 from schemas.errors import UnavailableError
 
 WITHIN_S = 10.0
-_POLL_S = 0.02
+LOOK_S = 0.02
 
 
 @asynccontextmanager
-async def hold_alone(path: Path, within_s: float = WITHIN_S) -> AsyncIterator[None]:
-    """Hold the lock of that file; raises `UnavailableError` when another process has it for `within_s`."""
+async def hold_alone(path: Path, within_s: float = WITHIN_S, look_s: float = LOOK_S) -> AsyncIterator[None]:
+    """Hold the lock of that file, asked for every `look_s`; raises `UnavailableError` when another has it that long."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("a") as lock:
-        for _ in range(round(within_s / _POLL_S)):
+        for _ in range(round(within_s / look_s)):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                await asyncio.sleep(_POLL_S)
+                await asyncio.sleep(look_s)
             else:
                 break
         else:

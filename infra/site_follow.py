@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import asyncpg
 import structlog
 
 from infra.alone import hold_alone
@@ -35,7 +34,7 @@ from infra.site_files import (
     sign_edition,
     verify_edition,
 )
-from schemas.errors import ConfigError, MalformedError, UnavailableError
+from schemas.errors import ConfigError, MalformedError
 
 if TYPE_CHECKING:
     from infra.keys.table import Connection
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-INTERVAL_S = 2.0
 STATE_NAME = "site-files.json"
 
 _PUT = """
@@ -64,7 +62,7 @@ class Row:
 
 
 class SiteFollower:
-    """Follows the table: `exchange` once, `follow` until cancelled."""
+    """Publishes and takes what has changed since the last round."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -72,26 +70,11 @@ class SiteFollower:
         self._publishes = "master" in settings.node.roles
         self._complained: dict[str, str] = {}
 
-    async def follow(self) -> None:
-        """Exchange again and again; a database that is away is waited out."""
-        away = ""
-        while True:
-            try:
-                async with connected(self._settings) as connection:
-                    while True:
-                        await self.exchange(connection)
-                        if away:
-                            log.info("site_files_followed_again")
-                            away = ""
-                        await asyncio.sleep(INTERVAL_S)
-            except (UnavailableError, ConfigError, OSError, asyncpg.PostgresError) as error:
-                if str(error) != away:
-                    log.warning("site_files_not_followed", reason=str(error))
-                    away = str(error)
-            await asyncio.sleep(INTERVAL_S)
-
     async def exchange(self, connection: Connection) -> None:
-        """One round. Of the processes of a node one at a time does it: they write the same files."""
+        """One round. Of the processes of a node one at a time does it: they write the same files.
+
+        Raises `UnavailableError`, or `ConfigError` where this node's state cannot be kept.
+        """
         run = self._settings.data.run
         async with hold_alone(run / ".site.lock"):
             state = load_state(run / STATE_NAME)

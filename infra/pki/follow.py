@@ -38,16 +38,13 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-INTERVAL_S = 2.0
-"""How soon a node knows what another did."""
-
 _PUSH = 1000
 
 Result = TypeVar("Result")
 
 
 class RegisterFollower:
-    """Exchanges this node's files with the tables: `exchange` once, `follow` until cancelled."""
+    """Exchanges this node's files with the tables; remembers what stands where, so that a round is short."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -67,26 +64,11 @@ class RegisterFollower:
         self._revoked_shared: set[str] = set()
         self._revoked_to = 0
 
-    async def follow(self) -> None:
-        """Exchange again and again; a database that is away is waited out."""
-        away = ""
-        while True:
-            try:
-                async with connected(self._settings) as connection:
-                    while True:
-                        await self.exchange(connection)
-                        if away:
-                            log.info("register_followed_again")
-                            away = ""
-                        await asyncio.sleep(INTERVAL_S)
-            except (UnavailableError, ConfigError, OSError, asyncpg.PostgresError) as error:
-                if str(error) != away:
-                    log.warning("register_not_followed", reason=str(error))
-                    away = str(error)
-            await asyncio.sleep(INTERVAL_S)
-
     async def exchange(self, connection: Connection) -> None:
-        """One round. Of the processes of a node one at a time does it: they write the same files."""
+        """One round. Of the processes of a node one at a time does it: they write the same files.
+
+        Raises `UnavailableError`, or `ConfigError` for files that cannot be used.
+        """
         if self._tokens.to_move:
             await _aside(partial(move_tokens, self._settings, self._tokens))
         async with hold_alone(self._enrolment / ".exchange.lock"):

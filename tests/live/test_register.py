@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 import gateway.run
-import infra.pki.follow
+import infra.sharing
 from gateway.enrol import Enrolment, EnrolmentRequest, keep_token, make_token
 from gateway.facts import Facts
 from gateway.gate import Gate
@@ -50,7 +50,7 @@ def masters(database: PostgresqlSettings, tmp_path: Path) -> tuple[Settings, Set
 @pytest.fixture
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway.run, "CHECK_INTERVAL_S", 0.05)
-    monkeypatch.setattr(infra.pki.follow, "INTERVAL_S", 0.05)
+    monkeypatch.setattr(infra.sharing, "INTERVAL_S", 0.05)
 
 
 def wish(secret: str) -> EnrolmentRequest:
@@ -185,6 +185,7 @@ async def test_commands_tell_and_are_told(masters: tuple[Settings, Settings]) ->
     assert Revocations(one.node.data_dir / "enrol").has_serial("AB")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("look_often")
 async def test_two_gateways_know_each_others_agents(
     database: PostgresqlSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
-import infra.site_follow
+import infra.sharing
 from gateway.policy import PolicyFiles, read_policy
 from gateway.unlock.tokens import ApiTokens
 from infra.keys.signer import make_signer, pinned_signers
@@ -64,7 +64,7 @@ async def exchange(*nodes: Settings) -> None:
 
 async def test_an_edit_on_a_master_reaches_running_nodes(node: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their gateways see the file change, with the same version; killed and started again, nothing more happens."""
-    monkeypatch.setattr(infra.site_follow, "INTERVAL_S", 0.05)
+    monkeypatch.setattr(infra.sharing, "INTERVAL_S", 0.05)
     one, two, app = node("one"), node("two"), node("app", "app")
     following = [asyncio.create_task(follow_shared(settings)) for settings in (one, two, app)]
     policies = PolicyFiles(app.gateway.policy_file, app.gateway.recipients_dir)
@@ -82,6 +82,28 @@ async def test_an_edit_on_a_master_reaches_running_nodes(node: Make, monkeypatch
     assert kept(one) + kept(two) + kept(app) == []
     assert app.gateway.policy_file.stat().st_mode & 0o777 == 0o644
     assert not list(app.node.data_dir.rglob(".*json-*"))
+
+
+async def test_one_process_of_a_node_follows_and_when_it_ends_another_does(
+    node: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, the node has one connection for it."""
+    monkeypatch.setattr(infra.sharing, "INTERVAL_S", 0.05)
+    one, app = node("one"), node("app", "app")
+    async with connected(one) as connection:
+        processes = [asyncio.create_task(follow_shared(app)) for _ in range(3)]
+        write_policy(one, organisation="first")
+        await exchange(one)
+        await until(lambda: told(app) == "first")
+        count = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        assert await connection.fetchval(count) == 1
+        processes[0].cancel()
+        write_policy(one, organisation="second")
+        await exchange(one)
+        await until(lambda: told(app) == "second")
+        for task in processes:
+            task.cancel()
+        await asyncio.gather(*processes, return_exceptions=True)
 
 
 async def test_a_node_that_is_no_master_only_follows(node: Make) -> None:
@@ -187,6 +209,7 @@ async def test_a_database_writes_nothing_that_our_ca_did_not_sign(node: Make) ->
     assert told(app) == "good", "a master brings a table that was set back up to date"
 
 
+@pytest.mark.slow
 async def test_the_ca_changes_on_all_nodes(node: Make) -> None:
     """Step by step; afterwards the files are signed by the CA that is left, so that a new node takes them."""
     one, app = node("one"), node("app", "app")
@@ -247,7 +270,7 @@ async def test_a_person_sees_how_the_files_stand(node: Make) -> None:
 
 async def test_without_its_database_a_node_goes_on_with_its_files(node: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing ends, nothing is written."""
-    monkeypatch.setattr(infra.site_follow, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(infra.sharing, "INTERVAL_S", 0.01)
     one = away(node("one"))
     write_policy(one, organisation="ours")
     following = asyncio.create_task(follow_shared(one))
