@@ -218,8 +218,7 @@ class Link(asyncio.Protocol):
             case Drain():
                 self._drain = frame
             case Goodbye():
-                name = GoodbyeCode(frame.code).name.lower() if frame.code in set(GoodbyeCode) else str(frame.code)
-                self._ended = self._ended or Ended(f"the gateway said goodbye: {name}, {frame.reason}", frame.code)
+                self._ended = self._ended or Ended(_explain(frame), frame.code)
                 self.end(self._ended, GoodbyeCode.DONE)
             case LiveStart() | LiveStop() | AudioOpen():
                 self._events.live(frame, self)
@@ -317,3 +316,11 @@ class Link(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+
+def _explain(goodbye: Goodbye) -> str:
+    """For a person: why the gateway ended it."""
+    if goodbye.code == GoodbyeCode.VERSION:
+        return f"agent and server have no version of the protocol in common, update the older one: {goodbye.reason}"
+    name = GoodbyeCode(goodbye.code).name.lower() if goodbye.code in set(GoodbyeCode) else str(goodbye.code)
+    return f"the gateway said goodbye: {name}, {goodbye.reason}"

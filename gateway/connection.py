@@ -15,7 +15,7 @@ import structlog
 from gateway.budget import ENVELOPE_OVERHEAD
 from gateway.facts import now_ms
 from gateway.ledger import Ledger
-from gateway.nack import Refusal
+from gateway.nack import Refusal, older_side
 from gateway.peer import Peer, identify_peer
 from gateway.publisher import Outcome
 from gateway.sequence import Continuity, Sequences
@@ -249,7 +249,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         assert self.peer
         self._forget_hello()
         if VERSION not in hello.versions:
-            raise WireError("no common version", GoodbyeCode.VERSION)
+            raise WireError(older_side(hello.versions), GoodbyeCode.VERSION)
         if hello.agent_id != self.peer.agent_id:
             self._audit("connect", "hello", claimed=hello.agent_id[:_MAX_LABEL])
             raise WireError("Hello names another agent than the certificate", GoodbyeCode.NOT_IDENTIFIED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 
 from schemas.errors import MalformedError
@@ -53,6 +54,8 @@ class EnrolmentToken:
     def parse(cls, text: str) -> EnrolmentToken:
         """Read a token as a person pasted it (line breaks and blanks are ignored); raises `MalformedError`."""
         compact = "".join(text.split())
+        if re.match(r"sealstream-\d+\.", compact) and not compact.startswith(PREFIX):
+            raise MalformedError("the enrolment token is of another version: update this agent", "bad_token")
         if not compact.startswith(PREFIX) or len(compact) > _MAX_TOKEN_CHARS:
             raise MalformedError(f"not an enrolment token: it begins with {PREFIX}", "bad_token")
         encoded = compact.removeprefix(PREFIX)

@@ -33,8 +33,8 @@ class Credentials:
     key: Path
 
     @classmethod
-    def make(cls, directory: Path, ca: Path) -> Credentials:
-        agent = uuid4()
+    def make(cls, directory: Path, ca: Path, agent: UUID | None = None) -> Credentials:
+        agent = agent or uuid4()
         key = ec.generate_private_key(ec.SECP384R1())  # as real ones: datasheet profiles take no other
         request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
         pem = serialization.Encoding.PEM
