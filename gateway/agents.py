@@ -172,6 +172,7 @@ class AgentPort:
             await self._door.close()
             self._door = None
         within_ms = int(self.limits.drain_timeout_s * 1000)
+        self._metrics.counter("gateway_moved_total").labels("drain").inc(len(self._by_agent))
         for connection in list(self._connections):
             connection.drain(Drain("", reason, within_ms))
         await self.publisher.flush(self.limits.drain_timeout_s)
