@@ -1,5 +1,5 @@
 """The gateway's own stage: real TLS, the publisher in memory."""
 
-from tests.gateway.conftest import pki, pytest_asyncio_loop_factories, stage
+from tests.gateway.conftest import identity, pki, pytest_asyncio_loop_factories, stage
 
-__all__ = ["pki", "pytest_asyncio_loop_factories", "stage"]
+__all__ = ["identity", "pki", "pytest_asyncio_loop_factories", "stage"]
