@@ -87,7 +87,7 @@ def test_the_wheel_holds_what_is_read_at_run_time(wheel: Path) -> None:
     assert "gateway/console/dist/pages/index.html" in names
     assert any(name.startswith("gateway/console/dist/pages/assets/") and name.endswith(".js") for name in names)
     assert sum(name.startswith("infra/migrations/") for name in names) == len(load_migrations())
-    assert {"schemas/WIRE.md", "schemas/ENVELOPE.md"} <= set(names)
+    assert {"schemas/WIRE.md", "schemas/ENVELOPE.md", "schemas/proto/miner.proto"} <= set(names)
     assert len([name for name in names if name.endswith(".avsc")]) == len(list((ROOT / "schemas").rglob("*.avsc")))
     assert "infra/deploy/systemd/sealstream-gateway.service" in names
     assert not [name for name in names if name.startswith(("tests/", "bench/")) or "node_modules" in name]

@@ -23,6 +23,8 @@ from infra.pki.certificates import reissue
 from infra.pki.revocations import Revocations
 from infra.settings import Settings
 from infra.stack.ports import choose_port
+from infra.tls.profile import SUITES_1_3
+from infra.tls.survey import ask_address, survey
 from schemas.errors import ConfigError, RemoteError, UnavailableError
 from streams.miner.client import MissingError, open_miner
 from streams.miner.contract import SERVICE, messages
@@ -221,32 +223,14 @@ async def test_a_site_may_go_without_callers_certificates(authority: Path, tmp_p
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 async def test_the_port_speaks_modern_tls_alone(authority: Path, tmp_path: Path) -> None:
-    """1.3; in 1.2 forward-secret AEAD suites alone; nothing older."""
-    async with running(authority, tmp_path / "site", client_certificates=False) as site:
-        where = "127.0.0.1", site.settings.miner.port
-
-        def shake(newest: ssl.TLSVersion, suites: str = "ALL:@SECLEVEL=0") -> tuple[str, str]:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            context.minimum_version, context.maximum_version = ssl.TLSVersion.MINIMUM_SUPPORTED, newest
-            context.set_ciphers(suites)
-            context.set_alpn_protocols(["h2"])
-            with socket.create_connection(where, 10) as plain, context.wrap_socket(plain) as secure:
-                return str(secure.version()), str((secure.cipher() or ("",))[0])
-
-        assert (await asyncio.to_thread(shake, ssl.TLSVersion.TLSv1_3))[0] == "TLSv1.3"
-        version, suite = await asyncio.to_thread(shake, ssl.TLSVersion.TLSv1_2)
-        assert (version, suite[:6]) == ("TLSv1.2", "ECDHE-")
-        for newest, suites in (
-            (ssl.TLSVersion.TLSv1_1, "ALL:@SECLEVEL=0"),
-            (ssl.TLSVersion.TLSv1_2, "AES256-GCM-SHA384:AES128-SHA:@SECLEVEL=0"),
-            (ssl.TLSVersion.TLSv1_2, "ECDHE-RSA-AES128-SHA256:@SECLEVEL=0"),
-            (ssl.TLSVersion.TLSv1_2, "DHE-RSA-AES256-GCM-SHA384:@SECLEVEL=0"),
-        ):
-            with pytest.raises(OSError, match=r".+"):
-                await asyncio.to_thread(shake, newest, suites)
+    """All that it agrees to: 1.3, and 1.2 with two forward-secret suites; nothing older; it asks for a certificate."""
+    async with running(authority, tmp_path / "site") as site:
+        offer = await asyncio.to_thread(survey, ask_address("127.0.0.1", site.settings.miner.port))
+    assert offer.versions == ("TLSv1.2", "TLSv1.3")
+    assert set(offer.suites) == {"ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384"}
+    assert set(offer.modern_suites) == set(SUITES_1_3)
+    assert (offer.compresses, offer.asks_certificate, offer.primes) == (False, True, frozenset())
 
 
 async def test_a_renewed_certificate_holds_from_the_next_handshake_on(authority: Path, tmp_path: Path) -> None:
