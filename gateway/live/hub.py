@@ -176,6 +176,20 @@ class Hub:
             raise UnavailableError("too many people watch now: try again later")
         return min(self._settings.viewers_each - here, self._settings.viewers - everywhere)
 
+    def choose(self, tickets: tuple[Ticket, ...], besides: Seat | None) -> tuple[Ticket, ...]:
+        """Those of one stream that may look, were it not for who has the seat `besides`, each by one seat alone.
+
+        Raises `UnavailableError` when there is no place.
+        """
+        agent_id, what = tickets[0].agent_id, tickets[0].what
+        room = self._rooms.get((agent_id, what))
+        seats = [seat for seat in room.seats if seat is not besides] if room else []
+        seated = {ticket.id for seat in seats for ticket in seat.tickets}
+        chosen = tuple(ticket for ticket in tickets if ticket.id not in seated)
+        if not chosen:
+            raise UnavailableError("this ticket was used: ask for another")
+        return chosen[: self.places(agent_id, what, besides)]
+
     def lend(self, outlet: Outlet) -> None:
         """Let those who look through another gateway in; the agent is here. Raises `UnavailableError`."""
         self._room(outlet.agent_id, outlet.what).enter(outlet)

@@ -222,8 +222,8 @@ class Relay:
             return None
         if refusal := self._hub.allows(ask.what):
             raise UnavailableError(refusal)
-        places = self._hub.places(ask.agent_id, ask.what, besides=outlet)
-        tickets = tickets[:places]
+        before = outlet or self._outlet_before(ask)
+        tickets = self._hub.choose(tickets, besides=before)
         if outlet and not outlet.end_reason:
             if outlet.tickets != tickets or ask.fresh:
                 outlet.seat(tickets)
@@ -232,9 +232,17 @@ class Relay:
         sealer = Sealer(self.secret, Kind.SHOW, stream, ask.gateway)
         outlet = Outlet(tickets, self._settings.live.queue_bytes, ask.gateway, sealer, self._count_published)
         self._hub.lend(outlet)
+        if before:
+            before.end("asked for anew")
+            self._hub.release(before)
         self._outlets[stream] = outlet
         self.start(self._serve(stream, outlet))
         return outlet
+
+    def _outlet_before(self, ask: Ask) -> Outlet | None:
+        """What that gateway asked for before, and has given up without our hearing of it."""
+        wanted = ask.gateway, ask.agent_id, ask.what
+        return next((one for one in self._outlets.values() if (one.gateway, one.agent_id, one.what) == wanted), None)
 
     async def _serve(self, stream: bytes, outlet: Outlet) -> None:
         log.info("live_relay_begins", agent=outlet.agent_id, what=outlet.what, gateway=outlet.gateway)

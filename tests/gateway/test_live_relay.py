@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,31 @@ async def test_places_are_counted_over_all_gateways(pki: Path, tmp_path: Path, a
         await started(endpoint, 2)
         assert "no more" in (await (await fleet["a"].watch(ana)).status("over"))["reason"]
         assert "no more" in (await (await fleet["c"].watch(ana)).status("over"))["reason"]
+
+
+async def test_a_gateway_that_asks_anew_takes_no_second_places(pki: Path, tmp_path: Path, ana: Credentials) -> None:
+    """It gave up what it asked for before, and could not say so."""
+    async with open_fleet(pki, tmp_path, viewers_each=1) as fleet:
+        endpoint = await fleet["b"].greet(ana)
+        viewer = await fleet["a"].watch(ana, viewer_key=KEY)
+        await started(endpoint)
+        room = fleet["a"].hub._rooms[str(ana.agent_id), "screen"]
+        assert isinstance(room, distant.DistantRoom)
+        before = next(iter(fleet.relay("b")._outlets.values()))
+        fleet.relay("a").let_go = lambda tie, *_: fleet.relay("a")._rooms.pop(tie.stream)  # type: ignore[method-assign]
+        room._lose(room._tie)
+        await wait_until(lambda: before.end_reason == "asked for anew")
+        await sees(viewer, endpoint, ana, b"x")
+        assert fleet["b"].hub.viewers(str(ana.agent_id), "screen") == 1
+
+
+async def test_a_ticket_is_good_at_one_gateway(fleet: Fleet, ana: Credentials) -> None:
+    """Whoever shows it second is refused by the gateway that has the agent."""
+    endpoint = await fleet["b"].greet(ana)
+    text = json.dumps({"ticket": fleet["a"].tickets.issue(fleet["a"].ticket(ana, viewer_key=KEY))})
+    await fleet["a"].open(text)
+    await started(endpoint)
+    assert "used" in (await (await fleet["c"].open(text)).status("over"))["reason"]
 
 
 async def test_the_policy_of_the_gateway_that_has_the_agent_counts(fleet: Fleet, ana: Credentials) -> None:
