@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from gateway.metrics import TABLE
 from gateway.policy import PolicyFiles
 from gateway.presence.desk import Presence
 from gateway.presence.own import OwnGateway
+from gateway.presence.store import open_redis
 from gateway.run import ReportProducer
 from infra.lifecycle import Reporter
 from infra.metrics import Metrics
@@ -92,18 +92,24 @@ class Node:
 
     async def die(self) -> None:
         """Be gone at once, without a word: connections break, and what is told of it stays until it expires."""
-        for task in self._tasks:
-            with contextlib.suppress(AttributeError):
-                task.get_coro().close()  # type: ignore[union-attr]
+        await self._stop(withdraws=False)
         for connection in list(self.port._connections):
             connection.abort("dead")
         if self.port._door:
             await self.port._door.close()
 
-    async def close(self) -> None:
+    async def _stop(self, *, withdraws: bool) -> None:
+        announcer = self.presence._announcer
+        assert announcer
+        if not withdraws:
+            await announcer._redis.aclose()
+            announcer._redis = open_redis(RedisSettings(url="redis://127.0.0.1:1/0"))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        await self._stop(withdraws=True)
         if self.reporter._beating:
             self.reporter._beating.cancel()
         await self.port.drain()

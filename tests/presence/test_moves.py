@@ -117,12 +117,14 @@ async def test_agents_of_a_dead_gateway_go_on_at_another(ground: Path, tmp_path:
         await staff.acknowledged()
         before = set(stored(first, second))
         await first.die()
+        assert first.name in fleet.front.presence.view.gateways()  # nobody knows yet
         await staff.write(40)
         await staff.acknowledged()
         assert second.port.agents == AGENTS
         assert before < set(stored(first, second))
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_joins_gets_agents_and_nothing_is_lost(
     ground: Path, tmp_path: Path, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
