@@ -180,7 +180,7 @@ async def estimate(
 async def begin(
     wish: Wish, principal: Annotated[Principal, needs(Permission.MANAGE_PROCESSORS)], services: Serving
 ) -> Run:
-    """Begin a replay on this gateway's node. It goes on whoever looks, one at a time; the others wait."""
+    """Begin a replay, on this node or on one that mines. It goes on whoever looks, one at a time; the others wait."""
     asked = wish.asked
     expected = await _expect(services, asked)
     if not expected.records:
@@ -191,7 +191,7 @@ async def begin(
         job = await jobs.begin(
             connection,
             run_id,
-            services.settings.node.id,
+            await jobs.choose_node(connection, services.settings.node.id, asked),
             asked,
             records_per_s=wish.records_per_s,
             actor=principal.actor,

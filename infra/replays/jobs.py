@@ -28,6 +28,13 @@ SILENT_S = 20.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_CHOICE = """
+SELECT split_part(node_id, '/', 1) AS node FROM node_state AS miner WHERE role = 'miner' AND state = 'ready'
+ORDER BY split_part(node_id, '/', 1) <> $1, (
+    SELECT count(*) FROM replay_job
+    WHERE replay_job.node_id = split_part(miner.node_id, '/', 1) AND replay_job.state IN ('waiting', 'running')
+), node_id LIMIT 1"""
+
 Word = Literal["bad_request", "bad_time", "nothing_found", "not_found", "out_of_turn"]
 
 
@@ -167,6 +174,17 @@ async def expect(connection: Connection, asked: Asked, extents: Extents) -> Expe
     )
     assert row is not None
     return Expected(row["records"], row["bytes"], row["agents"], _to_ms(row["first"]), _to_ms(row["last"]))
+
+
+async def choose_node(connection: Connection, here: str, asked: Asked) -> str:
+    """Which node runs it: this one if it mines, else the mining node with the fewest runs before it.
+
+    What is read from the archive is read here, where an archive is known to be; so is all where no node mines.
+    """
+    if asked.source == "archive":
+        return here
+    row = await connection.fetchrow(_CHOICE, here)
+    return here if row is None else str(row["node"])
 
 
 async def begin(

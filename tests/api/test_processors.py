@@ -13,6 +13,7 @@ import pytest
 
 from gateway.api.access import Role
 from infra.reading import Stretch, read_records
+from infra.replays.jobs import Asked, choose_node
 from infra.replays.runner import Replays
 from infra.settings import Settings
 from infra.stack.state import ComponentState, Phase, StackState
@@ -147,6 +148,25 @@ async def test_the_life_of_a_replay(ground: Ground) -> None:
         ("replay cancel", run["run_id"], "done"),
         ("replay resume", run["run_id"], "done"),
     ]
+
+
+async def test_a_replay_runs_where_mining_is_done(ground: Ground) -> None:
+    """On this node if it mines, else on the mining node with the fewest runs; what is in the archive is read here."""
+    kafka, archive = Asked("envelopes.screen"), Asked("envelopes.screen", source="archive")
+
+    async def chosen(asked: Asked = kafka) -> str:
+        async with ground.services.database() as connection:
+            return await choose_node(connection, "master-1", asked)
+
+    assert await chosen() == "master-1"
+    for node, state in (("miner-1", "ready"), ("miner-2", "ready"), ("miner-3", "lost")):
+        await execute(ground, "INSERT INTO node_state VALUES ($1, 'miner', $2, now())", f"{node}/miner", state)
+    await execute(
+        ground, "INSERT INTO replay_job (run_id, node_id, request, actor) VALUES ('1', 'miner-1', '{}', 'ann')"
+    )
+    assert (await chosen(), await chosen(archive)) == ("miner-2", "master-1")
+    await execute(ground, "INSERT INTO node_state VALUES ('master-1/miner', 'miner', 'ready', now())")
+    assert await chosen() == "master-1"
 
 
 async def test_a_replay_of_nothing_is_not_begun(ground: Ground) -> None:
