@@ -136,7 +136,9 @@ class Fleet:
         for name, node in self.site.nodes.items():
             self.network.add(name, node.address)
 
-    def start(self, tell: Callable[[str], None], names: Iterable[str] | None = None) -> float:
+    def start(
+        self, tell: Callable[[str], None], names: Iterable[str] | None = None, *, within_s: float = START_S
+    ) -> float:
         """Start these nodes, or all, at once, and wait until all are ready; the seconds that took."""
         began = time.monotonic()
         chosen = [self.nodes[name] for name in names or self.nodes]
@@ -150,8 +152,8 @@ class Fleet:
             now = f"waits for {len(waiting)} of {len(chosen)} nodes: {waiting[0].waits_for()}"
             if now != told:
                 tell(told := now)
-            if time.monotonic() - began > START_S:
-                raise UnavailableError(f"not ready within {START_S:.0f} s: {now}")
+            if time.monotonic() - began > within_s:
+                raise UnavailableError(f"not ready within {within_s:.0f} s: {now}")
             time.sleep(_LOOK_S)
         return time.monotonic() - began
 
