@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from infra.tracing import TRACEPARENT
+from schemas.enrolment import ASSIGN_PATH, CA_PATH, ENROL_PATH
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from infra.tracing import Span, Tracing
 
 _ENVELOPES = "envelopes."
+_FIXED = frozenset({ASSIGN_PATH, CA_PATH, ENROL_PATH, "/healthz", "/metrics"})
+"""Routes without parameters that the framework tells nothing of."""
 
 
 class TracedPublisher:
@@ -79,10 +82,16 @@ def trace_requests(app: ASGIApp, tracing: Tracing | None) -> ASGIApp:
             await app(scope, receive, answer)
             failure = ""
         finally:
-            span.note(route=str(getattr(scope.get("route"), "path", "")))
+            span.note(route=_route(scope))
             span.end(failure)
 
     return traced
+
+
+def _route(scope: Scope) -> str:
+    """The route that was taken, as the table of routes has it; empty for a page or nothing."""
+    path = str(getattr(scope.get("route"), "path", ""))
+    return path or (scope["path"] if scope["path"] in _FIXED else "")
 
 
 def _known(method: str) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from gateway.memory import MemoryPublisher
 from gateway.publisher import Outcome
@@ -243,23 +244,28 @@ async def test_a_store_away_has_a_failed_span_for_each_attempt(traces: Traces) -
 async def test_a_request_is_told_by_its_route_and_never_by_its_path(traces: Traces) -> None:
     """Paths, queries and callers may name people; a trace that a caller names is not gone on with."""
 
-    async def show(_request: Request) -> Response:
+    async def show(request: Request) -> Response:
         return PlainTextResponse("fine", 203)
 
     async def fail(_request: Request) -> Response:
         raise RuntimeError
 
-    app = Starlette(routes=[Route("/people/{name}", show), Route("/fail", fail)])
+    app = FastAPI()
+    app.get("/people/{name}")(show)
+    app.router.routes += [Route("/fail", fail), Route("/healthz", show), Mount("/pages", Starlette())]
     transport = httpx.ASGITransport(trace_requests(app, traces.of("gateway")), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
         named = {"traceparent": f"00-{'1' * 32}-{'1' * 16}-01"}
         assert (await client.get("/people/ana?text=salary", headers=named)).status_code == 203
         await client.get("/fail")
+        await client.get("/healthz")
+        await client.get("/pages/ana")
         await client.request("SALARY", "/none/ana")
-    shown, failed, unknown = traces.spans
+    shown, failed, healthy, page, unknown = traces.spans
     assert said(shown) == {"method": "GET", "route": "/people/{name}", "status": 203}
     assert shown.parent is None
     assert failed.status.description == "raised"
+    assert (said(healthy)["route"], said(page)["route"]) == ("/healthz", "")
     assert said(unknown) == {"method": "other", "route": "", "status": 404}
     told = "".join(span.to_json() for span in traces.spans)
     assert "ana" not in told
