@@ -112,7 +112,7 @@ class Observer:
             except UnavailableError as error:
                 seen = Standing(workers, kafka_fault=str(error))
             else:
-                seen = _stand(self._settings.node.id, workers, groups)
+                seen = stand(self._settings.node.id, workers, groups)
             self.standing = replace(seen, wished_away=wished_away)
             return self.standing
 
@@ -154,7 +154,8 @@ def is_of_node(client: str, node: str) -> bool:
     return client == node or client.startswith(f"{node}/")
 
 
-def _stand(node: str, workers: tuple[Worker, ...], groups: Sequence[GroupStanding]) -> Standing:
+def stand(node: str, workers: tuple[Worker, ...], groups: Sequence[GroupStanding]) -> Standing:
+    """How a node stands, by its workers and by what Kafka tells of their groups."""
     ours = [(group.group, member) for group in groups for member in group.members if is_of_node(member.client, node)]
     held = {(group, *place) for group, member in ours for place in member.partitions}
     rows = tuple(
