@@ -26,6 +26,7 @@ SETTINGS = """
 segment_ms = 100
 epoch_s = 20.0
 [uplink]
+server = "{masters}"
 connect_timeout_s = 3.0
 ping_s = 2.0
 silence_s = 6.0
@@ -59,12 +60,12 @@ class Endpoint:
     agents: list[EnrolledAgent] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
 
-    def begin_to_enrol(self, token: str, root: Path, count: int) -> list[Enrolling]:
-        """Have agents enrol from this host, all at once."""
+    def begin_to_enrol(self, token: str, root: Path, count: int, masters: str) -> list[Enrolling]:
+        """Have agents enrol from this host, all at once; `masters` is whom they ask later, empty for that one alone."""
         directories = [root / f"{self.name}-{number}" for number in range(1, count + 1)]
         for directory in directories:
             directory.mkdir(parents=True)
-            (directory / "agent.toml").write_text(SETTINGS)
+            (directory / "agent.toml").write_text(SETTINGS.format(masters=masters))
         return [
             Enrolling(self, directory, self._here("infra.cli", "agent", "enrol", token, "--dir", str(directory)))
             for directory in directories

@@ -36,7 +36,9 @@ ROLES: dict[str, list[str]] = {
 ENDPOINTS = {"office-1": 2, "office-2": 2, "fragile": 1, "drifting": 1, "far": 1}
 """Hosts with so many agents: two stay, one is killed, the clock of one jumps, and one is cut off throughout."""
 
-FAR = "far"
+FAR, ONE_MASTER = "far", "office-2"
+"""The host that is cut off, and the one whose agents ask the master alone at which they enrolled."""
+
 STARTS_WITHIN_S = 600.0
 """About 100 s where nothing else runs."""
 
@@ -131,10 +133,12 @@ class Ground:
         """Half of the hosts at the first master, half at the second."""
         words = "agent", "token", "--uses", str(sum(ENDPOINTS.values()))
         tokens = [sealstream(self.node(name).settings, *words).strip() for name in MASTERS[:2]]
+        masters = ",".join(f"{address}:443" for address in self.addresses(MASTERS))
         enrolling = []
         for place, (name, count) in enumerate(ENDPOINTS.items(), 100):
             self.network.add(name, f"{self.network.here.rpartition('.')[0]}.{place}")
-            enrolling += self.endpoints[name].begin_to_enrol(tokens[place % 2], self.root / "agents", count)
+            endpoint, named = self.endpoints[name], "" if name == ONE_MASTER else masters
+            enrolling += endpoint.begin_to_enrol(tokens[place % 2], self.root / "agents", count, named)
         for each in enrolling:
             each.wait(self.settings)
 
