@@ -44,18 +44,22 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     topic = typer.Typer(no_args_is_help=True, help="Look into one topic.")
     topic.command("cat", help=CAT_HELP)(cat)
+    topic.command("grow")(grow)
     app.add_typer(topic, name="topic")
     app.command("topics")(topics)
     app.command("lag", help=LAG_HELP)(lag)
 
 
 def topics(as_json: AsJson = False) -> None:
-    """List the topics: what they hold, by what key, how many records, how long they are kept."""
+    """List the topics: what they hold, by what key, how many records, in how many copies, how long they are kept."""
+    from infra.copies import read_copies
     from infra.reading import read_extents
     from infra.settings import load_settings
     from schemas.topics import TOPICS
 
-    extents = asyncio.run(read_extents(load_settings()))
+    settings = load_settings()
+    extents = asyncio.run(read_extents(settings))
+    copies = {it.topic: it for it in asyncio.run(read_copies(settings))}
     rows = []
     for name, topic in TOPICS.items():
         places = [it for it in extents if it.topic == name]
@@ -64,6 +68,8 @@ def topics(as_json: AsJson = False) -> None:
                 "topic": name,
                 "partitions": len(places),
                 "records": sum(it.end - it.start for it in places),
+                "replicas": copies[name].replicas if name in copies else 0,
+                "in_sync": copies[name].in_sync if name in copies else 0,
                 "kept_days": topic.retention_ms / _DAY_MS if topic.retention_ms >= 0 else None,
                 "key": topic.key,
                 "record": topic.record,
@@ -73,12 +79,29 @@ def topics(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    head = ("TOPIC", "PARTITIONS", "RECORDS", "KEPT", "KEY", "RECORD", "HOLDS")
+    head = ("TOPIC", "PARTITIONS", "RECORDS", "REPLICAS", "IN SYNC", "KEPT", "KEY", "RECORD", "HOLDS")
     print(
         render_table(
             head, [[_kept(value) if key == "kept_days" else value for key, value in row.items()] for row in rows]
         )
     )
+    if short := [it.topic for it in copies.values() if it.replicas < it.wanted]:
+        wanted = max(it.wanted for it in copies.values())
+        print(f"\n{', '.join(short)}: fewer replicas than {wanted}, as is wanted. `sealstream topic grow` gives more.")
+
+
+def grow(
+    within_s: Annotated[float, typer.Option(min=1, help="Seconds to wait until the new replicas are in sync.")] = 600,
+) -> None:
+    """Give topics as many replicas as the settings and the brokers want, such as after brokers were added.
+
+    Example: `sealstream topic grow --within-s 3600`
+    """
+    from infra.copies import grow_topics
+    from infra.settings import load_settings
+
+    grown = asyncio.run(grow_topics(load_settings(), within_s=within_s))
+    print(f"{', '.join(grown)}: have more replicas, in sync" if grown else "Every topic has replicas enough.")
 
 
 def cat(  # noqa: PLR0917  # typer calls it by names

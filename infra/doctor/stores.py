@@ -41,6 +41,7 @@ async def check_stores(settings: Settings) -> list[Finding]:
     looks = {
         "at postgresql": check_postgresql,
         "at kafka": check_kafka,
+        "kafka copies": check_kafka_copies,
         "kafka write": check_kafka_write,
         "at elasticsearch": check_elasticsearch,
         "at redis": check_redis,
@@ -118,6 +119,21 @@ async def _count_brokers(settings: Settings) -> int:
         raise UnavailableError(f"the cluster cannot be asked ({error or type(error).__name__}): see its log") from None
     finally:
         await client.close()
+
+
+async def check_kafka_copies(settings: Settings) -> str:
+    """Every topic has as many replicas as are wanted, and they are in sync."""
+    from infra.copies import read_copies
+
+    copies = await read_copies(settings)
+    if short := [it for it in copies if it.replicas < it.wanted]:
+        raise ConfigError(
+            f"{', '.join(it.topic for it in short)}: {min(it.replicas for it in short)} replicas instead of "
+            f"{short[0].wanted}: `sealstream topic grow` gives them more"
+        )
+    if late := [it.topic for it in copies if it.in_sync < it.replicas]:
+        raise UnavailableError(f"{', '.join(late)}: replicas are not in sync: a broker is away, or has just come back")
+    return f"{len(copies)} topics, each in {min((it.replicas for it in copies), default=0)}, all in sync"
 
 
 async def check_kafka_write(settings: Settings) -> str:

@@ -13,7 +13,9 @@ import pytest
 import structlog
 
 from infra import approved, kafka, pki
+from infra.copies import grow_topics, read_copies
 from infra.databases import list_servers, promote
+from infra.doctor.stores import check_kafka_copies
 from infra.settings import NodeSettings, Settings
 from infra.stack.account import find_account
 from infra.stack.artifacts import fetch_artifacts
@@ -21,7 +23,7 @@ from infra.stack.java import find_java
 from infra.stack.kafka import kafka_component
 from infra.stack.ports import choose_port
 from infra.stack.postgresql import postgresql_component
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, UnavailableError
 from schemas.topics import TOPICS
 from tests.live.store_node import StoreNode
 from tests.running_stack import open_directory
@@ -112,18 +114,20 @@ async def test_a_dead_broker_stops_nobody(brokers: list[StoreNode]) -> None:
     """Topics have three replicas; what is produced meanwhile is acknowledged by two; it comes back in sync."""
     settings = brokers[0].settings
     await asyncio.gather(*(node.component.finish() for node in brokers))
-    for topic in TOPICS:
-        assert all(len(it["replicas"]) == 3 for it in await describe(settings, topic)), topic
-
+    assert {it.replicas for it in await read_copies(settings) if it.topic in TOPICS} == {3}
+    await grow_old_topics(settings)
     sending = kafka.producer(settings)
     await sending.start()
     try:
         leader = next(it["leader"] for it in await describe(settings) if it["partition"] == 0)
         await sending.send_and_wait(_TOPIC, b"before", partition=0)
+        assert await read_all(settings) == [b"before"]
         began = time.monotonic()
         await brokers[leader - 1].kill()
         await asyncio.wait_for(sending.send_and_wait(_TOPIC, b"meanwhile", partition=0), SETTLED_S)
         tell("acknowledged_after_a_leader_died", began)
+        assert await read_all(settings) == [b"before", b"meanwhile"], "a group reads on too"
+        tell("read_after_a_leader_died", began)
 
         async def moved() -> bool:
             return all(leader not in it["isr"] and it["leader"] != leader for it in await describe(settings))
@@ -131,17 +135,55 @@ async def test_a_dead_broker_stops_nobody(brokers: list[StoreNode]) -> None:
         await until("other leaders", moved)
         tell("all_partitions_led_elsewhere", began)
         assert await kafka.ensure_topics(settings) == []
+        with pytest.raises(UnavailableError, match="not in sync"):
+            await check_kafka_copies(settings)
         began = time.monotonic()
         await brokers[leader - 1].start()
         tell("broker_serves_again", began)
 
         async def in_sync() -> bool:
-            return all(len(it["isr"]) == 3 for it in await describe(settings))
+            return all(it.in_sync == 3 for it in await read_copies(settings))
 
         await until("three replicas in sync", in_sync)
         tell("three_replicas_in_sync", began)
     finally:
         await sending.stop()
+
+
+async def grow_old_topics(settings: Settings) -> None:
+    """Topics of the time when there was one broker are told of, and get more replicas."""
+    past = settings.kafka.model_copy(update={"topic_prefix": "past-", "replication": 1, "min_insync": 1})
+    assert await kafka.ensure_topics(settings.model_copy(update={"kafka": past}))
+    grown = settings.model_copy(update={"kafka": past.model_copy(update={"replication": 0, "min_insync": 0})})
+
+    async def known() -> bool:
+        seen = [await read_copies(grown) for _ in range(6)]  # each asks one broker at random
+        return all({it.topic for it in copies} >= set(TOPICS) for copies in seen)
+
+    await until("every broker knows the topics", known)
+    with pytest.raises(ConfigError, match="sealstream topic grow"):
+        await check_kafka_copies(grown)
+    assert set(await grow_topics(grown, within_s=SETTLED_S)) == set(TOPICS)
+    assert await grow_topics(grown, within_s=SETTLED_S) == []
+    assert "all in sync" in await check_kafka_copies(grown)
+
+
+async def read_all(settings: Settings) -> list[bytes]:
+    """What a new group reads of partition 0, and that it can say so."""
+    reading = kafka.consumer(settings, f"test-{time.monotonic_ns()}", _TOPIC)
+    await reading.start()
+    try:
+        places = [it for it in reading.assignment() if it.partition == 0]
+        found = [record.value async for record in _records(reading, (await reading.end_offsets(places))[places[0]])]
+        await reading.commit()
+    finally:
+        await reading.stop()
+    return found
+
+
+async def _records(reading: Any, count: int) -> AsyncIterator[Any]:
+    for _ in range(count):
+        yield await asyncio.wait_for(reading.getone(), SETTLED_S)
 
 
 @pytest.fixture
