@@ -13,9 +13,12 @@ from gateway.enrol import EnrolmentRequest, TokenStore, make_token
 from infra.keys.signer import make_signer
 from infra.pki import ca_fingerprint
 from infra.pki.revocations import Revocations
+from infra.pki.tokens import Token, hash_secret
 from infra.settings import GatewaySettings, NodeSettings, Settings
 from schemas.enrolment import PREFIX, EnrolmentToken
-from schemas.errors import ConfigError, MalformedError
+from schemas.errors import ConfigError, MalformedError, UnavailableError
+from schemas.keys import Identity
+from tests.gateway.site import open_site
 
 
 class Clock:
@@ -115,3 +118,50 @@ def test_revocations_are_kept_and_read_again(tmp_path: Path) -> None:
     assert not ours.reload()
     with pytest.raises(MalformedError):
         theirs.add("nobody")
+
+
+def test_tokens_are_handed_over_whole_or_not_at_all(tmp_path: Path, clock: Clock) -> None:
+    """A table that fails leaves the file as it was; one that took them has them alone; none is lost in between."""
+    store = TokenStore(tmp_path, clock)
+    store.add("one", uses=2, expires_s=60)
+    store.add("two", uses=1, expires_s=60)
+    assert store.spend("one")
+
+    def fail(_: list[Token]) -> None:
+        raise UnavailableError("away")
+
+    with pytest.raises(UnavailableError):
+        store.move(fail)
+    assert not store.moved
+    taken: list[Token] = []
+    assert store.move(taken.extend) == 2
+    assert {(token.secret_hash, token.uses) for token in taken} == {(hash_secret("one"), 1), (hash_secret("two"), 1)}
+    assert (store.moved, store.to_move) == (True, False)
+    assert not store.spend("two")
+    TokenStore(tmp_path, clock).add("late", uses=1, expires_s=60)  # by a process that looked before they were taken
+    assert store.to_move
+    assert store.move(taken.extend) == 1
+
+
+def test_a_token_waits_for_nobody_while_it_is_handed_over(tmp_path: Path, clock: Clock) -> None:
+    """Who spends at that moment gets the use from the file before, or finds it gone to the table: never both."""
+    TokenStore(tmp_path, clock).add("secret", uses=8, expires_s=60)
+    taken: list[Token] = []
+    with ThreadPoolExecutor(9) as pool:
+        spending = [pool.submit(TokenStore(tmp_path, clock).spend, "secret") for _ in range(6)]
+        moving = pool.submit(TokenStore(tmp_path, clock).move, taken.extend)
+        moving.result()
+    assert sum(spent.result() for spent in spending) + sum(token.uses for token in taken) == 8
+
+
+async def test_while_the_tables_are_away_nobody_enrols_and_no_use_is_lost(
+    tmp_path: Path, pki: Path, identity: Identity
+) -> None:
+    """503, not 403: the agent may try again, and is not counted as one who guesses."""
+    async with open_site(tmp_path, pki, identity) as site:
+        secret = site.secret()
+        (tmp_path / "enrol" / "in-database").touch()
+        for _ in range(12):
+            assert (await site.enrol(secret)).status_code == 503
+        (tmp_path / "enrol" / "in-database").unlink()
+        assert (await site.enrol(secret)).status_code == 200
