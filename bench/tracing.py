@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from bench.gateway import Bench
 from infra.settings import load_settings
 
-RATIOS = ("", "0.001", "0.01", "1")
+RATIOS = ("", "0.001", "1")
 
 
 class _Collector(http.server.BaseHTTPRequestHandler):
