@@ -268,7 +268,7 @@ async def _miner(settings: Settings, node: str, address: str) -> AsyncIterator[M
     from streams.miner.client import open_miner
 
     if not address and node in {"", settings.node.id}:
-        address = f"{settings.node.advertise}:{settings.miner.port}"
+        address = f"{settings.node.address}:{settings.miner.port}"
     if not address:
         address = await _find(settings, node)
     async with open_miner(settings, address) as client:

@@ -20,6 +20,6 @@ def serving_of(settings: Settings) -> Serving:
         host=settings.metrics.host,
         first_port=settings.metrics.first_port,
         node=settings.node.id,
-        advertise=settings.node.advertise,
+        advertise=settings.node.address,
         approves=approves,
     )

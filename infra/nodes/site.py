@@ -91,6 +91,7 @@ class Site(BaseModel):
                 "id": name,
                 "roles": list(node.roles),
                 "advertise": node.public or node.address,
+                **({"private": node.address} if node.public else {}),
                 "approved": ["127.0.0.1", "::1", *(one.address for one in self.nodes.values()), *self.approved],
             },
             "gateway": {

@@ -26,11 +26,18 @@ class NodeSettings(Group):
     data_dir: Path = Path()
     """Data directory; the one that holds the settings file when not given."""
     advertise: str = "127.0.0.1"
-    """Host name or address under which agents and nodes reach this node."""
+    """Host name or address under which agents and browsers reach this node."""
+    private: str = ""
+    """Host name or address under which other nodes reach this node; that of `advertise` when not given."""
     approved: list[str] = ["127.0.0.1", "::1"]
     """Addresses or networks (CIDR) of the nodes that node ports serve."""
     heartbeat_s: Seconds = 3.0
     """Seconds between two heartbeats of a process."""
+
+    @property
+    def address(self) -> str:
+        """Where other nodes reach this node."""
+        return self.private or self.advertise
 
 
 class KafkaSettings(Group):

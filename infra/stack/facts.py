@@ -116,7 +116,7 @@ class NodeFacts:
                 continue
             node = self._settings.node
             detail = describe_machine(self._settings)
-            reporter = Reporter(self._settings, ROLE, self._producer, address=node.advertise, detail=detail)
+            reporter = Reporter(self._settings, ROLE, self._producer, address=node.address, detail=detail)
             await self._until_taken(NodeEvent.JOINED, reporter.joined)
             self._reporter = reporter
             return reporter

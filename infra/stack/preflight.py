@@ -89,7 +89,7 @@ def require_ports(settings: Settings, names: AbstractSet[str]) -> None:
 def _host_of(settings: Settings, name: str) -> str:
     """Where a store listens: by its address, or on this node's own where the address names several."""
     host, _ = place_of(settings, name)
-    return host if host in _LOOPBACK else settings.node.advertise
+    return host if host in _LOOPBACK else settings.node.address
 
 
 def memory_available() -> int:

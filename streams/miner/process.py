@@ -69,7 +69,7 @@ class MinerProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._miner = settings.miner
-        self._address = f"{settings.node.advertise}:{self._miner.port}"
+        self._address = f"{settings.node.address}:{self._miner.port}"
         self.metrics = Metrics(METRICS)
         self.observer = Observer(settings)
         self._revocations = Revocations(settings.node.data_dir / _ENROL)
