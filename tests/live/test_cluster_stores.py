@@ -9,14 +9,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import structlog
 
 from infra import approved, kafka, pki
+from infra.backup.database import dump_database
 from infra.copies import grow_topics, read_copies
 from infra.databases import list_servers, promote
 from infra.doctor.stores import check_kafka_copies
-from infra.settings import NodeSettings, Settings
+from infra.postgresql import connect
+from infra.settings import NodeSettings, Settings, postgresql_dsn
 from infra.stack.account import find_account
 from infra.stack.artifacts import fetch_artifacts
 from infra.stack.java import find_java
@@ -25,6 +28,7 @@ from infra.stack.ports import choose_port
 from infra.stack.postgresql import postgresql_component
 from schemas.errors import ConfigError, UnavailableError
 from schemas.topics import TOPICS
+from sinks.postgresql.sink import PostgresqlSink
 from tests.live.store_node import StoreNode
 from tests.running_stack import open_directory
 
@@ -225,10 +229,15 @@ async def notes(settings: Settings) -> set[str]:
     return {row[0] for row in found}
 
 
-async def test_a_promoted_standby_takes_over(databases: list[StoreNode]) -> None:
+async def test_a_promoted_standby_takes_over(root: Path, databases: list[StoreNode]) -> None:
     """Rows are there, new ones go to it by the same address, and the old primary comes back as its standby."""
     old, new = databases
     await add_note(old.settings, "10.0.0.0/24")
+    dsn = postgresql_dsn(old.settings)
+    sink = PostgresqlSink(dsn)
+    await sink.open()
+    pool = await asyncpg.create_pool(dsn, connect=connect, min_size=0)  # type: ignore[call-overload]
+    assert await pool.fetchval("SELECT count(*) FROM approved_node") == 1
     servers, followers = await list_servers(new.settings)
     assert [it.role for it in servers] == ["primary", "standby"]
     assert [it.name for it in followers] == ["node-2"]
@@ -247,6 +256,13 @@ async def test_a_promoted_standby_takes_over(databases: list[StoreNode]) -> None
     await add_note(old.settings, "10.0.1.0/24")
     tell("standby_promoted_and_written_to", began)
     assert done.timeline == 2
+    assert await pool.fetchval("SELECT count(*) FROM approved_node") == 2, "a pool finds it"
+    await pool.close()
+    with pytest.raises(UnavailableError, match="ended the connection"):
+        await sink.places()  # so that the loop looks how far this database is
+    assert await sink.places() == {}
+    await sink.close()
+    assert (await dump_database(dsn, root / "dump"))["public.approved_node"] == 2, "and so does pg_dump"
     assert await notes(new.settings) == {"10.0.0.0/24", "10.0.1.0/24"}
     began = time.monotonic()
     await old.start()
