@@ -37,8 +37,8 @@ LEASE_S = 8.0
 LOST_S = 7.0
 """A gateway that does not answer for so long has not got the agent, or is no more."""
 
-AWAY = "the agent is not connected"
-SILENT = "the server that has the agent does not answer: its time and its `secrets/live.key` must be those of this one"
+AWAY = "the agent is not connected; it may be on its way to another server"
+SILENT = "the server that has the agent does not answer: its time and its key of live tickets must be those of this one"
 NO_REDIS = "the agent is not connected to this server, and Redis, through which others show it, does not answer"
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.facts import now_ms
-from gateway.live.distant import DistantRoom
+from gateway.live.distant import AWAY, DistantRoom
 from gateway.live.outlet import Outlet
 from gateway.live.room import LocalRoom, Present, Room, ScreenRoom
 from gateway.live.sound import SoundRoom, split_host
@@ -92,7 +92,7 @@ class Hub:
         agent_id = connection.peer.agent_id
         if self._present.pop(agent_id, None):
             for key in self._rooms_of(agent_id):
-                self._send_away(key, "the agent is not connected")
+                self._send_away(key, AWAY)
 
     def said(self, connection: AgentConnection, state: LiveState) -> None:
         """What an agent says of a stream that it was asked for."""

@@ -111,7 +111,7 @@ export function told(connection: LiveConnection, hasPicture: boolean): string {
   const now = state.value;
   switch (now?.state) {
     case "away":
-      return "The agent has lost its connection. The picture goes on when it is back.";
+      return `${sentence(now.reason || "The agent has lost its connection")} The picture goes on by itself.`;
     case "off":
     case "refused":
       return sentence(now.reason || "The agent shows nothing now");
