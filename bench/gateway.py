@@ -101,7 +101,7 @@ class Bench:
         self.ids = [self._enrol() for _ in range(connections)]
         (self.root / "agents/ids").write_text("\n".join(self.ids))
         (self.root / "sealstream.toml").write_text(
-            f'[kafka]\nbootstrap = "{bootstrap}"\ntopic_prefix = "{self.prefix}"\n'
+            f'[kafka]\nbootstrap = "{bootstrap}"\ntopic_prefix = "{self.prefix}"\n[redis]\nprefix = "{self.prefix}"\n'
             f'[postgresql]\ndsn = "postgresql://nobody@127.0.0.1:{_free_port()}/none"\n[gateway]\n'
             f"agent_port = {self.ports['agent']}\nhttps_port = {self.ports['https']}\n"
             f"mirror_port = {self.ports['mirror']}\n"

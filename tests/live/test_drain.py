@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx2 as httpx
@@ -48,13 +50,8 @@ def test_an_agent_of_the_only_gateway_spools_and_comes_back(stack: Settings, tmp
         site.set_policy(streams=["email"], live=[])
         until("the policy", policy.exists)
         gateway = f"{node_of(site)}/gateway"
-        directory = tmp_path / "agent"
-        directory.mkdir()
-        (directory / "agent.toml").write_text(AGENT)
-        site.cli("agent", "enrol", site.cli("agent", "token").split()[-1], "--dir", str(directory))
-        agent = EnrolledAgent(
-            stack, directory, (directory / "identity.json").read_text().split('"agent_id": "')[1][:36]
-        )
+        agent = enrol_agent(stack, site, tmp_path / "agent")
+        directory = agent.directory
         load = start_load(directory)
         try:
             until("acks", lambda: len(account(agent).acknowledged) > 10, PATIENCE_S)
@@ -80,12 +77,79 @@ def test_an_agent_of_the_only_gateway_spools_and_comes_back(stack: Settings, tmp
     assert not letters - stored
 
 
+def test_agents_of_a_drained_gateway_go_to_another_and_lose_nothing(stack: Settings, tmp_path: Path) -> None:
+    """Two gateways, one agent: whichever has it is drained under load, and then the other after it is taken back.
+
+    Acks go on while one is drained, and every letter is in Kafka exactly once.
+    """
+    with (
+        open_site(stack, tmp_path / "one", NODE__ID=f"test-one-{os.getpid()}") as one,
+        open_site(stack, tmp_path / "two", NODE__ID=f"test-two-{os.getpid()}") as two,
+    ):
+        for site in (one, two):
+            site.set_policy(streams=["email"], live=[])
+        until("both gateways know of each other", lambda: len(assignment(one).json().get("alternatives", ())) == 1)
+        agent = enrol_agent(stack, one, tmp_path / "agent")
+        load = start_load(agent.directory)
+        try:
+            for _ in range(2):
+                move_by_draining(agent, one, two)
+        finally:
+            load.send_signal(signal.SIGTERM)
+            assert load.wait(PATIENCE_S) == 0, (agent.directory / "load.log").read_text()[-3000:]
+    told = account(agent)
+    assert told.left == 0, "envelopes are left in the spool"
+    letters = {identity for identity, stream in told.streams.items() if stream == "email"}
+    stored = Counter(identity for identity in all_ids_of(stack) if identity in letters)
+    assert len(letters) > 40
+    assert set(stored) == letters
+    assert set(stored.values()) == {1}
+
+
+def move_by_draining(agent: EnrolledAgent, one: Site, two: Site) -> None:
+    """Drain the gateway that has the agent until the other one acknowledges, and take it back."""
+    await_acks(agent)
+    has_it = assigned(one, agent)
+    site, other = (one, two) if has_it == f"{node_of(one)}/gateway" else (two, one)
+    site.cli("nodes", "drain", has_it, "--reason", "a test")
+    until("it is drained", lambda: assignment(site).json()["gateway"].startswith(node_of(other)), PATIENCE_S)
+    await_acks(agent)
+    assert assigned(one, agent) == f"{node_of(other)}/gateway"
+    site.cli("nodes", "resume", has_it)
+    until("it takes agents again", lambda: assignment(one).json().get("alternatives"), PATIENCE_S)
+
+
+def await_acks(agent: EnrolledAgent) -> None:
+    """Until more was acknowledged."""
+    seen = len(account(agent).acknowledged)
+    until("acks", lambda: len(account(agent).acknowledged) > seen + 10, PATIENCE_S)
+
+
+def enrol_agent(stack: Settings, site: Site, directory: Path) -> EnrolledAgent:
+    """An agent that was enrolled at the site."""
+    directory.mkdir()
+    (directory / "agent.toml").write_text(AGENT)
+    site.cli("agent", "enrol", site.cli("agent", "token").split()[-1], "--dir", str(directory))
+    return EnrolledAgent(stack, directory, json.loads((directory / "identity.json").read_text())["agent_id"])
+
+
+def assigned(site: Site, agent: EnrolledAgent) -> str:
+    """The gateway that the agent would be sent to now: where it is, if it is well there."""
+    answer = httpx.get(f"{site.base}/api/v1/assign", params={"agent": agent.agent_id}, verify=False, timeout=60)
+    return str(answer.json()["gateway"])
+
+
 def ids_of(stack: Settings) -> set[EnvelopeId]:
-    """Every letter in Kafka; what others put there that is no envelope is passed over."""
-    found: set[EnvelopeId] = set()
+    """Every letter in Kafka."""
+    return set(all_ids_of(stack))
+
+
+def all_ids_of(stack: Settings) -> list[EnvelopeId]:
+    """The same, as often as each is there; what others put there that is no envelope is passed over."""
+    found: list[EnvelopeId] = []
     for record in read_topic(stack, "envelopes.email"):
         with contextlib.suppress(MalformedError):
-            found.add(peek(record.value() or b"").id)
+            found.append(peek(record.value() or b"").id)
     return found
 
 

@@ -90,6 +90,7 @@ async def site(tmp_path: Path, backing: Settings) -> Settings:
         f'[kafka]\nbootstrap = "{settings.kafka.bootstrap}"\ntopic_prefix = "{settings.kafka.topic_prefix}"\n'
         f"[gateway]\nagent_port = {free_port()}\nhttps_port = {free_port()}\nmirror_port = {free_port()}\n"
         f"[live]\nport = {free_port()}\n"
+        f'[redis]\nprefix = "{settings.kafka.topic_prefix}"\n'
     )
     return load_settings(tmp_path / "sealstream.toml")
 
