@@ -33,6 +33,8 @@ class RedisServer:
         """Start it, empty, and wait until it answers."""
         command = [
             "redis-server",
+            "--bind",
+            "127.0.0.1",
             "--port",
             str(self.port),
             "--dir",
