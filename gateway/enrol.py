@@ -19,11 +19,11 @@ from infra.keys.signer import pinned_signers
 from infra.keys.table import connected, run_aside
 from infra.pki import ca_fingerprint
 from infra.pki.authority import load_ca
-from infra.pki.certificates import certify_agent, key_of_request
+from infra.pki.certificates import key_of_request, make_agent
 from infra.pki.follow import move_tokens, put_tokens
-from infra.pki.register import Entry
+from infra.pki.register import Entry, Register
 from infra.pki.server_pins import trust_set
-from infra.pki.table import add_entries, spend_token
+from infra.pki.table import add_entries, has_use, spend_token
 from infra.pki.tokens import Token, TokenStore, hash_secret
 from schemas.enrolment import EnrolmentToken
 from schemas.errors import ConfigError, UnavailableError
@@ -32,6 +32,7 @@ from schemas.trust import TrustSet, read_pin
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infra.keys.table import Connection
     from infra.settings import Settings
 
 SECRET_BYTES = 24
@@ -80,18 +81,28 @@ class Enrolment:
         await asyncio.to_thread(check_request, self._settings, wish.csr)
         if not self._tokens.moved:
             if await asyncio.to_thread(self._tokens.spend, wish.secret):
-                agent, certificate, _ = await asyncio.to_thread(issue_certificate, self._settings, wish)
+                agent, certificate, entry = await asyncio.to_thread(make_certificate, self._settings, wish)
+                await asyncio.to_thread(register_here, self._settings, entry)
                 return agent, certificate
             if not self._tokens.moved:
                 return None
         try:
-            async with self._at_once, connected(self._settings) as connection, connection.transaction():
-                if not await spend_token(connection, hash_secret(wish.secret)):
-                    return None
-                agent, certificate, entry = await asyncio.to_thread(issue_certificate, self._settings, wish)
-                await add_entries(connection, [entry])
+            async with self._at_once, connected(self._settings) as connection:
+                return await self._redeem_shared(connection, wish)
         except asyncpg.PostgresError as error:
             raise UnavailableError(f"PostgreSQL says {type(error).__name__} ({error.sqlstate})") from error
+
+    async def _redeem_shared(self, connection: Connection, wish: EnrolmentRequest) -> tuple[str, str] | None:
+        """The same by the table. Signing takes long, so it is done before the use is held."""
+        secret_hash = hash_secret(wish.secret)
+        if not await has_use(connection, secret_hash):
+            return None
+        agent, certificate, entry = await asyncio.to_thread(make_certificate, self._settings, wish)
+        async with connection.transaction():
+            if not await spend_token(connection, secret_hash):
+                return None
+            await asyncio.to_thread(register_here, self._settings, entry)
+            await add_entries(connection, [entry])
         return agent, certificate
 
 
@@ -131,18 +142,21 @@ def check_request(settings: Settings, csr: str) -> None:
     load_ca(settings.gateway.ca_file.parent)
 
 
-def issue_certificate(settings: Settings, wish: EnrolmentRequest) -> tuple[str, str, Entry]:
-    """The id of a new agent, its certificate (PEM), and what this node's register has of it from then on.
-
-    Raises `MalformedError`, and `ConfigError` where nothing can be issued.
-    """
+def make_certificate(settings: Settings, wish: EnrolmentRequest) -> tuple[str, str, Entry]:
+    """The id of a new agent, its certificate (PEM), and what the register must have of it before it is given out."""
     agent = uuid4()
     directory = settings.gateway.ca_file.parent
+    certificate, entry = make_agent(directory, agent.bytes, wish.csr.encode(), backup_pin=wish.backup_pin)
+    return str(agent), certificate.decode("ascii"), entry
+
+
+def register_here(settings: Settings, entry: Entry) -> None:
+    """Put it into this node's register; raises `ConfigError`."""
+    directory = settings.gateway.ca_file.parent
     try:
-        certificate, entry = certify_agent(directory, agent.bytes, wish.csr.encode(), backup_pin=wish.backup_pin)
+        Register(directory).add(entry)
     except OSError as error:
         raise ConfigError(f"the register in {directory} cannot be written: {error.strerror}") from error
-    return str(agent), certificate.decode("ascii"), entry
 
 
 def read_ca(settings: Settings) -> bytes:

@@ -86,6 +86,13 @@ def issue_agent(directory: Path, agent_id: bytes, request: bytes, *, backup_pin:
 
 def certify_agent(directory: Path, agent_id: bytes, request: bytes, *, backup_pin: str = "") -> tuple[bytes, Entry]:
     """The same, and what the register has of it."""
+    certificate, entry = make_agent(directory, agent_id, request, backup_pin=backup_pin)
+    Register(directory).add(entry)
+    return certificate, entry
+
+
+def make_agent(directory: Path, agent_id: bytes, request: bytes, *, backup_pin: str = "") -> tuple[bytes, Entry]:
+    """The same, for who registers it before it is given out."""
     public = key_of_request(request)
     ca, ca_key = load_ca(directory)
     agent = UUID(bytes=agent_id)
@@ -95,7 +102,6 @@ def certify_agent(directory: Path, agent_id: bytes, request: bytes, *, backup_pi
         .sign(ca_key, hashes.SHA256())
     )
     entry = entry_of("agent", str(agent), certificate, ca, backup_pin)
-    Register(directory).add(entry)
     return certificate.public_bytes(_PEM), entry
 
 

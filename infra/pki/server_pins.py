@@ -77,7 +77,7 @@ def publish(directory: Path, pins: Sequence[ServerPin], *, enforced: bool | None
         before.enforced if enforced is None else enforced,
         hashlib.sha256((directory / CA_CERT).read_bytes()).hexdigest(),
     )
-    if before == after:
+    if set(before.pins) == set(after.pins) and before == replace(after, pins=before.pins):  # in whatever order
         return before
     after = replace(after, version=before.version + 1)
     write_public(directory / PINS_NAME, json.dumps(asdict(after), indent=2).encode() + b"\n")

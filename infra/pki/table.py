@@ -44,6 +44,14 @@ async def take_in_tokens(connection: Connection, tokens: Iterable[Token], node: 
         )
 
 
+async def has_use(connection: Connection, secret_hash: str) -> bool:
+    """Whether a use is left now; that it still is when it is to be spent, `spend_token` says."""
+    found = await connection.fetchval(
+        "SELECT true FROM enrolment_token WHERE secret_hash = $1 AND uses_left > 0 AND expires_at > now()", secret_hash
+    )
+    return bool(found)
+
+
 async def spend_token(connection: Connection, secret_hash: str) -> bool:
     """Take one use, if there is one; it is given back when the transaction round it fails."""
     left = await connection.fetchval(
