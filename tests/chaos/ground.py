@@ -9,9 +9,10 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,8 @@ class Ground:
         self.root = root
         self.network = Network(f"ch{number}", f"10.78.{number}")
         self.archive = root / "archive"
+        self.counted = False
+        """Every envelope was counted, and none is missing."""
         site = Site.model_validate(
             {
                 "nodes": {
@@ -182,28 +185,29 @@ class Ground:
 
 @contextmanager
 def open_ground() -> Iterator[Ground]:
-    """A fleet of its own, gone again afterwards; its files stay where something failed."""
+    """A fleet of its own, gone again afterwards; where something failed, its logs and agents' directories are kept."""
     root = open_directory()
     ground = Ground(root, _free_number())
-    with ExitStack() as stack:
-        stack.callback(ground.close)
-        try:
-            ground.open()
-            yield ground
-        except BaseException:
-            say(f"its files stay in {root}")
-            keep = root.with_name(f"{root.name}-kept")
-            keep.mkdir()
-            for name in ROLES:
-                if (root / name / "log").exists():
-                    shutil.copytree(root / name / "log", keep / name)
-            if (root / "agents").exists():
-                shutil.copytree(root / "agents", keep / "agents", ignore=shutil.ignore_patterns("*.sock"))
-            for log in root.glob("*.log"):
-                shutil.copy(log, keep)
-            say(f"logs are in {keep}")
-            raise
-    shutil.rmtree(root, ignore_errors=True)
+    try:
+        ground.open()
+        yield ground
+    finally:
+        if not ground.counted:
+            say(f"logs and agents' directories are in {_keep(root)}")
+        ground.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _keep(root: Path) -> Path:
+    kept = Path(tempfile.mkdtemp(prefix="sealstream-chaos-"))
+    for name in ROLES:
+        if (root / name / "log").exists():
+            shutil.copytree(root / name / "log", kept / name)
+    if (root / "agents").exists():
+        shutil.copytree(root / "agents", kept / "agents", ignore=shutil.ignore_patterns("*.sock"))
+    for log in root.glob("*.log"):
+        shutil.copy(log, kept)
+    return kept
 
 
 def _free_number() -> int:
