@@ -11,7 +11,7 @@ import shutil
 
 from infra.approved import Approval
 from infra.cluster import own_redis, redis_password
-from infra.pki import write_secret
+from infra.files import write_whole
 from infra.render import redis as rendered
 from infra.settings import Settings
 from infra.stack.account import Account, give
@@ -45,7 +45,7 @@ def redis_component(settings: Settings, account: Account | None) -> Component:
     async def prepare() -> None:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         (home / ACCESS).write_text(rendered.render(settings, Approval()), "utf-8")
-        write_secret(home / SECRET, f"requirepass {json.dumps(password)}\n".encode())
+        write_whole(home / SECRET, f"requirepass {json.dumps(password)}\n".encode())
         give(home, account)
 
     async def probe(_pid: int) -> str:

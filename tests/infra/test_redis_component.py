@@ -62,7 +62,8 @@ async def test_other_machines_are_answered_by_the_password_alone(tmp_path: Path)
     """The component knows it and is ready; who does not know it learns nothing, and no list of processes has it."""
     settings = settings_at(tmp_path, own_address())
     component = redis_component(settings, None)
-    await component.prepare()
+    for _start in range(2):
+        await component.prepare()
     assert not any("a-password" in str(word) for word in component.command)
     assert (settings.data.store("redis") / "password.conf").stat().st_mode & 0o077 == 0
     with running(component) as place:
