@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TextIO
+from typing import TextIO, cast
 
+from infra.logging import Unfailing
 from infra.stack.state import ComponentState, Phase, StackState
 
 _QUIET_S = 4.0
@@ -21,7 +22,7 @@ class Progress:
     """Prints the changes between the states that it is shown."""
 
     def __init__(self, out: TextIO | None = None) -> None:
-        self._out = sys.stderr if out is None else out
+        self._out = out or cast("TextIO", Unfailing(sys.stderr))
         self._seen: dict[str, tuple[Phase, str]] = {}
         self._changed_at: dict[str, float] = {}
         self._detail = ""

@@ -83,7 +83,10 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
         state = StackState(supervisor=Mark.of(os.getpid()))
 
         def changed() -> None:
-            save_state(data, state)
+            try:
+                save_state(data, state)
+            except OSError as error:  # what runs goes on, whatever a full disk refuses
+                log.warning("state_not_written", error=error.strerror)
             follow(state)
 
         def tell(detail: str) -> None:

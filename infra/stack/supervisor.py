@@ -163,10 +163,10 @@ class Supervisor:
         self._note(component, Phase.STARTING, "prepares its files")
         try:
             await component.prepare()
-        except UnavailableError as error:
-            if not self._patient:
+        except (OSError, UnavailableError) as error:  # a disk that is full, or another node that is away
+            if not self._patient and not self._settled[component.name].is_set():
                 raise
-            raise _EndedError(str(error)) from None
+            raise _EndedError(f"cannot be prepared: {error}") from None
         self._note(component, Phase.STARTING, "starts")
         child = await Child.start(
             component.command,

@@ -151,6 +151,26 @@ async def test_what_never_starts_is_told_with_its_last_words(data: DataDir) -> N
     assert bench.state.components["bad"].phase is Phase.FAILED
 
 
+async def test_what_cannot_be_prepared_again_stops_nothing_else(data: DataDir) -> None:
+    """A component that served and whose files a full disk refuses now is tried again; the others go on."""
+    refusals = [OSError("No space left on device")]
+
+    async def prepare() -> None:
+        if bench.state.components["a"].mark is not None and refusals:
+            raise refusals.pop()
+
+    bench = Bench(data, component("a", prepare=prepare), component("b"))
+    await bench.until(bench.all_ready)
+    first, other = bench.mark("a"), bench.mark("b")
+    os.kill(first.pid, signal.SIGKILL)
+    await bench.until(lambda: bench.state.components["a"].phase is Phase.READY and bench.mark("a") != first)
+    assert not refusals
+    assert bench.state.components["a"].restarts == 2
+    assert bench.mark("b") == other
+    assert other.alive
+    await bench.end()
+
+
 async def never(_pid: int) -> str:
     raise NotReadyError("never")
 
