@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from infra.lifecycle import until_told
 from infra.nodes.following import NodeFollower
 
 if TYPE_CHECKING:
@@ -65,11 +66,11 @@ class Draining:
 
     async def report(self) -> None:
         """Say that the process is there, and that it serves, if it does."""
-        await self._reporter.joined()
+        await until_told(self._reporter.joined)
         if self.drained:
-            await self._reporter.draining("drained when it ended")
+            await until_told(lambda: self._reporter.draining("drained when it ended"))
         else:
-            await self._reporter.ready()
+            await until_told(self._reporter.ready)
         self._reported.set()
 
     async def follow(self) -> None:

@@ -30,7 +30,7 @@ from gateway.tracing import trace_publisher
 from infra.approved import ApprovedNodes
 from infra.health import HealthServer
 from infra.keys.follow import follow_table
-from infra.lifecycle import Reporter
+from infra.lifecycle import Reporter, until_told
 from infra.metrics import Metrics
 from infra.monitoring.serving import serving_of
 from infra.sharing import follow_shared
@@ -181,8 +181,8 @@ class Gateway:
         return tasks
 
     async def _report(self) -> None:
-        await self.reporter.joined()
-        await self.reporter.ready()
+        await until_told(self.reporter.joined)
+        await until_told(self.reporter.ready)
 
     async def _open_ports(self) -> None:
         """Open every port, or say which one cannot be."""

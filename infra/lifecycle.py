@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import uuid4
@@ -25,6 +25,8 @@ from schemas.records import encode_record
 
 log = structlog.get_logger()
 
+TELL_AGAIN_S = 1.0
+
 
 class Producer(Protocol):
     """What the reporter needs of a producer; aiokafka's has it."""
@@ -36,6 +38,18 @@ class Producer(Protocol):
 def wall_clock_ms() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+async def until_told(tell: Callable[[], Awaitable[None]]) -> None:
+    """Tell it again and again until Kafka takes it: a node may start before any broker has our topics."""
+    while True:
+        try:
+            await tell()
+        except KafkaError as error:
+            log.warning("not_reported", error=str(error))
+            await asyncio.sleep(TELL_AGAIN_S)
+        else:
+            return
 
 
 class Reporter:

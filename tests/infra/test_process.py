@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import structlog
+from aiokafka.errors import KafkaError
 
 from infra.datadir import DataDir
 from infra.health import HealthServer
-from infra.lifecycle import Reporter
+from infra.lifecycle import Reporter, until_told
 from infra.logging import configure_logging
 from infra.metrics import Kind, Metric, Metrics
 from infra.settings import KafkaSettings, NodeSettings, Settings
@@ -124,6 +125,25 @@ async def test_a_process_joins_is_ready_drains_and_leaves() -> None:
     assert len({it["incarnation"] for it in events}) == 1
     assert {key for _, _, key in topic.records} == {b"n/gateway"}
     assert fold_all(events).nodes["n/gateway"].state == "left"
+
+
+async def test_what_kafka_does_not_take_yet_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that started before Kafka had our topics joins as soon as it has."""
+    monkeypatch.setattr("infra.lifecycle.TELL_AGAIN_S", 0.001)
+    refusals = [KafkaError("no such topic"), KafkaError("no such topic")]
+
+    class Late(Topic):
+        async def send_and_wait(self, topic: str, value: bytes, key: bytes) -> None:
+            if refusals:
+                raise refusals.pop()
+            await super().send_and_wait(topic, value, key)
+
+    topic = Late()
+    life = reporter(topic)
+    await until_told(life.joined)
+    await until_told(life.ready)
+    await life.left()
+    assert [it["event"] for it in topic.events()] == ["joined", "ready", "left"]
 
 
 async def test_an_error_is_the_reason_of_leaving() -> None:
