@@ -151,7 +151,7 @@ class Uplink:
     async def ask_servers(self) -> list[str]:
         """The agent ports to try now, best first (R4.2); raises `UnavailableError`.
 
-        While no master answers, those that are known are tried again (R1.4).
+        While no master answers, or knows any, those that are known are tried again (R1.4).
         """
         path = f"{ASSIGN_PATH}?agent={quote(self._agent_id)}"
         timeout, check = self._settings.connect_timeout_s, self._trust.check
@@ -160,17 +160,20 @@ class Uplink:
                 self._masters, "GET", path, self._trust.context, clock=self._clock, timeout=timeout, check=check
             )
         except UnavailableError as error:
-            if not self._known:
-                raise
-            log.info("assignment_unavailable", reason=str(error), servers=self._known)
-            return self._known
+            return self._fall_back(str(error))
         if answer.status != 200:
-            raise UnavailableError(f"{self._masters.text} assigns no server now (status {answer.status})")
+            return self._fall_back(f"{self._masters.text} assigns no server now (status {answer.status})")
         servers = _servers_in(answer.json())
         if not servers:
             raise MalformedError(f"{self._masters.text} assigns no server", "bad_answer")
         self._known = list(dict.fromkeys([*self._known[:1], *servers]))
         return servers
+
+    def _fall_back(self, why: str) -> list[str]:
+        if not self._known:
+            raise UnavailableError(why)
+        log.info("assignment_unavailable", reason=why, servers=self._known)
+        return self._known
 
     async def _open(self, server: str, reach_s: float) -> Link:
         host, port = split_address(server)

@@ -186,3 +186,14 @@ async def test_a_server_that_sent_us_to_a_dead_one_is_asked_about(
         stage.append(3)
         await stage.delivered()
     assert gateway.asked == 2
+
+
+async def test_a_master_that_knows_no_server_is_not_believed(gateway: FakeGateway, tmp_path: Path) -> None:
+    """It may have begun a moment ago, with all that it asks away: the server that is known takes the agent."""
+    async with connected(gateway, tmp_path / "agent") as stage:
+        await wait_until(lambda: bool(stage.welcomes))
+        gateway.assigned = ""
+        gateway.connections[0].abort()
+        stage.append(3)
+        await stage.delivered()
+        assert stage.uplink.status.server == gateway.agent_address
