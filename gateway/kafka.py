@@ -49,6 +49,11 @@ def producer_config(bootstrap: str, queue_bytes: int) -> dict[str, Any]:
         # the gateway's CPU. It also keeps order whatever happens.
         "max.in.flight": 1,
         "partitioner": "murmur2_random",  # as Java's default: every client finds an agent's partition
+        # What was sent to a broker that vanished without a word stays with it for so long, whoever leads by then: a
+        # little longer than controllers need to choose another (9 to 11 s). Sent twice, it is still kept once.
+        "socket.timeout.ms": 15_000,
+        "request.timeout.ms": 14_000,
+        "socket.connection.setup.timeout.ms": 5_000,
         "message.max.bytes": MAX_RECORD_BYTES,
         "queue.buffering.max.messages": 0,
         "queue.buffering.max.kbytes": min(2_147_483_647, queue_bytes // 1024),

@@ -39,6 +39,10 @@ _READY_WITHIN_S = {False: 300.0, True: 86_400.0}
 _CLUSTER_ID = "c2VhbHN0cmVhbS1sb2NhbA"
 """Base64 of 16 bytes, as Kafka wants it; one machine's clusters never meet."""
 
+_BROKEN_LINES = {"controller.socket.timeout.ms": 5_000, "replica.socket.timeout.ms": 10_000}
+"""A connection that a cut network broke without a word is given up after so long. With Kafka's 30 s, nothing is
+acknowledged for as long again once the network is back: the change of replicas waits on the old line."""
+
 _LOGGING = """\
 <Configuration>
   <Appenders>
@@ -169,6 +173,7 @@ def _properties(settings: Settings, home: Path) -> str:
         "share.coordinator.state.topic.replication.factor": copies,
         "share.coordinator.state.topic.min.isr": min_insync,
         "group.initial.rebalance.delay.ms": 0,
+        **(_BROKEN_LINES if settings.kafka.controllers else {}),
     }
     return "".join(f"{name}={value}\n" for name, value in rows.items())
 
