@@ -103,30 +103,29 @@ def kill_host(among: Sequence[str]) -> Act:
     return act
 
 
-def kill_leader(ground: Ground, _chance: random.Random) -> str:
-    """Kill -9 the broker that leads the partition of letters with the most records."""
-    number, partition = busiest_leader(ground)
-    ground.node(MASTERS[number - 1]).kill_component("kafka")
-    return f"{MASTERS[number - 1]}, partition {partition}"
+def kill_leader(ground: Ground, chance: random.Random) -> str:
+    """Kill -9 a broker that leads a partition in which agents' letters are."""
+    name = chance.choice(busy_leaders(ground))
+    ground.node(name).kill_component("kafka")
+    return name
 
 
-def busiest_leader(ground: Ground) -> tuple[int, int]:
-    """Number of the broker that leads the partition of letters with the most records, and which that is."""
+def busy_leaders(ground: Ground) -> list[str]:
+    """The masters whose brokers lead partitions of letters that hold some; each as often as it leads one."""
     reader = Consumer({"bootstrap.servers": ground.settings.kafka.bootstrap, "group.id": "chaos"})
     topic = f"{ground.settings.kafka.topic_prefix}envelopes.email"
     try:
         partitions = reader.list_topics(topic, timeout=30).topics[topic].partitions
-        led = {number: each.leader for number, each in partitions.items() if each.leader > 0}
+        led = {number: each.leader for number, each in sorted(partitions.items()) if each.leader > 0}
         ends = {number: reader.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1] for number in led}
     finally:
         reader.close()
-    busiest = max(ends, key=lambda number: ends[number])
-    return led[busiest], busiest
+    return [MASTERS[led[number] - 1] for number, end in ends.items() if end]
 
 
 def part_sites(ground: Ground, chance: random.Random) -> str:
     """One master hears nobody but agents, and nobody hears it, for longer than Kafka waits for a broker."""
-    name = chance.choice(MASTERS)
+    name = chance.choice(busy_leaders(ground))
     ground.network.part(name, ground.addresses([each for each in ROLES if each != name]))
     try:
         time.sleep(chance.uniform(12, 16))
@@ -159,7 +158,7 @@ def pull_cable(ground: Ground, chance: random.Random) -> str:
 
 def slow_link(ground: Ground, chance: random.Random) -> str:
     """The line of a broker is a slow one for a while."""
-    name = chance.choice(MASTERS)
+    name = chance.choice(busy_leaders(ground))
     ground.network.slow(name, 400)
     try:
         time.sleep(chance.uniform(8, 12))
@@ -168,11 +167,11 @@ def slow_link(ground: Ground, chance: random.Random) -> str:
     return f"{name}, 400 kbit/s"
 
 
-def stall(component: str, among: Sequence[str] = tuple(ROLES), seconds: tuple[float, float] = (10, 16)) -> Act:
-    """A program that stands still (SIGSTOP) and goes on later."""
+def stall(component: str, seconds: tuple[float, float] = (10, 16)) -> Act:
+    """A program that stands still (SIGSTOP) and goes on later; a broker that leads, where it is one."""
 
     def act(ground: Ground, chance: random.Random) -> str:
-        name = chance.choice([each for each in ground.where(component) if each in among])
+        name = chance.choice(busy_leaders(ground) if component == "kafka" else ground.where(component))
         ground.until_component(name, component)
         with stopped(ground, name, component):
             time.sleep(chance.uniform(*seconds))
@@ -209,8 +208,8 @@ def fill_broker(ground: Ground, chance: random.Random) -> str:
 
 
 def fill_app(ground: Ground, chance: random.Random) -> str:
-    """An application server has less room than it wants for a while, and refuses."""
-    return f"{APP_WITH_DISK}, {_fill(ground, APP_DISK, chance.uniform(8, 12), 300)}"
+    """An application server has less room than it wants, or none, for a while, and refuses."""
+    return f"{APP_WITH_DISK}, {_fill(ground, APP_DISK, chance.uniform(8, 12), chance.choice((0, 300)))}"
 
 
 def _fill(ground: Ground, which: str, seconds: float, left_mb: int) -> str:
@@ -277,7 +276,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("stalled Elasticsearch", stall("elasticsearch")),
     Fault("stalled PostgreSQL", stall("postgresql")),
     Fault("stalled broker", stall("kafka"), brokers=True),
-    Fault("stalled gateway", stall("gateway-10000", APPS, (8, 12))),
+    Fault("stalled gateway", stall("gateway-10000", (8, 12))),
     Fault("full archive", fill_archive),
     Fault("full broker", fill_broker, brokers=True),
     Fault("full app host", fill_app),
