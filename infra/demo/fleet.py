@@ -38,6 +38,7 @@ WORKS_S = 12.0
 """How long the agents write before, between and after what happens."""
 
 FOUND_S = 180.0
+_TOLD = ("ready", "lost", "left", "connected", "disconnected")
 MASTER = "master-1"
 ROLES: dict[str, list[Any]] = {
     MASTER: ["master"],
@@ -214,8 +215,8 @@ class FleetDemo:
         print(f"  found: {len(found)}; missing: 0; twice: {len(twice)}; {time.monotonic() - began:.0f} s later")
         if twice:
             raise LocalError(f"{len(twice)} letters are found twice, such as {twice[:3]}")
-        for arguments in (("archive", "verify"), ("archive", "reconcile", "--dry-run"), ("lag",)):
-            await self.shell.show(*arguments, most=14)
+        await self.shell.show("archive", "verify")
+        await self.shell.show("miners", "list")
 
     async def _bring_back(self) -> None:
         names = [self._dead_app, self._dead_miner]
@@ -223,8 +224,11 @@ class FleetDemo:
         took = await asyncio.to_thread(self.fleet.start, lambda text: print(f"  {text[:150]}", flush=True), names)
         print(f"  both are ready after {took:.0f} s", flush=True)
         self.shell.say("8. The life of the fleet, from a database node's port 42001")
-        mirror = f"{self.fleet.site.nodes['db-1'].address}:42001"
-        await self.shell.show("lifecycle", "tail", "--mirror", mirror, "--from-start", "--once", most=60)
+        host = self.fleet.site.nodes["db-1"].address
+        print(f"$ nc {host} 42001   (and types: from start)", flush=True)
+        for line in await read_mirror(host, 42001, "from start"):
+            if line["line"] == "event" and line["event"] in _TOLD:
+                print(f"  {line['time'][11:19]}  {line['id']:<38} {line['event']}", flush=True)
 
     async def _all_connected(self) -> bool:
         agents = await self._agents()
@@ -233,7 +237,7 @@ class FleetDemo:
     async def _agents(self) -> dict[str, dict[str, Any]]:
         """Every agent, as the master's port 42001 tells it."""
         lines = await read_mirror(self.fleet.site.nodes[MASTER].address, 42001)
-        return {line["id"]: line for line in lines if line["line"] == "agent"}
+        return {line["agent_id"]: line for line in lines if line["line"] == "agent"}
 
     def _place(self, agent: dict[str, Any]) -> str:
         return str(agent["gateway"]).partition("/")[0]
@@ -243,12 +247,12 @@ class FleetDemo:
             print(f"  {place}: {count} agents", flush=True)
 
 
-async def read_mirror(host: str, port: int, quiet_s: float = 1.5) -> Sequence[dict[str, Any]]:
-    """The lines that a mirror tells at once: it waits a second for a request, then says the state."""
+async def read_mirror(host: str, port: int, request: str = "", quiet_s: float = 1.5) -> Sequence[dict[str, Any]]:
+    """The lines that a mirror tells at once, as `nc` would show them: by an empty request the state."""
     reader, writer = await asyncio.open_connection(host, port)
     lines: list[dict[str, Any]] = []
     try:
-        writer.write(b"\n")
+        writer.write(f"{request}\n".encode())
         while True:
             lines.append(json.loads(await asyncio.wait_for(reader.readline(), quiet_s)))
     except (TimeoutError, ValueError):
