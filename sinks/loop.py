@@ -19,13 +19,16 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from schemas.errors import UnavailableError
 from sinks.batch import Batch
 from sinks.meter import Meter
-from sinks.sink import Reject, Sink
+from sinks.sink import Reject, Sink, StandbyError
 
 log = structlog.get_logger(__name__)
 Step = Callable[[], Awaitable[list[Reject]]]
 Perform = Callable[[Step], Awaitable[list[Reject]]]
 Places = Callable[[], Awaitable[Mapping[tuple[str, int], int]]]
 """The next offset of each topic (without prefix) and partition that the store itself knows; `UnavailableError`."""
+
+STANDBY_S = 2.0
+"""How often a sink that stands by looks whether the store is free."""
 
 
 class Consumer(Protocol):
@@ -109,6 +112,8 @@ class Loop:
         self._stopping = asyncio.Event()
         self.opened = asyncio.Event()
         """The store has been opened: set once."""
+        self.stands_by = False
+        """Another process fills the store; nothing is wrong with that."""
         self.waits_for = ""
         """What it is waiting for, for health checks; empty when all is well."""
 
@@ -163,15 +168,21 @@ class Loop:
         while not self._stopping.is_set():
             try:
                 await self._sink.open()
+            except StandbyError as error:
+                self._note_standby(error)
+                await self._rest(STANDBY_S)
             except UnavailableError as error:
                 self._note_wait(error)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), self._backoff_s(attempt))
+                await self._rest(self._backoff_s(attempt))
                 attempt += 1
             else:
                 self._note_end_of_wait()
                 return True
         return False
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     async def _turn(self) -> None:
         polled = await self._consumer.getmany(
@@ -285,6 +296,12 @@ class Loop:
     def _backoff_s(self, attempt: int) -> float:
         return min(self._limits.retry_s * 2.0 ** min(attempt, 30), self._limits.max_retry_s)
 
+    def _note_standby(self, error: StandbyError) -> None:
+        if not self.stands_by:
+            log.info("sink_stands_by", sink=self._sink.name, reason=str(error))
+        self._note_end_of_wait()
+        self.stands_by = True
+
     def _note_wait(self, error: UnavailableError) -> None:
         if not self.waits_for:
             log.warning("waiting_for_store", sink=self._sink.name, reason=str(error))
@@ -292,6 +309,7 @@ class Loop:
         self._meter.waiting(True)
 
     def _note_end_of_wait(self) -> None:
+        self.stands_by = False
         if self.waits_for:
             log.info("store_is_back", sink=self._sink.name)
         self.waits_for = ""

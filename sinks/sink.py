@@ -9,6 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from schemas.errors import UnavailableError
+
+
+class StandbyError(UnavailableError):
+    """Another process fills the store, as it should: this one stands by, and takes over when that one has ended."""
+
 
 class SinkRecord(NamedTuple):
     """One Kafka record as sinks see it. `topic` is without the deployment's prefix; a missing value is empty."""

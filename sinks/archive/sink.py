@@ -27,7 +27,7 @@ from sinks.archive.layout import Layout, day_of, hold_lock, make_directory
 from sinks.archive.shelf import Shelf
 from sinks.archive.writer import Pieces
 from sinks.envelopes import Glance, Glancer
-from sinks.sink import Reject, SinkRecord
+from sinks.sink import Reject, SinkRecord, StandbyError
 
 log = structlog.get_logger(__name__)
 Value = TypeVar("Value")
@@ -92,7 +92,7 @@ class ArchiveSink:
         try:
             self._held.enter_context(hold_lock(self._layout.lock, wait=False))
         except BlockingIOError:
-            raise UnavailableError(f"another process writes the archive {self._layout.root}") from None
+            raise StandbyError(f"another process writes the archive {self._layout.root}") from None
         for kind in StreamKind:
             for day in self._layout.days(kind):
                 if any(path.suffix == ".open" for path in self._layout.files(kind, day)):

@@ -11,6 +11,7 @@ from aiokafka.errors import CommitFailedError
 from schemas.errors import UnavailableError
 from sinks.loop import Limits, Loop
 from sinks.memory import MemoryBroker, MemoryConsumer, MemoryDeadLetters, MemorySink
+from sinks.sink import StandbyError
 
 P0, P1 = TopicPartition("x-documents", 0), TopicPartition("x-documents", 1)
 
@@ -110,6 +111,30 @@ async def test_store_that_is_away_is_waited_for_in_the_group() -> None:
     bench.loop.stop()
     await running
     assert len(bench.sink.stored) == 6
+
+
+async def test_a_sink_stands_by_while_another_process_fills_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for nothing, which health checks would tell as a fault, holds no partition, and takes over later."""
+    monkeypatch.setattr("sinks.loop.STANDBY_S", 0.001)
+    bench = Bench()
+    bench.fill(2)
+    taken = True
+    open_sink = bench.sink.open
+
+    async def open_or_stand_by() -> None:
+        if taken:
+            raise StandbyError("another process writes it")
+        await open_sink()
+
+    monkeypatch.setattr(bench.sink, "open", open_or_stand_by)
+    running = asyncio.create_task(bench.loop.run())
+    await until(lambda: bench.loop.stands_by)
+    assert not bench.loop.waits_for
+    assert not bench.consumer.assignment()
+    taken = False
+    await running
+    assert not bench.loop.stands_by
+    assert len(bench.sink.stored) == 2
 
 
 async def test_store_that_comes_back_as_an_older_copy_is_filled_again() -> None:
