@@ -30,7 +30,7 @@ from infra.stack.facts import telling
 from infra.stack.installation import prepare_installation, prepare_node
 from infra.stack.java import find_java
 from infra.stack.ports import PortRule
-from infra.stack.preflight import EVERYTHING, choose_heaps, require, require_ports
+from infra.stack.preflight import EVERYTHING, KEPT_DISK, choose_heaps, require, require_ports
 from infra.stack.processes import our_components
 from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, STANDBY, is_whole, stores_of
 from infra.stack.state import Phase, StackState, load_state, save_state
@@ -95,7 +95,8 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
 
         try:
             await end_orphans(data, before, tell)
-            components = await asyncio.to_thread(_prepare, data, choice, tell)
+            disk = KEPT_DISK if before else 0
+            components = await asyncio.to_thread(_prepare, data, choice, tell, disk)
             tell("")
             settings, wishes = load_settings(data.config), Wishes(data)
             supervisor = Supervisor(
@@ -121,12 +122,12 @@ async def run_stack(data: DataDir, choice: Choice, follow: Follow, exit_code: Ca
     return 0
 
 
-def _prepare(data: DataDir, choice: Choice, tell: Callable[[str], None]) -> list[Component]:
+def _prepare(data: DataDir, choice: Choice, tell: Callable[[str], None], disk: int) -> list[Component]:
     """Everything before the first program starts."""
     tell("looks whether this machine has what the node needs")
     known = load_settings(data.config) if data.config.exists() else None
     stores = stores_of(known) if known else EVERYTHING
-    require(data, stores, mines=known is None or "miner" in known.node.roles)
+    require(data, stores, mines=known is None or "miner" in known.node.roles, disk=disk)
     settings = prepare_node(data) if choice.node else prepare_installation(data, ports=choice.ports, tell=tell)
     stores = stores_of(settings)
     require_ports(settings, (stores & BACKING) if choice.backing_only else (stores & BACKING) | _listeners(settings))

@@ -28,6 +28,8 @@ GIB = 1024**3
 MIB = 1024**2
 
 NEEDED_DISK = 3 * GIB
+KEPT_DISK = 512 * MIB
+"""What an installation that has run before wants: a restart on a disk that filled up is no first start."""
 NEEDED_MEMORY = 2 * GIB
 AMPLE_MEMORY = 6 * GIB
 
@@ -52,8 +54,13 @@ def choose_heaps(settings: Settings) -> Heaps:
 EVERYTHING = frozenset({KAFKA, REDIS, POSTGRESQL, ELASTICSEARCH})
 
 
-def run_checks(data: DataDir, stores: AbstractSet[str] = EVERYTHING, *, mines: bool = True) -> Iterator[Finding]:
-    """Every check that needs no settings, for a node with these stores, in the order in which people mend things."""
+def run_checks(
+    data: DataDir, stores: AbstractSet[str] = EVERYTHING, *, mines: bool = True, disk: int = 0
+) -> Iterator[Finding]:
+    """Every check that needs no settings, for a node with these stores, in the order in which people mend things.
+
+    `disk`: bytes that must be free, 0 for what a first start wants.
+    """
     if stores & {KAFKA, ELASTICSEARCH}:
         yield check("java", lambda: f"Java {(java := find_java()).version} in {java.home}")
         yield check("maven", _find_maven)
@@ -64,13 +71,13 @@ def run_checks(data: DataDir, stores: AbstractSet[str] = EVERYTHING, *, mines: b
     yield check("openssl", lambda: _find_program("openssl", "openssl"))
     if mines:
         yield check("ocr", _find_ocr_data)
-    yield check("disk", lambda: _check_disk(data.root))
+    yield check("disk", lambda: _check_disk(data.root, disk or NEEDED_DISK))
     yield check("memory", _check_memory)
 
 
-def require(data: DataDir, stores: AbstractSet[str] = EVERYTHING, *, mines: bool = True) -> None:
+def require(data: DataDir, stores: AbstractSet[str] = EVERYTHING, *, mines: bool = True, disk: int = 0) -> None:
     """Raise one error that tells every check that failed."""
-    failed = [finding for finding in run_checks(data, stores, mines=mines) if not finding.passed]
+    failed = [finding for finding in run_checks(data, stores, mines=mines, disk=disk) if not finding.passed]
     if failed:
         raise UnavailableError(
             f"this machine lacks {', '.join(finding.name for finding in failed)}:"
@@ -127,13 +134,13 @@ def _find_ocr_data() -> str:
     raise UnavailableError("Tesseract's English data is missing: `apt-get install tesseract-ocr-eng`")
 
 
-def _check_disk(place: Path) -> str:
+def _check_disk(place: Path, needed: int) -> str:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    if free < NEEDED_DISK:
+    if free < needed:
         raise UnavailableError(
-            f"{place} has {free // MIB} MiB free and the stack wants {NEEDED_DISK // MIB}: "
+            f"{place} has {free // MIB} MiB free and the stack wants {needed // MIB}: "
             "free some, or choose another place by --data DIR"
         )
     return f"{free // GIB} GiB free at {place}"

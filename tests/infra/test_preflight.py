@@ -60,6 +60,8 @@ def test_a_full_disk_is_told_with_its_numbers(tmp_path: Path, monkeypatch: pytes
     finding = next(it for it in run_checks(DataDir(tmp_path / "not/yet")) if it.name == "disk")
     assert not finding.passed
     assert "--data DIR" in finding.told
+    restart = next(it for it in run_checks(DataDir(tmp_path), disk=1) if it.name == "disk")
+    assert restart.passed
 
 
 def test_short_memory_is_told_with_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
