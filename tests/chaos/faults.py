@@ -40,11 +40,15 @@ HOUR_S = 3600
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind. `brokers`: it takes a broker away, so that all have to be there before."""
+    """One kind. `needs` is a component that must run well on all its nodes before, such as all brokers."""
 
     name: str
     act: Act
-    brokers: bool = False
+    needs: str = ""
+
+    def possible(self, ground: Ground) -> bool:
+        """Whether what it breaks is whole now."""
+        return not self.needs or ground.are_ready(self.needs)
 
     def why_not(self) -> str:
         """Why it cannot be tried here; empty where it can."""
@@ -252,34 +256,34 @@ def kill_agents(ground: Ground, chance: random.Random) -> str:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("kill -9 front", kill_component("front")),
-    Fault("kill -9 gateway", kill_component("gateway-10000")),
-    Fault("kill -9 worker", kill_component("streams-1")),
-    Fault("kill -9 miner service", kill_component("miner")),
-    Fault("kill -9 disk sink", kill_archivist),
-    Fault("kill -9 PostgreSQL sink", kill_component("sinks-postgresql")),
-    Fault("kill -9 Elasticsearch sink", kill_component("sinks-elasticsearch")),
-    Fault("kill -9 broker", kill_component("kafka"), brokers=True),
-    Fault("kill -9 leading broker", kill_leader, brokers=True),
-    Fault("kill -9 PostgreSQL", kill_component("postgresql")),
-    Fault("kill -9 Elasticsearch", kill_component("elasticsearch")),
-    Fault("kill -9 Redis", kill_component("redis")),
-    Fault("kill -9 supervisor", kill_supervisor),
+    Fault("kill -9 front", kill_component("front"), needs="front"),
+    Fault("kill -9 gateway", kill_component("gateway-10000"), needs="gateway-10000"),
+    Fault("kill -9 worker", kill_component("streams-1"), needs="streams-1"),
+    Fault("kill -9 miner service", kill_component("miner"), needs="miner"),
+    Fault("kill -9 disk sink", kill_archivist, needs="sinks-disk"),
+    Fault("kill -9 PostgreSQL sink", kill_component("sinks-postgresql"), needs="sinks-postgresql"),
+    Fault("kill -9 Elasticsearch sink", kill_component("sinks-elasticsearch"), needs="sinks-elasticsearch"),
+    Fault("kill -9 broker", kill_component("kafka"), needs="kafka"),
+    Fault("kill -9 leading broker", kill_leader, needs="kafka"),
+    Fault("kill -9 PostgreSQL", kill_component("postgresql"), needs="postgresql"),
+    Fault("kill -9 Elasticsearch", kill_component("elasticsearch"), needs="elasticsearch"),
+    Fault("kill -9 Redis", kill_component("redis"), needs="redis"),
+    Fault("kill -9 supervisor", kill_supervisor, needs="gateway-10000"),
     Fault("kill -9 agents", kill_agents),
-    Fault("app host down", kill_host(APPS)),
-    Fault("miner host down", kill_host(MINERS)),
-    Fault("master host down", kill_host(MASTERS), brokers=True),
-    Fault("partition of a site", part_sites, brokers=True),
-    Fault("partition of agents", part_agents),
-    Fault("cable of an app", pull_cable),
-    Fault("slow line of a broker", slow_link, brokers=True),
-    Fault("stalled Elasticsearch", stall("elasticsearch")),
-    Fault("stalled PostgreSQL", stall("postgresql")),
-    Fault("stalled broker", stall("kafka"), brokers=True),
-    Fault("stalled gateway", stall("gateway-10000", (8, 12))),
+    Fault("app host down", kill_host(APPS), needs="gateway-10000"),
+    Fault("miner host down", kill_host(MINERS), needs="streams-1"),
+    Fault("master host down", kill_host(MASTERS), needs="kafka"),
+    Fault("partition of a site", part_sites, needs="kafka"),
+    Fault("partition of agents", part_agents, needs="gateway-10000"),
+    Fault("cable of an app", pull_cable, needs="gateway-10000"),
+    Fault("slow line of a broker", slow_link, needs="kafka"),
+    Fault("stalled Elasticsearch", stall("elasticsearch"), needs="elasticsearch"),
+    Fault("stalled PostgreSQL", stall("postgresql"), needs="postgresql"),
+    Fault("stalled broker", stall("kafka"), needs="kafka"),
+    Fault("stalled gateway", stall("gateway-10000", (8, 12)), needs="gateway-10000"),
     Fault("full archive", fill_archive),
-    Fault("full broker", fill_broker, brokers=True),
-    Fault("full app host", fill_app),
+    Fault("full broker", fill_broker, needs="kafka"),
+    Fault("full app host", fill_app, needs="gateway-10000"),
     Fault("clock of an endpoint", jump_agent),
     Fault("clock of a server", jump_host),
 )

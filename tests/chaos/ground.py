@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +72,7 @@ class Ground:
         self.root = root
         self.network = Network(f"ch{number}", f"10.78.{number}")
         self.archive = root / "archive"
+        self._having: dict[str, list[str]] = defaultdict(list)
         self.counted = False
         """Every envelope was counted, and none is missing."""
         site = Site.model_validate(
@@ -124,6 +126,9 @@ class Ground:
             self.node(name).environment |= self.clocks[name].environment
         took = self.fleet.start(say, within_s=STARTS_WITHIN_S)
         say(f"{len(ROLES)} nodes are ready after {took:.0f} s")
+        for name, node in self.fleet.nodes.items():
+            for component in node.state.components if node.state else ():
+                self._having[component].append(name)
         self._enrol()
         self.network.cut(FAR)
         for endpoint in self.endpoints.values():
@@ -153,13 +158,26 @@ class Ground:
         for disk in self.disks.values():
             disk.unmount()
 
+    def keep(self) -> None:
+        """Start supervisors again that ended by themselves, as systemd does (`Restart=always`)."""
+        for node in self.fleet.nodes.values():
+            if node.process is not None and node.process.poll() is not None:
+                say(f"{node.name} is started again: {node.waits_for()[:150]}")
+                node.start()
+
+    def are_ready(self, component: str) -> bool:
+        """Whether each node that has such a component runs it well."""
+        states = [self.node(name).state for name in self.where(component)]
+        return bool(states) and all(it is not None and it.components[component].phase is Phase.READY for it in states)
+
     def until_ready(self, names: Sequence[str] = tuple(ROLES), within_s: float = 180.0) -> None:
         """Wait until all that these nodes run is ready."""
         nodes = [self.node(name) for name in names]
         deadline = time.monotonic() + within_s
         while waiting := [node for node in nodes if not node.ready]:
             assert time.monotonic() < deadline, f"not ready: {'; '.join(node.waits_for() for node in waiting)}"
-            time.sleep(0.3)
+            self.keep()
+            time.sleep(1.0)
 
     def until_component(self, node: str, name: str, within_s: float = 120.0) -> None:
         """Wait until that component is ready."""
@@ -172,8 +190,7 @@ class Ground:
 
     def where(self, component: str) -> list[str]:
         """Nodes that run a component of that name."""
-        found = {name: node.state for name, node in self.fleet.nodes.items()}
-        return [name for name, state in found.items() if state is not None and component in state.components]
+        return self._having[component]
 
     def pid(self, node: str, component: str) -> int:
         """The process of that component."""
