@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from infra.stack.child import members
 from tests.chaos.clocks import MISSING, find_library
@@ -36,6 +36,7 @@ Act = Callable[[Ground, random.Random], str]
 """Does it, and says to what in a few words."""
 
 HOUR_S = 3600
+BROKER = "kafka"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,9 @@ class Fault:
 
     def possible(self, ground: Ground) -> bool:
         """Whether what it breaks is whole now."""
-        return not self.needs or ground.are_ready(self.needs)
+        if self.needs and not ground.are_ready(self.needs):
+            return False
+        return self.needs != BROKER or replicas_whole(ground)
 
     def why_not(self) -> str:
         """Why it cannot be tried here; empty where it can."""
@@ -110,8 +113,20 @@ def kill_host(among: Sequence[str]) -> Act:
 def kill_leader(ground: Ground, chance: random.Random) -> str:
     """Kill -9 a broker that leads a partition in which agents' letters are."""
     name = chance.choice(busy_leaders(ground))
-    ground.node(name).kill_component("kafka")
+    ground.node(name).kill_component(BROKER)
     return name
+
+
+def replicas_whole(ground: Ground) -> bool:
+    """Whether every partition has all its replicas in sync: a broker that has just started is ready before they are."""
+    reader = Consumer({"bootstrap.servers": ground.settings.kafka.bootstrap, "group.id": "chaos"})
+    try:
+        topics = reader.list_topics(timeout=10).topics.values()
+    except KafkaException:
+        return False
+    finally:
+        reader.close()
+    return all(len(each.isrs) == len(each.replicas) for topic in topics for each in topic.partitions.values())
 
 
 def busy_leaders(ground: Ground) -> list[str]:
@@ -175,7 +190,7 @@ def stall(component: str, seconds: tuple[float, float] = (10, 16)) -> Act:
     """A program that stands still (SIGSTOP) and goes on later; a broker that leads, where it is one."""
 
     def act(ground: Ground, chance: random.Random) -> str:
-        name = chance.choice(busy_leaders(ground) if component == "kafka" else ground.where(component))
+        name = chance.choice(busy_leaders(ground) if component == BROKER else ground.where(component))
         ground.until_component(name, component)
         with stopped(ground, name, component):
             time.sleep(chance.uniform(*seconds))
@@ -263,8 +278,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("kill -9 disk sink", kill_archivist, needs="sinks-disk"),
     Fault("kill -9 PostgreSQL sink", kill_component("sinks-postgresql"), needs="sinks-postgresql"),
     Fault("kill -9 Elasticsearch sink", kill_component("sinks-elasticsearch"), needs="sinks-elasticsearch"),
-    Fault("kill -9 broker", kill_component("kafka"), needs="kafka"),
-    Fault("kill -9 leading broker", kill_leader, needs="kafka"),
+    Fault("kill -9 broker", kill_component(BROKER), needs=BROKER),
+    Fault("kill -9 leading broker", kill_leader, needs=BROKER),
     Fault("kill -9 PostgreSQL", kill_component("postgresql"), needs="postgresql"),
     Fault("kill -9 Elasticsearch", kill_component("elasticsearch"), needs="elasticsearch"),
     Fault("kill -9 Redis", kill_component("redis"), needs="redis"),
@@ -272,17 +287,17 @@ FAULTS: tuple[Fault, ...] = (
     Fault("kill -9 agents", kill_agents),
     Fault("app host down", kill_host(APPS), needs="gateway-10000"),
     Fault("miner host down", kill_host(MINERS), needs="streams-1"),
-    Fault("master host down", kill_host(MASTERS), needs="kafka"),
-    Fault("partition of a site", part_sites, needs="kafka"),
+    Fault("master host down", kill_host(MASTERS), needs=BROKER),
+    Fault("partition of a site", part_sites, needs=BROKER),
     Fault("partition of agents", part_agents, needs="gateway-10000"),
     Fault("cable of an app", pull_cable, needs="gateway-10000"),
-    Fault("slow line of a broker", slow_link, needs="kafka"),
+    Fault("slow line of a broker", slow_link, needs=BROKER),
     Fault("stalled Elasticsearch", stall("elasticsearch"), needs="elasticsearch"),
     Fault("stalled PostgreSQL", stall("postgresql"), needs="postgresql"),
-    Fault("stalled broker", stall("kafka"), needs="kafka"),
+    Fault("stalled broker", stall(BROKER), needs=BROKER),
     Fault("stalled gateway", stall("gateway-10000", (8, 12)), needs="gateway-10000"),
     Fault("full archive", fill_archive),
-    Fault("full broker", fill_broker, needs="kafka"),
+    Fault("full broker", fill_broker, needs=BROKER),
     Fault("full app host", fill_app, needs="gateway-10000"),
     Fault("clock of an endpoint", jump_agent),
     Fault("clock of a server", jump_host),
