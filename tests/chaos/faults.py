@@ -142,15 +142,26 @@ def busy_leaders(ground: Ground) -> list[str]:
     return [MASTERS[led[number] - 1] for number, end in ends.items() if end]
 
 
+def part_master(ground: Ground, chance: random.Random) -> str:
+    """One master hears no other node, and none hears it, for longer than Kafka waits for a broker."""
+    return _part(ground, [chance.choice(busy_leaders(ground))], chance.uniform(12, 16))
+
+
 def part_sites(ground: Ground, chance: random.Random) -> str:
-    """One master hears nobody but agents, and nobody hears it, for longer than Kafka waits for a broker."""
-    name = chance.choice(busy_leaders(ground))
-    ground.network.part(name, ground.addresses([each for each in ROLES if each != name]))
+    """A master and an application server on one side, all others on the other; agents reach both sides."""
+    return _part(ground, [chance.choice(busy_leaders(ground)), chance.choice(APPS)], chance.uniform(12, 16))
+
+
+def _part(ground: Ground, side: Sequence[str], seconds: float) -> str:
+    others = ground.addresses([name for name in ROLES if name not in side])
+    for name in side:
+        ground.network.part(name, others)
     try:
-        time.sleep(chance.uniform(12, 16))
+        time.sleep(seconds)
     finally:
-        ground.network.rejoin(name)
-    return f"{name} from all others"
+        for name in side:
+            ground.network.rejoin(name)
+    return f"{', '.join(side)} from all others"
 
 
 def part_agents(ground: Ground, chance: random.Random) -> str:
@@ -288,7 +299,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("app host down", kill_host(APPS), needs="gateway-10000"),
     Fault("miner host down", kill_host(MINERS), needs="streams-1"),
     Fault("master host down", kill_host(MASTERS), needs=BROKER),
-    Fault("partition of a site", part_sites, needs=BROKER),
+    Fault("partition of a master", part_master, needs=BROKER),
+    Fault("partition of two sites", part_sites, needs=BROKER),
     Fault("partition of agents", part_agents, needs="gateway-10000"),
     Fault("cable of an app", pull_cable, needs="gateway-10000"),
     Fault("slow line of a broker", slow_link, needs=BROKER),
