@@ -167,8 +167,12 @@ class Ground:
 
     def are_ready(self, component: str) -> bool:
         """Whether each node that has such a component runs it well."""
-        states = [self.node(name).state for name in self.where(component)]
-        return bool(states) and all(it is not None and it.components[component].phase is Phase.READY for it in states)
+        return all(self.is_ready(name, component) for name in self.where(component))
+
+    def is_ready(self, node: str, component: str) -> bool:
+        """Whether that node runs it well; a supervisor that has just begun knows of none."""
+        state = self.node(node).state
+        return state is not None and component in state.components and state.components[component].phase is Phase.READY
 
     def until_ready(self, names: Sequence[str] = tuple(ROLES), within_s: float = 180.0) -> None:
         """Wait until all that these nodes run is ready."""
@@ -181,12 +185,7 @@ class Ground:
 
     def until_component(self, node: str, name: str, within_s: float = 120.0) -> None:
         """Wait until that component is ready."""
-
-        def ready() -> bool:
-            state = self.node(node).state
-            return state is not None and state.components[name].phase is Phase.READY
-
-        until(f"{name} of {node}", ready, within_s, 0.2)
+        until(f"{name} of {node}", lambda: self.is_ready(node, name), within_s, 0.2)
 
     def where(self, component: str) -> list[str]:
         """Nodes that run a component of that name."""
@@ -195,7 +194,7 @@ class Ground:
     def pid(self, node: str, component: str) -> int:
         """The process of that component."""
         state = self.node(node).state
-        mark = state.components[component].mark if state else None
+        mark = state.components[component].mark if state and component in state.components else None
         assert mark, f"{component} does not run on {node}"
         return mark.pid
 
