@@ -71,7 +71,7 @@ def _console() -> structlog.dev.ConsoleRenderer:
 
 
 class Unfailing:
-    """A text stream that loses what its file refuses: a log on a full disk must not end the process."""
+    """A text stream that loses what its file refuses, or is closed to: a log on a full disk must not end the process."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -79,13 +79,15 @@ class Unfailing:
     def write(self, text: str) -> int:
         """Write, or lose the text."""
         with contextlib.suppress(OSError):
-            self._stream.write(text)
+            if not self._stream.closed:
+                self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Flush, or lose what was written."""
         with contextlib.suppress(OSError):
-            self._stream.flush()
+            if not self._stream.closed:
+                self._stream.flush()
 
 
 def refuse_bytes(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
