@@ -71,7 +71,7 @@ def _console() -> structlog.dev.ConsoleRenderer:
 
 
 class Unfailing:
-    """A text stream that loses what its file refuses, or is closed to: a log on a full disk must not end the process."""
+    """A text stream that loses what its file refuses, full or closed: no log ends the process."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
