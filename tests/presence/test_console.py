@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx2 as httpx
-import pytest
 import uvloop
 from starlette.requests import Request
 
@@ -20,7 +19,7 @@ from gateway.policy import Told
 from tests.journey import until
 from tests.presence.fleet import make_ground, open_fleet
 from tests.presence.test_presence import greet
-from tests.redis_server import RedisServer, open_redis_server
+from tests.redis_server import RedisServer
 
 POLICY = {"version": 1, "streams": ["screen"], "live": ["screen"]}
 
@@ -28,14 +27,6 @@ POLICY = {"version": 1, "streams": ["screen"], "live": ["screen"]}
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The gateway runs on uvloop, so its tests do."""
     return {"uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
-    (tmp_path / "redis").mkdir()
-    with open_redis_server(tmp_path / "redis") as server:
-        yield server
 
 
 async def test_a_front_shows_agents_of_every_gateway(tmp_path: Path, redis: RedisServer) -> None:

@@ -5,44 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from gateway.presence import balance, choose
 from infra.nodes.wishes import Wanted
 from schemas.envelope import peek
 from schemas.identity import EnvelopeId
 from tests.journey import Endpoint, until
-from tests.presence.fleet import Fleet, Node, make_ground, open_fleet
-from tests.redis_server import RedisServer, open_redis_server
+from tests.presence.fleet import Fleet, Node, open_fleet
+from tests.redis_server import RedisServer
 from tests.test_journey import record_mail
 
 AGENTS = 6
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The gateway runs on uvloop, so its tests do."""
-    return {"uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
-    (tmp_path / "redis").mkdir()
-    with open_redis_server(tmp_path / "redis") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates and a KEK, made once."""
-    directory = tmp_path_factory.mktemp("ground")
-    make_ground(directory)
-    return directory
 
 
 class Staff:

@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import uvloop
 
 from gateway.presence.announce import Announcer
 from gateway.presence.store import Keys, open_redis
 from infra.nodes.wishes import Wanted
 from tests.gateway.endpoint import Credentials, Endpoint
 from tests.journey import until
-from tests.presence.fleet import Fleet, Node, make_ground, open_fleet
-from tests.redis_server import RedisServer, open_redis_server
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The gateway runs on uvloop, so its tests do."""
-    return {"uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
-    (tmp_path / "redis").mkdir()
-    with open_redis_server(tmp_path / "redis") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates and a KEK, made once."""
-    directory = tmp_path_factory.mktemp("ground")
-    make_ground(directory)
-    return directory
+from tests.presence.fleet import Fleet, Node, open_fleet
+from tests.redis_server import RedisServer
 
 
 @pytest.fixture
