@@ -264,7 +264,8 @@ async def test_second_writer_of_an_archive_waits_its_turn(place: Settings) -> No
     async with Running(place, ArchiveSink(place.archive.dir)) as later:
         await until(later.loop.opened.is_set)
         async with Running(place, first) as waits:
-            await until(lambda: "another process" in waits.loop.waits_for)
+            await until(lambda: waits.loop.stands_by)
+            assert not waits.loop.opened.is_set()
             await publish(place, records)
             await until(lambda: archived(place) == len(records))
             await later.leave()
