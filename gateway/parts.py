@@ -50,7 +50,6 @@ class AgentsPart:
     ) -> None:
         gateway = settings.gateway
         self._settings = settings
-        self._policy = policy
         self.gate = Gate(gateway.ca_file.parent, Revocations(enrolment_dir(settings)), pin_agents=gateway.pin_agents)
         self.live = LiveDesk(settings, lambda: policy.told, facts, metrics)
         self.port = AgentPort(
@@ -71,7 +70,7 @@ class AgentsPart:
         self._acks = AckMeter(metrics)
         self._live_listener: socket.socket | None = None
         self.tls: TlsListener | None = None
-        self.live_tls: TlsListener | None = None
+        self._https: TlsListener | None = None
 
     def follow_wishes(self, reporter: Reporter, health: Health, tell: Tell) -> Draining:
         """What drains this part when somebody wishes so; `tell` tells others of it."""
@@ -83,10 +82,10 @@ class AgentsPart:
         """What it tells others of itself."""
         return OwnGateway(self._settings, reporter, self.port, self.live.hub, health)
 
-    def load_tls(self) -> list[TlsListener]:
-        """Make both ports' TLS; raises `ConfigError` for what cannot be served."""
-        self.tls, self.live_tls = make_tls(self._settings, "agent"), make_tls(self._settings, "https")
-        return [self.tls, self.live_tls]
+    def load_tls(self, https: TlsListener) -> list[TlsListener]:
+        """Make the agent port's TLS, and take `https` for live views; raises `ConfigError` for an unusable one."""
+        self.tls, self._https = make_tls(self._settings, "agent"), https
+        return [self.tls]
 
     def open_live(self) -> None:
         """Open the port of live views; raises `OSError`."""
@@ -102,8 +101,8 @@ class AgentsPart:
     def tasks(self) -> Tasks:
         """What runs beside, by name."""
         assert self._live_listener
-        assert self.live_tls
-        return {"live": self.live.port.serve(self._live_listener, self.live_tls.context)}
+        assert self._https
+        return {"live": self.live.port.serve(self._live_listener, self._https.context)}
 
     def look_again(self, *, policy_changed: bool) -> None:
         """Files may have changed."""
@@ -145,12 +144,12 @@ class WebPart:
         if self.https.services:
             self.https.services.lifecycle = events
             self.https.services.presence = presence.view
-        self.tls: TlsListener | None = None
+        self._https: TlsListener | None = None
 
-    def load_tls(self) -> list[TlsListener]:
-        """Make the port's TLS; raises `ConfigError` for what cannot be served."""
-        self.tls = make_tls(self._settings, "https")
-        return [self.tls]
+    def load_tls(self, https: TlsListener) -> list[TlsListener]:
+        """Take `https` for the port; there is nothing to make."""
+        self._https = https
+        return []
 
     def make_live(self) -> LiveDesk:
         """What gives tickets for live views, where they are shown by other processes alone."""
@@ -163,8 +162,8 @@ class WebPart:
     def tasks(self) -> Tasks:
         """What runs beside, by name."""
         assert self._listener
-        assert self.tls
-        tasks: dict[str, Coroutine[Any, Any, Any]] = {"https": self.https.serve(self._listener, self.tls.context)}
+        assert self._https
+        tasks: dict[str, Coroutine[Any, Any, Any]] = {"https": self.https.serve(self._listener, self._https.context)}
         if self.https.services:
             tasks["replays"] = self.https.services.replays.follow()
         return tasks

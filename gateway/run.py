@@ -100,8 +100,7 @@ class Gateway:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set or a part fails; then stop in order, and raise what failed."""
-        for part in self._parts:
-            self.tls += part.load_tls()
+        self._load_tls()
         await self._open_ports()
         tasks = {name: asyncio.create_task(task, name=name) for name, task in self._tasks(stop).items()}
         checks = {"kafka": self.health.kafka, "disk": self.health.disk}
@@ -122,6 +121,14 @@ class Gateway:
             await self._stop(tasks)
         if failed:
             raise failed
+
+    def _load_tls(self) -> None:
+        """Make each kind of listener once: the ports of HTTPS and of live views share one."""
+        if self._parts:
+            from gateway.parts import make_tls
+
+            https = make_tls(self.settings, "https")
+            self.tls = [https, *(tls for part in self._parts for tls in part.load_tls(https))]
 
     @property
     def _parts(self) -> list[AgentsPart | WebPart]:
@@ -168,8 +175,9 @@ class Gateway:
             "approved": self.approved.follow(),
             "shared": follow_shared(self.settings),
             "stop": stop.wait(),
-            **self.presence.tasks(),
         }
+        if self._parts:  # who serves the mirror alone assigns nobody
+            tasks |= self.presence.tasks()
         if self.web or "mirror" in self.settings.gateway.parts:
             tasks["lifecycle"] = self._reader.follow()
         for part in self._parts:
