@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.presence.store import BEAT_S, SILENT_S, Keys, dump_note, dump_report, open_redis
-from gateway.presence.view import REDIS_FAULTS
+from gateway.presence.store import BEAT_S, REDIS_FAULTS, SILENT_S, Keys, dump_note, dump_report, open_redis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

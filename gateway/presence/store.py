@@ -9,6 +9,7 @@ Never keeps anything that cannot be told again: all of it ends by itself within 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,8 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-
-from schemas.errors import MalformedError
+from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
     from infra.settings import RedisSettings
@@ -31,6 +31,9 @@ SILENT_S = 6.0
 
 TIMEOUT_S = 2.0
 """Longest wait for Redis."""
+
+REDIS_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
+"""What asking Redis raises while it is away; a closed transport's write is a `RuntimeError` of uvloop's."""
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", ""})
 
@@ -134,12 +137,11 @@ def dump_report(report: GatewayReport) -> bytes:
     return _REPORT.dump_json(report)
 
 
-def load_report(text: str | bytes) -> GatewayReport:
-    """The mirror image of `dump_report`; what a newer release tells besides is left out. Raises `MalformedError`."""
-    try:
+def load_report(text: str | bytes) -> GatewayReport | None:
+    """The mirror image of `dump_report`; what a newer release tells besides is left out. None for what is no report."""
+    with contextlib.suppress(ValidationError):
         return _REPORT.validate_json(text)
-    except ValidationError:
-        raise MalformedError("what a gateway tells of itself is not of this release", "bad_presence") from None
+    return None
 
 
 def dump_note(note: AgentNote) -> bytes:
@@ -147,9 +149,8 @@ def dump_note(note: AgentNote) -> bytes:
     return _NOTE.dump_json(note)
 
 
-def load_note(text: str | bytes) -> AgentNote:
-    """The mirror image of `dump_note`; raises `MalformedError`."""
-    try:
+def load_note(text: str | bytes) -> AgentNote | None:
+    """The mirror image of `dump_note`; none for what is no note."""
+    with contextlib.suppress(ValidationError):
         return _NOTE.validate_json(text)
-    except ValidationError:
-        raise MalformedError("what a gateway tells of an agent is not of this release", "bad_presence") from None
+    return None

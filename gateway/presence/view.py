@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from redis.exceptions import RedisError
 
 from gateway.presence.store import (
     BEAT_S,
+    REDIS_FAULTS,
     SILENT_S,
     AgentNote,
     GatewayReport,
@@ -26,7 +26,6 @@ from gateway.presence.store import (
     load_report,
     open_redis,
 )
-from schemas.errors import MalformedError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -47,10 +46,6 @@ LISTING_S = 1.0
 ROLE = "gateway"
 ENDING = frozenset({"draining", "left", "lost"})
 """States of a node that takes no agents, whatever stands in Redis."""
-
-REDIS_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
-"""What asking Redis raises while it is away; a closed transport's write is a `RuntimeError` of uvloop's."""
-"""What a client raises while Redis is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +203,7 @@ class PresenceView:
     async def _read_reports(self) -> list[GatewayReport]:
         names = [str(name) for name in await self._redis.zrange(self._keys.gateways, 0, -1)]
         texts = await self._redis.mget([self._keys.gateway(name) for name in names]) if names else []
-        return [report for text in texts if text is not None and (report := _load(text))]
+        return [report for text in texts if text is not None and (report := load_report(text))]
 
     async def _ask_for(self, agent_id: str, names: list[str]) -> tuple[str, AgentNote] | None:
         """The gateway that says it has the agent, the one that got it last if several do."""
@@ -218,7 +213,7 @@ class PresenceView:
         for name in names:
             pipeline.hget(self._keys.agents(name), agent_id)
         texts = await pipeline.execute()
-        said = [(name, note) for name, text in zip(names, texts, strict=True) if text and (note := _load_note(text))]
+        said = [(name, note) for name, text in zip(names, texts, strict=True) if text and (note := load_note(text))]
         return max(said, key=lambda one: one[1].since_ms, default=None)
 
     async def _list(self) -> list[Whereabouts]:
@@ -229,7 +224,7 @@ class PresenceView:
                 if self._is_own(name):
                     continue
                 for key, text in (await self._redis.hgetall(self._keys.agents(name))).items():
-                    if note := _load_note(text):
+                    if note := load_note(text):
                         _keep_newest(found, _place(str(key), note, known[name]))
         except REDIS_FAULTS:
             found.update({one.agent_id: one for one in self._by_log(known)})
@@ -321,15 +316,3 @@ def _keep_newest(found: dict[str, Whereabouts], place: Whereabouts) -> None:
     before = found.get(place.agent_id)
     if before is None or before.since_ms <= place.since_ms:
         found[place.agent_id] = place
-
-
-def _load(text: str | bytes) -> GatewayReport | None:
-    with contextlib.suppress(MalformedError):
-        return load_report(text)
-    return None
-
-
-def _load_note(text: str | bytes) -> AgentNote | None:
-    with contextlib.suppress(MalformedError):
-        return load_note(text)
-    return None
