@@ -178,6 +178,19 @@ def redis_url(settings: Settings) -> str:
     return parts._replace(netloc=f":{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
+def store_places(settings: Settings, store: str) -> list[Address]:
+    """Where all reach a store: `kafka`, `elasticsearch`, `postgresql` or `redis`."""
+    match store:
+        case "kafka":
+            return brokers(settings)
+        case "elasticsearch":
+            return [Address.parse(urlsplit(url).netloc, _ELASTICSEARCH_PORT) for url in elasticsearch_urls(settings)]
+        case "postgresql":
+            return databases(settings)
+        case _:
+            return [own_redis(settings)]
+
+
 def shown(places: Sequence[Address]) -> str:
     """Addresses in a message."""
     return ", ".join(map(str, places))

@@ -7,7 +7,6 @@ that is added later gets its directory, and the others stay as they are.
 from __future__ import annotations
 
 import base64
-import json
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -16,25 +15,17 @@ from pathlib import Path
 
 import tomli_w
 
-from infra import keys, pki
+from infra import pki
 from infra.datadir import CONFIG_NAME, DataDir
 from infra.nodes.site import Site, SiteNode
 from infra.pki.authority import CA_CERT, CA_KEY
 from infra.pki.server_pins import BACKUP_SUFFIX, PINS_NAME, prepare_pins
 from infra.stack.elasticsearch import ADMIN_PASSWORD, CERTIFICATE
-from infra.stack.installation import DEFAULT_POLICY, KEK_NAME
+from infra.stack.installation import make_passwords, make_policy, make_server_kek
 
 SHARED = ".site"
 """The folder in which the site's CA and secrets are kept, beside those of the nodes: guard it, and back it up."""
 
-_PASSWORDS = (
-    "postgresql.password",
-    "postgresql-replication.password",
-    "elasticsearch.password",
-    ADMIN_PASSWORD,
-    "redis.password",
-    "kek.passphrase",
-)
 _EVERYWHERE = frozenset({"master", "app", "miner", "mining-db", "db", "bi"})
 _SECRETS: dict[str, frozenset[str]] = {
     "postgresql.password": _EVERYWHERE,
@@ -73,9 +64,7 @@ def _prepare_shared(shared: DataDir, site: Site) -> None:
     """The CA, the passwords, the server's KEK and the policy: what all nodes have in common."""
     for directory in (shared.root, shared.keys, shared.pki, shared.secrets):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in _PASSWORDS:
-        if not (shared.secrets / name).exists():
-            pki.write_secret(shared.secrets / name, secrets.token_urlsafe(24).encode() + b"\n")
+    make_passwords(shared.secrets)
     if not (shared.secrets / "accounts.key").exists():
         pki.write_secret(shared.secrets / "accounts.key", base64.b64encode(secrets.token_bytes(32)) + b"\n")
     if not (shared.secrets / "live.key").exists():
@@ -84,11 +73,8 @@ def _prepare_shared(shared: DataDir, site: Site) -> None:
     names = [name for name in site.having("mining-db") for name in (name, site.nodes[name].address)]
     if names:
         pki.issue(shared.pki, CERTIFICATE, server=True, hosts=[*dict.fromkeys([*names, "127.0.0.1", "localhost"])])
-    if not (shared.keys / f"{KEK_NAME}.pub.pem").exists():
-        (shared.keys / f"{KEK_NAME}.pem").unlink(missing_ok=True)
-        keys.make_kek(shared.keys, KEK_NAME, (shared.secrets / "kek.passphrase").read_bytes().strip(b"\n"))
-    if not (shared.root / "policy.json").exists():
-        pki.write_public(shared.root / "policy.json", json.dumps(DEFAULT_POLICY, indent=2).encode() + b"\n")
+    make_server_kek(shared.keys, shared.secrets / "kek.passphrase", lambda _told: None)
+    make_policy(shared.root / "policy.json")
 
 
 def _certify(shared: DataDir, name: str, site: Site) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infra.cluster import own_elasticsearch
 from infra.render.header import comment
-from infra.render.nodes import Place, elasticsearch_place
 from infra.tls.profile import SUITES, Profile
 
 if TYPE_CHECKING:
@@ -59,13 +59,9 @@ def render(settings: Settings, approval: Approval, *, upstream: str = UPSTREAM, 
     """A file for nginx's folder `conf.d`, within its `http`."""
     server = _SERVER.format(
         approved="\n".join(f"    {network} 1;" for network in approval.networks),
-        listen=listen or _written(elasticsearch_place(settings)),
+        listen=listen or str(own_elasticsearch(settings)),
         pki=settings.data.pki,
         ciphers=":".join(SUITES[Profile.MODERN, "https"]),
         upstream=upstream,
     )
     return comment("nginx before Elasticsearch", "take it up with `nginx -s reload`") + server
-
-
-def _written(place: Place) -> str:
-    return f"[{place.host}]:{place.port}" if ":" in place.host else f"{place.host}:{place.port}"

@@ -5,11 +5,10 @@ Never opened to other addresses by this file alone: Redis cannot decide by a cli
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
+from infra.cluster import own_redis
 from infra.render.header import comment
-from infra.render.nodes import redis_place
 
 if TYPE_CHECKING:
     from infra.approved import Approval
@@ -20,8 +19,8 @@ LOOPBACK = ("127.0.0.1", "-::1")
 
 def render(settings: Settings, _approval: Approval) -> str:
     """Lines for redis.conf, or a file that it includes."""
-    place = redis_place(settings)
-    host = "" if _is_loopback(place.host) else place.host
+    place = own_redis(settings)
+    host = "" if place.is_loopback else place.host
     notes = ["include it in redis.conf, and restart Redis"]
     if host:
         notes.append("Redis cannot tell clients apart by address: `sealstream infra render nftables` closes this port")
@@ -35,10 +34,3 @@ def render(settings: Settings, _approval: Approval) -> str:
         "enable-module-command": "no",
     }
     return comment("Redis", *notes) + "".join(f"{name} {value}\n" for name, value in rows.items())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

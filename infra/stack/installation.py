@@ -10,14 +10,15 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from pathlib import Path
 
 from infra import keys, pki
+from infra.cluster import store_places
 from infra.datadir import DataDir
 from infra.pki.server_pins import prepare_pins
 from infra.settings import Settings, load_settings, read_secret
 from infra.stack.elasticsearch import ADMIN_PASSWORD, CERTIFICATE
-from infra.stack.ports import USUAL, PortRule, binding_fault, choose_port, choose_ports
+from infra.stack.ports import PortRule, binding_fault, choose_port, choose_ports
 from schemas.errors import ConfigError
 
 KEK_NAME = "server"
@@ -77,7 +78,7 @@ DEFAULT_POLICY = {
 }
 """What agents may record until somebody edits policy.json. The agents' notice shows it."""
 
-_SECRETS = (
+PASSWORDS = (
     "postgresql.password",
     "postgresql-replication.password",
     "elasticsearch.password",
@@ -98,14 +99,24 @@ def prepare_installation(data: DataDir, *, ports: PortRule, tell: Callable[[str]
     elif ports is not PortRule.USUAL:
         _replace_taken_ports(data, tell)
     settings = load_settings(data.config)
-    for name in _SECRETS:
-        if not (data.secrets / name).exists():
-            pki.write_secret(data.secrets / name, secrets.token_urlsafe(24).encode() + b"\n")
+    make_passwords(data.secrets)
     _make_certificates(settings)
-    _make_kek(settings, tell)
-    if not settings.gateway.policy_file.exists():
-        pki.write_public(settings.gateway.policy_file, json.dumps(DEFAULT_POLICY, indent=2).encode() + b"\n")
+    make_server_kek(settings.keys.dir, settings.keys.passphrase_file, tell)
+    make_policy(settings.gateway.policy_file)
     return settings
+
+
+def make_passwords(directory: Path) -> None:
+    """Every password of an installation that is not there yet."""
+    for name in PASSWORDS:
+        if not (directory / name).exists():
+            pki.write_secret(directory / name, secrets.token_urlsafe(24).encode() + b"\n")
+
+
+def make_policy(path: Path) -> None:
+    """The policy of an installation that has none."""
+    if not path.exists():
+        pki.write_public(path, json.dumps(DEFAULT_POLICY, indent=2).encode() + b"\n")
 
 
 def prepare_node(data: DataDir) -> Settings:
@@ -150,9 +161,7 @@ def places_of(settings: Settings, name: str) -> list[tuple[str, int]]:
     value = getattr(getattr(settings, table), key)
     if not isinstance(value, str):
         return [(settings.gateway.host, value)]
-    hosts = [one.rpartition("//")[2].partition("/")[0].rpartition("@")[2] for one in value.split(",")]
-    parts = [urlsplit(f"//{host}") for host in hosts]
-    return [(one.hostname or "127.0.0.1", one.port or USUAL[name]) for one in parts]
+    return [(one.host, one.port) for one in store_places(settings, name)]
 
 
 def set_port(text: str, name: str, port: int) -> str:
@@ -183,11 +192,10 @@ def _make_certificates(settings: Settings) -> None:
     prepare_pins(settings.data.pki, "gateway", enforced=settings.gateway.pin_server)
 
 
-def _make_kek(settings: Settings, tell: Callable[[str], None]) -> None:
-    """A pair whose public half is missing was never given to anybody: its making was cut short."""
-    directory = settings.keys.dir
+def make_server_kek(directory: Path, passphrase_file: Path | None, tell: Callable[[str], None]) -> None:
+    """The server's KEK, if there is none. A pair whose public half is missing was never given to anybody."""
     if (directory / f"{KEK_NAME}.pub.pem").exists():
         return
     tell("makes the server's KEK (RSA-3072)")
     (directory / f"{KEK_NAME}.pem").unlink(missing_ok=True)
-    keys.make_kek(directory, KEK_NAME, read_secret(settings.keys.passphrase_file).encode())
+    keys.make_kek(directory, KEK_NAME, read_secret(passphrase_file).encode())

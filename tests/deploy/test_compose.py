@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.cluster import own_database, own_elasticsearch, own_redis
 from infra.doctor.contradictions import find_contradictions
-from infra.render.nodes import elasticsearch_place, postgresql_place, redis_place
 from infra.settings import load_settings
 from infra.site import make_site
 from schemas.topics import MAX_RECORD_BYTES
@@ -89,7 +89,7 @@ def test_settings_are_ours(services: dict[str, Any], tmp_path: Path, monkeypatch
     assert find_contradictions(settings) == []
     assert settings.node.data_dir == Path("/var/lib/sealstream")
     assert {broker.partition(".")[0] for broker in settings.kafka.bootstrap.split(",")} == set(BROKERS)
-    for place in (elasticsearch_place(settings), postgresql_place(settings), redis_place(settings)):
+    for place in (own_elasticsearch(settings), own_database(settings), own_redis(settings)):
         assert place.host in services
 
 

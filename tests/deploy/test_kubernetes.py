@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.cluster import own_database, own_elasticsearch, own_redis
 from infra.doctor.contradictions import find_contradictions
-from infra.render.nodes import elasticsearch_place, postgresql_place, redis_place
 from infra.settings import load_settings
 from tests.deploy.tools import DEPLOY, find_tool, run
 
@@ -135,7 +135,7 @@ def test_settings_are_ours(overlay: str, tmp_path: Path, monkeypatch: pytest.Mon
     settings = load_settings()
     assert find_contradictions(settings) == []
     services = {it["metadata"]["name"]: it["spec"]["ports"][0]["port"] for it in written() if it["kind"] == "Service"}
-    for place in (elasticsearch_place(settings), postgresql_place(settings), redis_place(settings)):
+    for place in (own_elasticsearch(settings), own_database(settings), own_redis(settings)):
         assert services[place.host] == place.port
     sound = [
         it["port"] for it in of_kind(written(), "Service")["gateway"]["spec"]["ports"] if it.get("protocol") == "UDP"

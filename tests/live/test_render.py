@@ -19,8 +19,9 @@ import pytest
 
 from infra import pki
 from infra.approved import Approval, ApprovedNodes
+from infra.cluster import own_database
 from infra.render import nftables, nginx, pg_hba, redis
-from infra.render.nodes import node_ports, postgresql_place
+from infra.render.nodes import node_ports
 from infra.settings import Settings
 from infra.stack.account import find_account, give
 from infra.stack.ports import choose_port
@@ -110,7 +111,7 @@ def test_postgresql_asks_approved_addresses_for_a_password_and_rejects_others(pl
 
 def test_the_local_stacks_postgresql_follows_the_list(backing: Settings) -> None:
     """Who is approved by command is asked for a password within seconds, and rejected again when taken off."""
-    port, node = postgresql_place(backing).port, "127.0.0.3"
+    port, node = own_database(backing).port, "127.0.0.3"
     assert greet_postgresql(node, port).startswith("E")
     try:
         assert run_cli(backing.node.data_dir, "approved", "add", node).returncode == 0
