@@ -45,6 +45,9 @@ class Recorded:
     run: str = field(default_factory=lambda: secrets.token_hex(3))
     agents: dict[str, UUID] = field(default_factory=dict)
     published: int = 0
+    today: datetime = field(
+        default_factory=lambda: datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    )
 
     @property
     def team(self) -> str:
@@ -108,13 +111,16 @@ class Recorded:
         )
         await connection.close()
 
+    @property
+    def days(self) -> list[datetime]:
+        """The days of work (midnight, UTC) of the last 13: nine of them, or ten when counted from a weekend."""
+        ago = (self.today - timedelta(days=back) for back in range(1, 14))
+        return [day for day in ago if day.isoweekday() <= 5]
+
     def _spans(self, person: str) -> Iterator[tuple[object, ...]]:
-        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         hours = range(8, 20) if person == self.ann else range(9, 16)
         number = 0
-        for day in (today - timedelta(days=back) for back in range(1, 14)):
-            if day.isoweekday() > 5:
-                continue
+        for day in self.days:
             for hour in (day + timedelta(hours=one) for one in hours):
                 at = hour
                 for ordinal, (application, minutes) in enumerate(APPLICATIONS):
