@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from infra.datadir import CONFIG_VARIABLE, DataDir
 from infra.settings.group import Group
+from infra.settings.keeping import RetentionSettings
 from infra.settings.nodes import (
     ElasticsearchSettings,
     KafkaSettings,
@@ -45,6 +46,7 @@ __all__ = [
     "PostgresqlSettings",
     "RecordingsSettings",
     "RedisSettings",
+    "RetentionSettings",
     "Settings",
     "StreamsSettings",
     "TracingSettings",
@@ -84,6 +86,7 @@ class Settings(BaseSettings):
     streams: StreamsSettings = StreamsSettings()
     miner: MinerSettings = MinerSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
 
