@@ -13,6 +13,7 @@ from gateway.api.errors import ApiError
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from gateway.accounts.account import Account
     from gateway.accounts.sessions import Session
     from gateway.api.services import Services
 
@@ -28,6 +29,11 @@ async def own_session(services: Services, request: Request, *, fresh: bool) -> S
     if fresh and not session.is_fresh(services.settings.accounts.fresh_s):
         raise ApiError(403, "not_fresh", "show your password again: `POST /api/v1/session/fresh`")
     return session
+
+
+def rights_of(account: Account) -> dict[str, Any]:
+    """What of an account `differences` compares."""
+    return {name: getattr(account, name) for name in TOLD}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:

@@ -76,7 +76,9 @@ class Identities:
     async def lives(self, principal: Principal) -> bool:
         """Whether what is long, such as a live view, may go on: its session or account may have ended meanwhile."""
         async with self._services.database() as connection:
-            return await still_lives(connection, principal.account_id, principal.session_id, principal.name)
+            return await still_lives(
+                connection, principal.account_id, principal.session_id, principal.name, principal.role.value
+            )
 
     def forget(self) -> None:
         """What was known may have changed."""

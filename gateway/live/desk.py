@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from gateway.accounts.lives import still_lives
+from gateway.accounts.lives import still_lives, still_watches
 from gateway.live.hub import Hub
 from gateway.live.port import LivePort
 from gateway.live.relay import Finder, Relay
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.policy import Told
     from infra.metrics import Metrics
     from infra.settings import Settings
+    from sinks.postgresql.connection import Connection
 
 
 class LiveDesk:
@@ -48,14 +49,19 @@ class LiveDesk:
         services.live = self
 
     async def _lives(self, ticket: Ticket) -> bool:
-        """Whether the viewer may go on: the session or account may have ended meanwhile."""
-        account, session = UUID(ticket.account_id), UUID(ticket.session_id) if ticket.session_id else None
+        """Whether the viewer may go on: session, role or teams may have changed meanwhile."""
         if self.services:
             async with self.services.database() as connection:
-                return await still_lives(connection, account, session, ticket.account)
+                return await _may_go_on(connection, ticket)
         with store_errors():  # a process without console asks seldom: no pool for it
             connection = await connect(self.settings)
             try:
-                return await still_lives(connection, account, session, ticket.account)
+                return await _may_go_on(connection, ticket)
             finally:
                 connection.terminate()
+
+
+async def _may_go_on(connection: Connection, ticket: Ticket) -> bool:
+    account, session = UUID(ticket.account_id), UUID(ticket.session_id) if ticket.session_id else None
+    lives = await still_lives(connection, account, session, ticket.account)
+    return lives and await still_watches(connection, account, ticket.user)

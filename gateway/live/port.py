@@ -58,7 +58,7 @@ NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, RecursionError)
 """What reading JSON of a stranger raises."""
 
 Lives = Callable[["Ticket"], Awaitable[bool]]
-"""Whether the session or account of a ticket still goes on; raises `UnavailableError` when that cannot be known."""
+"""Whether a ticket's owner may go on, by session, role and teams; raises `UnavailableError` when nobody knows."""
 
 
 class LivePort:
@@ -148,7 +148,7 @@ class LivePort:
         except UnavailableError:
             return  # while nobody can know, what was allowed goes on until its time is up
         if not lives:
-            view.end("you are signed out")
+            view.end("you are signed out, or may not see them any more")
 
     async def _note_end(self, view: View, seconds: float) -> None:
         """The audit has that it began; that it ended, and after how long, is told too."""

@@ -10,6 +10,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -35,6 +36,24 @@ OnServer = Annotated[
     bool, typer.Option("--unlock-on-server", help="May have the server open end-to-end data, not the browser alone.")
 ]
 PasswordFile = Annotated[Path | None, typer.Option(help="File with its password; else a link to set one is printed.")]
+
+
+class YesNo(StrEnum):
+    """An answer of the command line."""
+
+    YES = "yes"
+    NO = "no"
+
+
+NewRole = Annotated[str | None, typer.Option("--role", help="administrator, operator, officer, auditor or subject.")]
+NewPerson = Annotated[str | None, typer.Option("--person", help="User name under which its owner is recorded.")]
+NewTeams = Annotated[
+    list[str] | None,
+    typer.Option("--team", help="A team whose people it may see, in place of those before; may be given again."),
+]
+NewOnServer = Annotated[
+    YesNo | None, typer.Option("--unlock-on-server", help="Whether it may have the server open end-to-end data.")
+]
 
 
 def register(root: typer.Typer) -> None:
@@ -105,6 +124,42 @@ def make(  # noqa: PLR0917  # typer calls it by names
     print(f"{name} is made")
     if hashed is None:
         link(name)
+
+
+@app.command()
+def change(  # noqa: PLR0917  # typer calls it by names
+    name: Name,
+    role: NewRole = None,
+    person: NewPerson = None,
+    team: NewTeams = None,
+    all_teams: AllTeams = False,
+    unlock_on_server: NewOnServer = None,
+) -> None:
+    """Change an account's role, whom it may see, or whether it may unlock on the server; what is not given stays.
+
+    Its sessions and tokens go on with the new rights, within two seconds. The last administrator stays one.
+    Examples: `sealstream accounts change ann --team sales --team support`,
+    `sealstream accounts change bob --role auditor`, `sealstream accounts change eve --unlock-on-server no`
+    """
+    if team and all_teams:
+        raise ConfigError("give --team or --all-teams, not both: either it sees the people of teams, or everybody")
+    wanted: dict[str, object] = {}
+    if role is not None:
+        wanted["role"] = _role(role).value
+    if person is not None:
+        wanted["person"] = person.strip() or None
+    if team or all_teams:
+        wanted["all_teams"] = all_teams
+    if unlock_on_server is not None:
+        wanted["unlock_on_server"] = unlock_on_server is YesNo.YES
+    if not wanted:
+        raise ConfigError("say what is to change: --role, --team, --all-teams, --unlock-on-server or --person")
+    changed = ask(lambda connection: _set_rights(connection, name, wanted, sorted(set(team or ()))))
+    if not changed:
+        print(f"{name} is so already")
+        return
+    _note("change", name, **changed)
+    print(f"{name} is changed: " + "; ".join(f"{what.replace('_', ' ')} {how}" for what, how in changed.items()))
 
 
 @app.command("first-link")
@@ -264,6 +319,22 @@ def _change(name: str, action: str, **values: object) -> None:
     _note(action, name)
 
 
+async def _set_rights(connection: Connection, name: str, wanted: dict[str, object], teams: list[str]) -> dict[str, str]:
+    """What changed, as the audit tells it; raises `ConfigError`, `MalformedError`, and `ApiError` 409."""
+    from gateway.accounts.changes import differences, rights_of
+    from gateway.accounts.store import change_account, set_teams
+
+    async with connection.transaction():
+        before = await _find(connection, name)
+        role, person = wanted.get("role", before.role), wanted.get("person", before.person)
+        if role == "subject" and not person:
+            raise ConfigError("a subject is a recorded person: name them with --person USER")
+        await change_account(connection, before.id, **{"role": before.role.value, **wanted})
+        if teams:
+            await set_teams(connection, before.id, teams)
+        return differences(rights_of(before), rights_of(await _find(connection, name)))
+
+
 def _row(account: Account) -> dict[str, str]:
     sees = "everybody" if account.all_teams else ", ".join(account.teams) or "nobody"
     ways = [word for word, has in (("password", account.password_hash), ("oidc", account.oidc_subject)) if has]
@@ -271,6 +342,7 @@ def _row(account: Account) -> dict[str, str]:
         "name": account.name,
         "role": account.role.value,
         "sees": account.person if account.role == "subject" else sees,
+        "on server": "yes" if account.unlock_on_server else "no",
         "signs in by": "disabled" if account.disabled else ", ".join(ways) or "nothing yet",
         "codes": "yes" if account.totp_secret else "no",
     }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from gateway.api.access import Role
+from gateway.accounts.lives import WATCHING_ROLES, still_lives, still_watches
+from gateway.api.access import PERMISSIONS, Permission, Role
 from infra.settings import Settings
 from tests.api.accounts import PASSWORD, add_account, make_signed_in, sign_in
 from tests.api.people import Desk, open_desk
@@ -208,3 +210,20 @@ async def test_what_the_database_cannot_hold_is_the_senders_fault(desk: Desk) ->
         assert (answer.status_code, answer.json()["error"]) == (400, "bad_request"), answer.text
     assert (await desk.client.get("/api/v1/accounts")).status_code == 200
     assert len(desk.entries) == before
+
+
+async def test_what_is_long_ends_when_the_role_or_the_teams_change(desk: Desk) -> None:
+    """A live view by who may watch that person now, an event stream by the role that began it."""
+    assert {role for role in Role if PERMISSIONS[role] & {Permission.WATCH, Permission.LISTEN}} == WATCHING_ROLES
+    account = UUID((await _make(desk, "olga", all_teams=True))["account"]["id"])
+    async with desk.services.database() as connection:
+        assert await still_watches(connection, account, "bob")
+        await desk.post("/teams", 201, name="sales")
+        await desk.put("/teams/sales", note="", members=["bob"])
+        await desk.put(f"/accounts/{account}", role="officer", teams=["sales"])
+        assert [await still_watches(connection, account, user) for user in ("bob", "ann")] == [True, False]
+        assert await still_lives(connection, account, None, "olga", "officer")
+        await desk.put(f"/accounts/{account}", role="auditor", all_teams=True)
+        assert not await still_watches(connection, account, "bob")
+        assert await still_lives(connection, account, None, "olga")
+        assert not await still_lives(connection, account, None, "olga", "officer")

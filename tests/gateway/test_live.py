@@ -224,7 +224,7 @@ async def test_signing_out_ends_the_view(stage: LiveStage, ana: Credentials, mon
     viewer = await stage.watch(ana)
     await viewer.status("state")
     stage.lives.append(False)
-    assert (await viewer.status("over"))["reason"] == "you are signed out"
+    assert (await viewer.status("over"))["reason"] == "you are signed out, or may not see them any more"
 
 
 async def test_the_longest_time_ends_the_view(pki: Path, tmp_path: Path, ana: Credentials) -> None:

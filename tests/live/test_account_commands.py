@@ -16,8 +16,12 @@ from aiokafka.admin import NewTopic
 from infra.cli.exits import Exit
 from infra.kafka import admin, topic_name
 from infra.migrate import migrate
+from infra.reading import Stretch, read_records
 from infra.settings import Settings, load_settings, postgresql_dsn
+from schemas.records import decode_record
 from schemas.topics import AUDIT
+from tests.api.accounts import sign_in
+from tests.api.stores import serving
 from tests.running_stack import run_cli
 
 pytestmark = pytest.mark.live
@@ -128,3 +132,70 @@ def test_the_last_administrator_stays(node: Path, tmp_path: Path) -> None:
     sealstream(node, "accounts", "reset-totp", "ada")
     assert "not signed in" in sealstream(node, "accounts", "sessions", "ada")
     assert "0 sessions" in sealstream(node, "accounts", "revoke", "ada")
+
+
+async def test_rights_are_changed_by_command_and_hold_for_sessions_at_once(node: Path, tmp_path: Path) -> None:
+    """A role, teams and the mark; the session that is open goes on with them, and the audit tells old and new."""
+    good = tmp_path / "good"
+    good.write_text("wandering-heron-41\n")
+    settings = load_settings(node / "sealstream.toml")
+
+    async def run(*arguments: str, code: Exit = Exit.OK) -> str:
+        return await asyncio.to_thread(sealstream, node, *arguments, code=code)
+
+    await run("teams", "make", "sales")
+    await run("teams", "add", "sales", "bob")
+    await run("accounts", "make", "olga", "--role", "officer", "--all-teams", "--password-file", str(good))
+    async with serving(settings, "gateway.api.session") as (services, client, _):
+        told = await sign_in(client, "olga", good.read_text().strip())
+        assert (told["account"]["role"], "unlock_server" in told["permissions"], told["all_teams"]) == (
+            "officer",
+            False,
+            True,
+        )
+        await run("accounts", "change", "olga", "--team", "sales", "--unlock-on-server", "yes")
+        services.desk.identities.forget()  # as the two seconds do for which it is believed
+        told = (await client.get("/api/v1/session")).json()
+        assert ("unlock_server" in told["permissions"], told["all_teams"]) == (True, False)
+        assert "so already" in await run("accounts", "change", "olga", "--team", "sales")
+        await run("accounts", "change", "olga", "--role", "auditor", "--all-teams", "--unlock-on-server", "no")
+        services.desk.identities.forget()
+        told = (await client.get("/api/v1/session")).json()
+        assert (told["account"]["role"], "search" in told["permissions"], told["all_teams"]) == ("auditor", False, True)
+    entries = [
+        decode_record(record.value, "audit_entry") async for record in read_records(settings, AUDIT.name, Stretch())
+    ]
+    changes = [entry["detail"] for entry in entries if entry["detail"].get("change") == "change"]
+    assert changes == [
+        {
+            "change": "change",
+            "all_teams": "yes → no",
+            "unlock_on_server": "no → yes",
+            "teams": "none → sales",
+        },
+        {"change": "change", "role": "officer → auditor", "all_teams": "no → yes", "unlock_on_server": "yes → no"},
+    ]
+
+
+def test_a_change_that_cannot_be_is_refused_and_changes_nothing(node: Path, tmp_path: Path) -> None:
+    """The last administrator, an account, a team, a role, a person that there is not; and nothing to change."""
+    good = tmp_path / "good"
+    good.write_text("wandering-heron-41\n")
+    sealstream(node, "accounts", "make", "ada", "--role", "administrator", "--password-file", str(good))
+    last = run_cli(node, "accounts", "change", "ada", "--role", "officer")
+    assert last.returncode
+    assert "last administrator" in last.stderr
+    for arguments, reason in (
+        (("nobody", "--role", "officer"), "no account nobody"),
+        (("ada", "--role", "king"), "--role is one of"),
+        (("ada", "--role", "subject"), "--person"),
+        (("ada",), "say what is to change"),
+        (("ada", "--team", "a", "--all-teams"), "not both"),
+        (("ada", "--unlock-on-server", "perhaps"), "yes"),
+    ):
+        assert reason in sealstream(node, "accounts", "change", *arguments, code=Exit.USAGE)
+    unknown = run_cli(node, "accounts", "change", "ada", "--team", "none")
+    assert unknown.returncode
+    assert "no such team" in unknown.stderr
+    (row,) = json.loads(sealstream(node, "accounts", "list", "--json"))
+    assert (row["role"], row["sees"], row["on server"]) == ("administrator", "nobody", "no")
