@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gateway.unlock.finding import Found, epochs, find, read
+from gateway.unlock.naming import key_ids
 from gateway.unlock.pipe import Kind, encode_frame, read_frame
 from gateway.unlock.refusal import NOTHING_FOUND, RefusedError, refusal_of
 from gateway.unlock.scope import Scope
@@ -26,7 +27,7 @@ from infra.keys.registry import USABLE, Purpose, Registered
 from infra.keys.registry import find as find_row
 from infra.keys.table import registered
 from infra.settings import Settings
-from schemas.errors import ConfigError, KeyAccessError, MalformedError, OpenError, SealstreamError, WrongPassphraseError
+from schemas.errors import KeyAccessError, MalformedError, OpenError, SealstreamError, WrongPassphraseError
 from schemas.keys import Unwrapper
 from schemas.kinds import ContentType, StreamKind
 from schemas.opening import Opened, Opener, PartJoiner
@@ -126,17 +127,6 @@ class OpenerProcess:
     def _tell(self, kind: Kind, body: bytes | dict[str, Any]) -> None:
         self._writing.write(encode_frame(kind, body))
         self._writing.flush()
-
-
-def key_ids(settings: Settings, rows: Sequence[Registered]) -> dict[bytes, Registered]:
-    """Registered KEKs by their id; those whose public half is not here are left out."""
-    found: dict[bytes, Registered] = {}
-    for row in rows:
-        try:
-            found[row.recipient(settings.keys.dir).key_id] = row
-        except ConfigError:
-            continue
-    return found
 
 
 def choose(

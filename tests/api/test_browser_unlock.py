@@ -64,6 +64,27 @@ async def test_its_beginning_and_end_are_in_the_audit(api: Api) -> None:
     assert (over["outcome"], over["detail"]["reason"], over["detail"]["opened"]) == ("ended", "time_out", "7")
 
 
+async def test_added_keys_are_in_the_audit(api: Api) -> None:
+    """Under the same unlock, with its purpose and the ids of the keys that came; no time: it stays as it was."""
+    unlock = (await api.client.post(PATH, json=WISH)).json()["id"]
+    more = {"purpose": WISH["purpose"], "keys": ["cd" * 32, "ef" * 32]}
+    assert (await api.client.post(f"{PATH}/{unlock}/keys", json=more)).status_code == 204
+    begun, added = api.audited
+    assert added["target"] == begun["target"]
+    assert (added["action"], added["outcome"], added["purpose"]) == ("unlock_browser", "added", "case 4711")
+    assert added["detail"]["keys"] == f"{'cd' * 32}, {'ef' * 32}"
+    assert "minutes" not in added["detail"]
+
+
+@pytest.mark.parametrize("change", [{"keys": []}, {"keys": ["officers"]}, {"purpose": ""}, {"minutes": 60}])
+async def test_what_must_not_be_added_is_refused(api: Api, change: dict[str, Any]) -> None:
+    """No key id, no purpose; nor more time."""
+    more = {"purpose": "case 4711", "keys": ["cd" * 32]} | change
+    answer = await api.client.post(f"{PATH}/{uuid4()}/keys", json=more)
+    assert (answer.status_code, answer.json()["error"]) == (422, "bad_request")
+    assert not api.audited
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -91,11 +112,16 @@ async def test_what_cannot_be_audited_does_not_begin(api: Api) -> None:
     api.services.facts.audit_durably = AsyncMock(return_value=False)  # type: ignore[method-assign]
     answer = await api.client.post(PATH, json=WISH)
     assert (answer.status_code, answer.json()["error"]) == (503, "unavailable")
+    more = {"purpose": "case 4711", "keys": ["cd" * 32]}
+    assert (await api.client.post(f"{PATH}/{uuid4()}/keys", json=more)).status_code == 503
 
 
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.OPERATOR, Role.AUDITOR])
 async def test_who_sees_no_recordings_unlocks_none(api: Api, role: Role) -> None:
-    """Neither beginning nor end."""
+    """Neither beginning nor end, and no names of keys."""
     as_principal(api.services, principal_of(role))
     assert (await api.client.post(PATH, json=WISH)).status_code == 403
     assert (await api.client.post(f"{PATH}/{uuid4()}/end", json={"reason": "locked"})).status_code == 403
+    more = {"purpose": "case 4711", "keys": ["cd" * 32]}
+    assert (await api.client.post(f"{PATH}/{uuid4()}/keys", json=more)).status_code == 403
+    assert (await api.client.get(f"{PATH}/keys", params={"key_id": "cd" * 32})).status_code == 403
