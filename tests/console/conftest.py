@@ -12,7 +12,7 @@ import pytest
 from infra.settings import Settings
 from tests.console.blind import make_blind
 from tests.console.harness import Console, chromium
-from tests.console.key_files import KeyFiles
+from tests.console.key_files import KeyFiles, make_other_key
 from tests.console.node import install_packages
 from tests.console.sealed import (
     make_agent_key,
@@ -31,6 +31,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install_packages()
     folder = tmp_path_factory.mktemp("material")
     keys = KeyFiles(folder)
+    other, other_key = make_other_key()
     vectors = resources.files("schemas") / "vectors"
     path = folder / "material.json"
     content = {
@@ -40,6 +41,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "unlockChannel": json.loads((vectors / "unlock_channel.json").read_text("utf-8")),
         "keys": keys.make_all(),
         "journey": make_journey(keys.identity),
+        "otherKey": other_key,
+        "otherJourney": make_journey(other),
         "blind": make_blind(keys.identity),
         "segments": make_segments(),
         "frames": make_frames(),

@@ -172,3 +172,10 @@ def _patch(pem: str, old: str, new: str) -> str:
     assert len(old) == len(new)
     body = base64.b64encode(bytes.fromhex(der.replace(old, new))).decode()
     return "\n".join([first, *(body[at : at + 64] for at in range(0, len(body), 64)), last, ""])
+
+
+def make_other_key() -> tuple[Identity, dict[str, Any]]:
+    """Another KEK, whose file has a passphrase of its own."""
+    identity, passphrase = Identity.generate(2048), "another staple"
+    pem = identity.to_pem(passphrase.encode()).decode()
+    return identity, {"pem": pem, "passphrase": passphrase, "keyId": identity.key_id.hex()}

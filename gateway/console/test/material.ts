@@ -52,6 +52,9 @@ export interface Material {
   };
   keys: KeyCase[];
   journey: { envelopes: string[]; segments: unknown[] };
+  /** As before the keys were rotated: sealed to another KEK. */
+  otherKey: { pem: string; passphrase: string; keyId: string };
+  otherJourney: { envelopes: string[]; segments: unknown[] };
   blind: {
     spans: { agent_id: string; stream: string; from_ms: number; until_ms: number }[];
     roots: { agent_id: string; envelopes: string[] }[];

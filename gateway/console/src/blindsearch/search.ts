@@ -5,6 +5,7 @@
 
 import { FIELDS, parseRoot, queryTokens } from "../unlock/blindIndex";
 import { PartJoiner } from "../unlock/chain";
+import { peek } from "../unlock/envelope";
 import { LockedError, UnlockError } from "../unlock/errors";
 import type { Opened } from "../unlock/opening";
 import type { UnlockSession } from "../unlock/session";
@@ -186,7 +187,10 @@ export class BlindSearch {
     const joiner = new PartJoiner();
     let whole: Opened | undefined;
     try {
-      for (const envelope of envelopesOf(sealed)) whole = joiner.add(await this.#session.open(envelope));
+      for (const envelope of envelopesOf(sealed)) {
+        this.#server.met?.(peek(envelope));
+        whole = joiner.add(await this.#session.open(envelope));
+      }
     } catch (error) {
       if (isDamage(error)) return undefined;
       throw error;

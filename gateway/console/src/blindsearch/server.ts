@@ -6,6 +6,8 @@
 import { getJson, postJson, request, withQuery } from "../api/client";
 import { fromBase64, type Bytes } from "../unlock/bytes";
 import { readEnvelopes } from "../unlock/delivery";
+import type { Peek } from "../unlock/envelope";
+import { noteSealed } from "../unlocking/needed";
 
 /** Which end-to-end texts are meant; times are milliseconds, what is empty is everything. */
 export interface Scope {
@@ -55,8 +57,10 @@ export interface Tokens {
   readonly limit: number;
 }
 
-/** The four requests of a search. */
+/** The requests of a search. */
 export interface Server {
+  /** Told of each sealed envelope that comes back, whether it opens or not. */
+  readonly met?: (seen: Peek) => void;
   roots(scope: Scope, signal: AbortSignal): Promise<{ spans: Span[]; envelopes: Sealed[]; more: boolean }>;
   candidates(scope: Scope, asked: Tokens, signal: AbortSignal): Promise<{ candidates: Candidate[]; more: boolean }>;
   sealed(places: readonly Place[], signal: AbortSignal): Promise<(Place & Sealed)[]>;
@@ -65,6 +69,7 @@ export interface Server {
 /** The console's own server; `purpose` is kept in its audit. */
 export function consoleServer(purpose: string): Server {
   return {
+    met: ({ epoch, record }) => noteSealed(epoch, record.stream),
     roots: (scope, signal) => getJson("/search/blind/roots", { ...scope, purpose }, signal),
     candidates: (scope, asked, signal) => postJson("/search/blind", { ...scope, ...asked, purpose }, signal),
     async sealed(places, signal) {

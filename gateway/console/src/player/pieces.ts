@@ -3,7 +3,7 @@
  * Never keeps what it opened: it belongs to the session, and is overwritten when that is locked.
  */
 
-import { peek } from "../unlock/envelope";
+import { peek, type Peek } from "../unlock/envelope";
 import { LockedError, MalformedError, UnlockError } from "../unlock/errors";
 import { decodeSegment, type SegmentKind } from "../unlock/segments";
 import type { AvroRecord } from "../unlock/avro";
@@ -25,10 +25,13 @@ export class PieceReader {
   readonly sealed = new Map<string, number>();
   damaged = 0;
   readonly #session: UnlockSession | undefined;
+  readonly #met: (seen: Peek) => void;
   readonly #joiner = new PartJoiner();
 
-  constructor(session: UnlockSession | undefined) {
+  /** `met` is called with the clear fields of every sealed envelope. */
+  constructor(session: UnlockSession | undefined, met: (seen: Peek) => void = () => {}) {
     this.#session = session;
+    this.#met = met;
   }
 
   /** What the message holds; `undefined` when it cannot be shown, or is not whole yet. Throws `LockedError`. */
@@ -47,7 +50,9 @@ export class PieceReader {
 
   async #open({ head, body }: Message): Promise<Piece | undefined> {
     if (head.content_type > CONTENT_TYPES.text) return undefined;
-    if (!this.#session?.canOpen(peek(body).epoch)) {
+    const seen = peek(body);
+    this.#met(seen);
+    if (!this.#session?.canOpen(seen.epoch)) {
       if (head.content_type === CONTENT_TYPES.segment) this.sealed.set(head.stream, (this.sealed.get(head.stream) ?? 0) + 1);
       return undefined;
     }

@@ -50,10 +50,29 @@ export class UnlockSession {
   async addKey(pem: string, passphrase: Bytes): Promise<Identity> {
     this.#use();
     const identity = await Identity.fromPem(pem, passphrase);
+    this.add(identity);
+    return identity;
+  }
+
+  /** Have a KEK that is open already; one that is here is not taken twice. Throws `LockedError`. */
+  add(identity: Unwrapper): void {
     this.#requireOpen();
+    if (this.keyIds.includes(toHex(identity.keyId))) return;
     this.#identities = [...this.#identities, identity];
     this.#opener = new Opener(this.#identities);
-    return identity;
+  }
+
+  /**
+   * A session that goes on for this one, with more KEKs; this one is locked, and what it handed out is overwritten.
+   * Throws `LockedError`.
+   */
+  extend(identities: readonly Unwrapper[]): UnlockSession {
+    this.#requireOpen();
+    const next = new UnlockSession(this.#idleMs);
+    for (const identity of [...this.#identities, ...identities]) next.add(identity);
+    next.#opened = this.#opened;
+    this.lock();
+    return next;
   }
 
   /** Whether one of the open KEKs is a recipient of this epoch. */

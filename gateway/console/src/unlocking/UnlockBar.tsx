@@ -2,10 +2,13 @@
 
 import "./unlocking.css";
 import { formatDuration } from "../ui/format";
-import { Button, Dialog } from "../ui/parts";
+import { useEffect } from "preact/hooks";
 import { Lazy } from "../app/Lazy";
-import { unlockFacts, unlockWanted } from "./current";
+import { path } from "../app/router";
+import { Button, Dialog } from "../ui/parts";
+import { askToUnlock, unlockFacts, unlockWanted, type UnlockFacts } from "./current";
 import { endedBy, leftMs, lock, WARNING_MS, type EndReason } from "./locking";
+import { forgetSealed } from "./needed";
 
 const ENDED: Record<EndReason, string> = {
   locked: "Locked. Keys and what was opened are gone from this page.",
@@ -16,12 +19,13 @@ const ENDED: Record<EndReason, string> = {
 
 export function UnlockBar() {
   const facts = unlockFacts.value;
+  useEffect(forgetSealed, [path.value]);
   const told = endedBy.value && ENDED[endedBy.value];
   return (
     <>
-      {facts ? <Open purpose={facts.purpose} onServer={facts.onServer} /> : told && <Ended text={told} />}
+      {facts ? <Open facts={facts} /> : told && <Ended text={told} />}
       {unlockWanted.value && (
-        <Dialog title="Unlock sealed recordings" close={() => (unlockWanted.value = false)}>
+        <Dialog title={facts && !facts.onServer ? "Add keys" : "Unlock sealed recordings"} close={() => (unlockWanted.value = false)}>
           <Lazy load={() => import("./UnlockDialog")} />
         </Dialog>
       )}
@@ -29,13 +33,13 @@ export function UnlockBar() {
   );
 }
 
-function Open(props: { purpose: string; onServer: boolean }) {
+function Open({ facts }: { facts: UnlockFacts }) {
   const soon = leftMs.value <= WARNING_MS;
   return (
     <section class={`unlock-bar ${soon ? "soon" : ""}`} aria-label="Sealed recordings are open">
-      <strong>{props.onServer ? "Opened on the server" : "Unlocked"}</strong>
-      <span class="purpose" title={props.purpose}>
-        {props.purpose}
+      <strong>{facts.onServer ? "Opened on the server" : "Unlocked"}</strong>
+      <span class="purpose" title={facts.purpose}>
+        {facts.purpose}
       </span>
       <span class="left" role="timer">
         {soon ? "locks in " : ""}
@@ -45,6 +49,11 @@ function Open(props: { purpose: string; onServer: boolean }) {
       <span class="visually-hidden" role="status">
         {soon ? "Sealed recordings are locked in a minute" : "Sealed recordings are unlocked"}
       </span>
+      {!facts.onServer && (
+        <Button small onClick={askToUnlock}>
+          {facts.keyIds.length > 1 ? `${facts.keyIds.length} keys, add` : "Add a key"}
+        </Button>
+      )}
       <Button small aria-keyshortcuts="Control+Shift+L" title="Ctrl+Shift+L" onClick={() => void lock("locked")}>
         Lock now
       </Button>

@@ -3,9 +3,11 @@
  * Never lets anything opened outlive it: it is locked by a person, by time, on sign-out, and when the page goes away.
  */
 
-import { computed, effect, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import { request, signedOut } from "../api/client";
 import { beforeSignOut } from "../app/session";
+import { LockedError } from "../unlock/errors";
+import type { Unwrapper } from "../unlock/opening";
 import type { UnlockSession } from "../unlock/session";
 import { serverTexts, unlockFacts, unlockSession, type UnlockFacts } from "./current";
 
@@ -31,6 +33,18 @@ export function begin(facts: UnlockFacts, session?: UnlockSession): void {
   unlockFacts.value = facts;
   unlockSession.value = session;
   ticking = setInterval(look, TICK_MS);
+}
+
+/** More keys for the unlock that is in force. Whoever follows `unlockSession` reads anew; purpose and end stay. */
+export function extend(identities: readonly Unwrapper[]): void {
+  const facts = unlockFacts.peek();
+  const before = unlockSession.peek();
+  if (!facts || !before) throw new LockedError();
+  const session = before.extend(identities);
+  batch(() => {
+    unlockSession.value = session;
+    unlockFacts.value = { ...facts, keyIds: session.keyIds };
+  });
 }
 
 /** Drop keys and everything that was opened, and tell the server that it is over; the promise is only of the telling. */

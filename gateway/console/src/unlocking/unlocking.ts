@@ -1,12 +1,15 @@
 /**
- * Unlocking in the browser (R6.7): a key file and its passphrase open end-to-end data in this page.
- * Never sends either: the server is told that it happens, by key id and purpose, before anything is opened.
+ * Unlocking in the browser (R6.7): a person's keys open end-to-end data in this page.
+ * Never sends one: the server is told that it happens, by key id and purpose, before anything is opened.
  */
 
 import { postJson } from "../api/client";
-import type { Bytes } from "../unlock/bytes";
+import { toHex } from "../unlock/bytes";
+import { LockedError } from "../unlock/errors";
+import type { Identity } from "../unlock/identity";
 import { UnlockSession } from "../unlock/session";
-import { begin } from "./locking";
+import { unlockFacts } from "./current";
+import { begin, extend } from "./locking";
 
 export const MINUTES = [5, 15, 30, 60] as const;
 export const USUAL_MINUTES = 15;
@@ -14,24 +17,37 @@ export const SHORTEST_PURPOSE = 3;
 export const LONGEST_PURPOSE = 1000;
 
 export interface UnlockWish {
-  /** The key file's text. */
-  readonly pem: string;
-  /** Wiped here. */
-  readonly passphrase: Bytes;
+  /** KEKs that are open; at least one. */
+  readonly identities: readonly Identity[];
   readonly purpose: string;
   readonly minutes: number;
 }
 
-/** What a person should know about the key file. Throws `KeyFileError`, or `ApiError` when it cannot be audited. */
-export async function unlock({ pem, passphrase, purpose, minutes }: UnlockWish): Promise<readonly string[]> {
+/** From now on these keys open in this page. Throws `ApiError` when it cannot be audited: then nothing is unlocked. */
+export async function unlock({ identities, purpose, minutes }: UnlockWish): Promise<void> {
   const session = new UnlockSession();
   try {
-    const identity = await session.addKey(pem, passphrase);
-    const { id } = await postJson<{ id: string }>("/unlock/browser", { purpose, keys: session.keyIds, minutes });
-    begin({ id, purpose, keyIds: session.keyIds, endsAtMs: Date.now() + minutes * 60_000, onServer: false }, session);
-    return identity.warnings;
+    for (const identity of identities) session.add(identity);
+    const { keyIds } = session;
+    const { id } = await postJson<{ id: string }>("/unlock/browser", { purpose, keys: keyIds, minutes });
+    begin({ id, purpose, keyIds, endsAtMs: Date.now() + minutes * 60_000, onServer: false }, session);
   } catch (error) {
     session.lock();
     throw error;
   }
+}
+
+/**
+ * Have more keys in the unlock that is in force: same purpose, same end. Throws `ApiError` when it cannot be audited,
+ * and `LockedError` when it was locked meanwhile: then they open nothing.
+ */
+export async function addKeys(identities: readonly Identity[]): Promise<void> {
+  const facts = unlockFacts.peek();
+  if (!facts || facts.onServer) throw new LockedError();
+  const more = identities.filter(({ keyId }) => !facts.keyIds.includes(toHex(keyId)));
+  if (!more.length) return;
+  const keys = more.map(({ keyId }) => toHex(keyId));
+  await postJson(`/unlock/browser/${facts.id}/keys`, { purpose: facts.purpose, keys });
+  if (unlockFacts.peek()?.id !== facts.id) throw new LockedError();
+  extend(more);
 }

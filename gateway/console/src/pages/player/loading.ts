@@ -11,6 +11,7 @@ import { PieceReader, type Piece } from "../../player/pieces";
 import { Slicer } from "../../unlock/slices";
 import { Tape } from "../../player/tape";
 import { unlockPurpose, unlockSession } from "../../unlocking/current";
+import { noteSealed } from "../../unlocking/needed";
 import { LockedError } from "../../unlock/errors";
 
 /** Segments are found by their first event: one that began so long before may hold what belongs to the stretch. */
@@ -44,7 +45,7 @@ export async function loadInto(into: Filled, asked: Asked, stretch: Stretch, sig
     purpose: asked.purpose || unlockPurpose.value,
   };
   const response = await request(withQuery("/recordings/segments", query), { signal });
-  const reader = new PieceReader(session);
+  const reader = new PieceReader(session, ({ epoch, record }) => noteSealed(epoch, record.stream));
   const slicer = new Slicer();
   const messages = readMessages(response.body!);
   for (;;) {
