@@ -106,6 +106,8 @@ class Agent:
             policy=self._told,
             live=self.live.take,
             ended=self.live.drop,
+            known=parts.cache.servers,
+            remember=parts.cache.keep_servers,
         )
         retry_s = parts.settings.sources.retry_s if retry else None
         self._supervised = [

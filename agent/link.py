@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 import structlog
 
+from agent.ack_watch import AckWatch
 from agent.bell import Bell
 from agent.clock import Clock, wait_at_most
 from agent.https import Check
@@ -48,6 +49,11 @@ log = structlog.get_logger()
 WRITE_BUFFER_BYTES = 1024 * 1024
 LOOK_AGAIN_S = 5.0
 
+LOOKS = 5
+"""So often within the time that a gateway has for acknowledging is looked whether it did."""
+
+LOOK_LEAST_S = 0.02
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -80,9 +86,16 @@ class Way(Protocol):
         """Send it, if the connection is still open."""
 
 
+async def _nowhere() -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkEvents:
-    """Who is told what the gateway says, and of the end; none may wait. `check` looks at the other end, and raises."""
+    """Who is told what the gateway says, and of the end; none of these may wait. `check` looks at the other end, and
+    raises. `patience_s` says how long the gateway may acknowledge nothing, 0 for ever; `elsewhere` then names another
+    server, or none.
+    """
 
     welcome: Callable[[Welcome], None]
     policy: Callable[[Policy], None]
@@ -90,6 +103,8 @@ class LinkEvents:
     check: Check = lambda _connected: None
     live: Callable[[LiveFrame, Way], None] = lambda _frame, _way: None
     ended: Callable[[], None] = lambda: None
+    patience_s: Callable[[], float] = lambda: 0.0
+    elsewhere: Callable[[], Awaitable[str]] = _nowhere
 
 
 class Link(asyncio.Protocol):
@@ -111,6 +126,7 @@ class Link(asyncio.Protocol):
         self._trusted = False
         self._heard = clock.monotonic()
         self._bell = Bell()
+        self._acks = AckWatch()
         self._told: Backlog | None = None
         """What the gateway knows of the spool, if it asked."""
 
@@ -156,17 +172,19 @@ class Link(asyncio.Protocol):
 
     async def run(self) -> Ended:
         """Push until the connection ends; whatever is not settled then is offered again. Why it ended."""
-        watch = asyncio.create_task(self._watch(), name="link watch")
-        push = asyncio.create_task(self._push(), name="link push")
+        work = {"watch": self._watch(), "push": self._push(), "acks": self._mind_acks()}
+        tasks = [asyncio.create_task(task, name=f"link {name}") for name, task in work.items()]
+        for task in tasks:
+            task.add_done_callback(lambda _: self._bell.ring())
         try:
-            await self._bell.until(lambda: self._ended is not None or push.done() or watch.done())
-            for task in (watch, push):
+            await self._bell.until(lambda: self._ended is not None or any(task.done() for task in tasks))
+            for task in tasks:
                 if task.done():
                     task.result()  # a fault of our own must show
         finally:
-            watch.cancel()
-            push.cancel()
-            await asyncio.gather(watch, push, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self.end(Ended("the agent stops"), GoodbyeCode.DONE)
             self._spool.rewind()
             self._events.ended()
@@ -209,10 +227,10 @@ class Link(asyncio.Protocol):
                 self._spool.quarantine(number, f"{frame.code.name.lower()}: {frame.reason}"[:200])
             case Ping(token=token):
                 self._send(Pong(token))
+            case Pong(token=token):
+                self._acks.answered(token, self._first, self._clock.monotonic())
             case Welcome():
-                self._events.welcome(frame)
-                if ASKS_BACKLOG in frame.asks:
-                    self._tell_backlog()
+                self._begin(frame)
             case Policy():
                 self._events.policy(frame)
             case Drain():
@@ -222,9 +240,12 @@ class Link(asyncio.Protocol):
                 self.end(self._ended, GoodbyeCode.DONE)
             case LiveStart() | LiveStop() | AudioOpen():
                 self._events.live(frame, self)
-            case _:
-                pass  # Pong says what any byte says
         self._bell.ring()
+
+    def _begin(self, welcome: Welcome) -> None:
+        self._events.welcome(welcome)
+        if ASKS_BACKLOG in welcome.asks:
+            self._tell_backlog()
 
     @property
     def _first(self) -> int:
@@ -237,6 +258,7 @@ class Link(asyncio.Protocol):
             self._spool.release(numbers[-1] + 1)
             self._events.counts.acked += len(numbers)
             self._events.counts.last_ack_us = self._clock.now_us()
+            self._acks.acknowledged(self._first, self._clock.monotonic())
 
     async def _push(self) -> None:
         """Push what the spool has, within the credit, until told to drain."""
@@ -299,6 +321,25 @@ class Link(asyncio.Protocol):
                 self._send(Ping(self._clock.now_us()))
             if welcomed and self._told is not None:
                 self._tell_backlog()
+
+    async def _mind_acks(self) -> None:
+        """Leave for another server when this one answers, and acknowledges nothing for too long."""
+        while patience_s := self._events.patience_s():
+            await self._clock.sleep(max(LOOK_LEAST_S, patience_s / LOOKS))
+            if self._acks.waited_s >= self._events.patience_s():
+                await self._go_elsewhere()
+            elif self._sent and not self._acks.waits and self._drain is None and self._wire.state is State.OPEN:
+                token = self._clock.now_us()
+                self._acks.asked(token, self._wire.pushed)
+                self._send(Ping(token))
+        await asyncio.Event().wait()
+
+    async def _go_elsewhere(self) -> None:
+        acked = self._events.counts.acked
+        self._acks.begin_anew()
+        server = await self._events.elsewhere()
+        if server and self._drain is None and self._events.counts.acked == acked:
+            self.end(Ended("the gateway acknowledges nothing", server=server), GoodbyeCode.TIMEOUT)
 
     def _tell_backlog(self) -> None:
         """Say what waits in the spool; nothing, while there is nothing and the gateway knows it."""

@@ -60,6 +60,9 @@ class UplinkSettings:
     connect_timeout_s: float = _setting(10.0, "longest wait for a connection and its welcome", minimum=0.1)
     ping_s: float = _setting(20.0, "a quiet connection is tried this often", minimum=0.1)
     silence_s: float = _setting(60.0, "a connection that is silent for so long is given up", minimum=0.2)
+    unacked_s: float = _setting(
+        20.0, "a server that acknowledges nothing for so long is left for another, if there is one; 0: never", minimum=0
+    )
     backoff_first_s: float = _setting(0.5, "longest wait before the second attempt; doubles", minimum=0.01)
     backoff_max_s: float = _setting(60.0, "longest wait between attempts", minimum=0.01)
     push_bytes: int = _setting(1_048_576, "largest push", minimum=1024)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from agent.clock import Clock, wait_at_most
 from agent.https import request
 from agent.link import Ended, Link, LinkCounts, LinkEvents, Way
 from agent.masters import Masters, reach, split_address
+from agent.servers import MAX_SERVERS, Servers
 from agent.settings import UplinkSettings
 from agent.spool import Spool
 from agent.trust import Trust
@@ -35,8 +36,8 @@ CLOCK_DIFFERS_MS = 60_000
 REACH_S = 3.0
 """A server that does not take a TCP connection within so long is passed over while there is another."""
 
-MAX_SERVERS = 8
-"""So many of those that a master names are tried."""
+UNACKED_SPREAD = 1.5
+"""Agents of one server leave it over so many times the wait, not all at once."""
 
 HOPELESS = frozenset({GoodbyeCode.REFUSED, GoodbyeCode.NOT_IDENTIFIED, GoodbyeCode.VERSION})
 """Reasons that a person must remove; until then, trying often helps nobody."""
@@ -72,6 +73,8 @@ class Uplink:
         policy: Callable[[Policy], None],
         live: Callable[[LiveFrame, Way], None] = lambda _frame, _way: None,
         ended: Callable[[], None] = lambda: None,
+        known: Sequence[str] = (),
+        remember: Callable[[Sequence[str]], None] = lambda _: None,
         chance: random.Random | None = None,
     ) -> None:
         self.status = UplinkStatus(since_us=clock.now_us())
@@ -83,13 +86,22 @@ class Uplink:
         self._settings = settings
         self._clock = clock
         self._on_welcome = welcome
-        self._events = LinkEvents(self._welcomed, policy, self.status.counts, trust.check, live, ended)
+        self._events = LinkEvents(
+            self._welcomed,
+            policy,
+            self.status.counts,
+            trust.check,
+            live,
+            ended,
+            self._patience_s,
+            self._elsewhere,
+        )
         self._chance = chance or random.Random()  # noqa: S311  # spreads attempts, keeps no secret
         self._next_server = ""
         """Where the last gateway sent us."""
         self._welcome_seen = False
-        self._known: list[str] = []
-        """Servers to try while no master answers: the one that welcomed us last, and those assigned last."""
+        self._servers = Servers(known, remember)
+        self._spread = 1.0
 
     async def run(self) -> None:
         """Connect and push until cancelled."""
@@ -127,7 +139,8 @@ class Uplink:
                 return await self._use(sent_to)
             except UnavailableError as error:
                 log.info("server_passed_over", server=sent_to, reason=str(error))
-        *servers, last = await self.ask_servers()
+        self._servers.acknowledged(self.status.counts.acked)
+        *servers, last = self._servers.in_order(await self.ask_servers())
         for server in servers:
             try:
                 ended = await self._use(server, REACH_S)
@@ -143,6 +156,7 @@ class Uplink:
         """One connection to that server, to its end; raises `UnavailableError` where there is none."""
         self.status.server = server
         self._welcome_seen = False
+        self._spread = self._chance.uniform(1.0, UNACKED_SPREAD)
         link = await self._open(server, reach_s or self._settings.connect_timeout_s)
         ended = await link.run()
         self._next_server = ended.server
@@ -166,14 +180,30 @@ class Uplink:
         servers = _servers_in(answer.json())
         if not servers:
             raise MalformedError(f"{self._masters.text} assigns no server", "bad_answer")
-        self._known = list(dict.fromkeys([*self._known[:1], *servers]))
+        self._servers.assigned(servers)
         return servers
 
     def _fall_back(self, why: str) -> list[str]:
-        if not self._known:
+        if not self._servers.known:
             raise UnavailableError(why)
-        log.info("assignment_unavailable", reason=why, servers=self._known)
-        return self._known
+        log.info("assignment_unavailable", reason=why, servers=self._servers.known)
+        return self._servers.known
+
+    def _patience_s(self) -> float:
+        """How long a server may acknowledge nothing now."""
+        self._servers.acknowledged(self.status.counts.acked)
+        return self._servers.patience_s(self._settings.unacked_s) * self._spread
+
+    async def _elsewhere(self) -> str:
+        """Another server than this one, which acknowledges nothing; empty when none is known."""
+        here = self.status.server
+        try:
+            servers = await self.ask_servers()
+        except SealstreamError:
+            servers = []
+        other = self._servers.leave(here, [*servers, *self._servers.known])
+        log.warning("nothing_acknowledged", server=here, goes_to=other, agent=self._agent_id)
+        return other
 
     async def _open(self, server: str, reach_s: float) -> Link:
         host, port = split_address(server)
@@ -200,8 +230,7 @@ class Uplink:
         self.status.attempts = 0
         self.status.gateway = welcome.gateway
         self._welcome_seen = True
-        server = self.status.server
-        self._known = [server, *(one for one in self._known if one != server)]
+        self._servers.welcomed(self.status.server)
         self._note("connected")
         log.info("uplink_connected", server=self.status.server, gateway=welcome.gateway, agent=self._agent_id)
         if abs(welcome.time_ms - self._clock.now_us() // 1000) > CLOCK_DIFFERS_MS:
