@@ -1,14 +1,16 @@
 /** The frame round every page: navigation, who is signed in, and the page itself. Never shows what is not permitted. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import icon from "../icon.svg";
 import { GROUPS, PAGES, type Page } from "../pages/table";
 import { Button, PageHead, Toasts } from "../ui/parts";
 import { askToUnlock, unlockFacts } from "../unlocking/current";
 import { UnlockBar } from "../unlocking/UnlockBar";
+import { formatZone } from "../ui/format";
+import { KeyboardDialog } from "./KeyboardDialog";
 import { Lazy } from "./Lazy";
-import { Link, navigate, path } from "./router";
+import { Link, navigate, path, query } from "./router";
 import { may, session, signOut } from "./session";
 import { nextTheme, theme } from "./theme";
 
@@ -16,21 +18,30 @@ const THEMES = { system: "as the system", light: "light", dark: "dark" };
 
 export function Shell() {
   const open = useSignal(false);
+  const keyboard = useSignal(false);
+  const main = useRef<HTMLElement>(null);
+  const before = useRef(path.value);
   const shown = PAGES.filter((page) => may(page.permission));
   const page = shown.find((one) => one.path === path.value);
   useEffect(() => {
     open.value = false;
     if (path.value === "/" && !page) navigate(firstPage(shown), true);
+    // What was chosen is gone with its page, or stands in the navigation: reading goes on where the new page begins.
+    if (before.current !== path.value && before.current !== "/") main.current!.focus({ preventScroll: true });
+    before.current = path.value;
   }, [path.value]);
   useEffect(() => {
-    const seek = (event: KeyboardEvent) => {
-      if (event.key !== "/" || !may("search") || isTyping(event)) return;
-      event.preventDefault();
-      if (path.value !== "/search") navigate("/search");
-      setTimeout(() => document.querySelector<HTMLInputElement>("input[type=search]")?.focus(), 50);
+    const press = (event: KeyboardEvent) => {
+      if (event.key === "Escape") open.value = false;
+      if (isTyping(event) || document.querySelector("dialog[open]")) return;
+      if (event.key === "/" && may("search")) {
+        event.preventDefault();
+        goToSearch();
+      }
+      if (event.key === "?" && !hasOwnKeys()) keyboard.value = true;
     };
-    addEventListener("keydown", seek);
-    return () => removeEventListener("keydown", seek);
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
   }, []);
   return (
     <>
@@ -49,7 +60,10 @@ export function Shell() {
           <Brand />
           <Items pages={shown} />
           <div class="foot">
-            <span class="quiet item">{session.value?.account.display_name || session.value?.account.name}</span>
+            <bdi class="who">{session.value?.account.display_name || session.value?.account.name}</bdi>
+            <span class="zone" title="Times are shown in this browser's time zone">
+              Times: {formatZone()}
+            </span>
             {may("recordings") && !unlockFacts.value && (
               <Button kind="plain" small onClick={() => ((open.value = false), askToUnlock())}>
                 Unlock sealed recordings
@@ -58,19 +72,38 @@ export function Shell() {
             <Button kind="plain" small onClick={nextTheme}>
               Colours: {THEMES[theme.value]}
             </Button>
+            <Button kind="plain" small onClick={() => (keyboard.value = true)}>
+              Keyboard <kbd>?</kbd>
+            </Button>
             <Button kind="plain" small onClick={() => void signOut()}>
               Sign out
             </Button>
           </div>
         </nav>
-        <main class="main" id="main" tabIndex={-1}>
+        <main ref={main} class="main" id="main" tabIndex={-1} aria-label={page?.title}>
           {may("recordings") && <UnlockBar />}
           {page ? <Lazy key={page.path} load={page.load} /> : <NoPage />}
         </main>
       </div>
+      {keyboard.value && <KeyboardDialog close={() => (keyboard.value = false)} />}
       <Toasts />
     </>
   );
+}
+
+/** A recording that is shown has its own table of keys. */
+const hasOwnKeys = () => path.value === "/player" && query.value.size > 0;
+
+/** The field may have to be loaded first. */
+function goToSearch(): void {
+  if (path.value !== "/search") navigate("/search");
+  const began = performance.now();
+  const focus = () => {
+    const field = path.value === "/search" && document.querySelector<HTMLInputElement>(".search-field input[type=search]");
+    if (field) field.select();
+    else if (performance.now() - began < 5000) setTimeout(focus, 50);
+  };
+  focus();
 }
 
 /** A recorded person begins with what is recorded of them, everybody else with the first page that they may see. */

@@ -40,11 +40,28 @@ export async function loadSession(): Promise<void> {
   }
 }
 
+/** The other tabs and windows of this browser have the same cookie: they are told who is signed in now. */
+const tabs = new BroadcastChannel("session");
+
+/** Somebody signed in: what they may do, here and in the other tabs. */
+export async function beginSession(): Promise<void> {
+  await loadSession();
+  if (session.value) tabs.postMessage(session.value.account.id);
+}
+
+tabs.onmessage = ({ data }: MessageEvent<string>) => {
+  const shown = session.peek();
+  if (!data) signedOut.value ||= Boolean(shown);
+  else if (!shown) void loadSession();
+  else if (shown.account.id !== data) location.assign("/"); // another person: nothing of the first may stay
+};
+
 /** Called before the session ends, so that nothing that was unlocked stays. */
 export const beforeSignOut: (() => void | Promise<void>)[] = [];
 
 export async function signOut(): Promise<void> {
   for (const act of beforeSignOut) await act();
   await request("/session", { method: "DELETE" }).catch(() => undefined);
+  tabs.postMessage("");
   location.assign("/");
 }

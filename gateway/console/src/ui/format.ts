@@ -11,6 +11,13 @@ export const formatClock = (ms: number) => CLOCK.format(ms);
 export const formatMinute = (ms: number) => MINUTE.format(ms);
 export const formatNumber = (value: number) => NUMBER.format(value);
 
+/** The zone of all times here, such as `Europe/Berlin (GMT+1)`. */
+export function formatZone(now = Date.now()): string {
+  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
+  const offset = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts(now).find((part) => part.type === "timeZoneName");
+  return timeZone === "UTC" || !offset ? timeZone : `${timeZone} (${offset.value})`;
+}
+
 /** Day and time; of today the time alone. */
 export function formatTime(ms: number, now = Date.now()): string {
   return new Date(ms).toDateString() === new Date(now).toDateString() ? CLOCK.format(ms) : `${DAY.format(ms)}, ${CLOCK.format(ms)}`;

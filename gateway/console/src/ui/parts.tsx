@@ -173,8 +173,12 @@ export function Dialog(props: { title: string; wide?: boolean; close: () => void
 export interface Column<Row> {
   title: string;
   number?: boolean;
+  /** Short enough to stay on one line: a time, a state, a button. */
+  keep?: boolean;
   show: (row: Row) => ComponentChildren;
 }
+
+const classOf = <Row,>(column: Column<Row>) => (column.number ? "number" : column.keep ? "keep" : "");
 
 /** A table that folds into cards on narrow screens. */
 export function Table<Row>(props: {
@@ -188,7 +192,7 @@ export function Table<Row>(props: {
       <thead>
         <tr>
           {props.columns.map((column) => (
-            <th key={column.title} scope="col" class={column.number ? "number" : ""}>
+            <th key={column.title} scope="col" class={classOf(column)}>
               {column.title}
             </th>
           ))}
@@ -198,7 +202,7 @@ export function Table<Row>(props: {
         {props.rows.map((row) => (
           <tr key={props.id(row)}>
             {props.columns.map((column) => (
-              <td key={column.title} data-label={column.title} class={column.number ? "number" : ""}>
+              <td key={column.title} data-label={column.title} class={classOf(column)}>
                 {column.show(row)}
               </td>
             ))}
@@ -216,17 +220,21 @@ export function Tabs<Name extends string>(props: {
   chosen: Name;
   choose: (name: Name) => void;
 }) {
+  const list = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const chosen = list.current!.querySelector<HTMLElement>("[aria-selected=true]");
+    if (chosen) list.current!.scrollLeft = chosen.offsetLeft - list.current!.offsetLeft - 24; // scrolls on narrow screens
+  }, [props.chosen]);
   const move = (event: KeyboardEvent, at: number) => {
-    const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (!step) return;
+    const next = tabAfter(event.key, at, props.names.length);
+    if (next === undefined) return;
     event.preventDefault();
-    const next = (at + step + props.names.length) % props.names.length;
     props.choose(props.names[next]![0]);
     const buttons = (event.currentTarget as HTMLElement).parentElement!.querySelectorAll("button");
     buttons[next]!.focus();
   };
   return (
-    <div class="tabs" role="tablist" aria-label={props.label}>
+    <div ref={list} class="tabs" role="tablist" aria-label={props.label}>
       {props.names.map(([name, title], at) => (
         <button
           key={name}
@@ -244,6 +252,13 @@ export function Tabs<Name extends string>(props: {
   );
 }
 
+/** Where a key leads from the tab at `at`; the arrows go round. */
+function tabAfter(key: string, at: number, count: number): number | undefined {
+  const places: Record<string, number> = { ArrowRight: at + 1, ArrowLeft: at - 1 + count, Home: 0, End: count - 1 };
+  const place = places[key];
+  return place === undefined ? undefined : place % count;
+}
+
 interface Toast {
   id: number;
   text: string;
@@ -252,11 +267,13 @@ interface Toast {
 const toasts = signal<readonly Toast[]>([]);
 let toastNumber = 0;
 
-/** Tell the person something that needs no answer. */
+const dropToast = (id: number) => (toasts.value = toasts.value.filter((one) => one.id !== id));
+
+/** Tell the person something that needs no answer. What went wrong stays until it was read. */
 export function toast(text: string, tone: Tone = "good"): void {
   const id = ++toastNumber;
-  toasts.value = [...toasts.value, { id, text, tone }];
-  setTimeout(() => (toasts.value = toasts.value.filter((one) => one.id !== id)), 6000);
+  toasts.value = [...toasts.value.slice(-4), { id, text, tone }];
+  if (tone !== "bad") setTimeout(dropToast, 6000, id);
 }
 
 export function Toasts() {
@@ -264,7 +281,12 @@ export function Toasts() {
     <div class="toasts" role="status" aria-live="polite">
       {toasts.value.map((one) => (
         <Notice key={one.id} tone={one.tone}>
-          {one.text}
+          <span>{one.text}</span>
+          {one.tone === "bad" && (
+            <Button kind="plain" small aria-label="Close this message" onClick={() => dropToast(one.id)}>
+              ✕
+            </Button>
+          )}
         </Notice>
       ))}
     </div>

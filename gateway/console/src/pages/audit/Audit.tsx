@@ -44,7 +44,7 @@ function Entries({ wanted }: { wanted: Record<string, string | readonly string[]
   };
   if (first.error !== undefined) return <Trouble error={first.error} again={first.again} />;
   if (!first.data) return <Loading />;
-  if (!rows.length) return <Empty title="Nothing like that was done">Take a filter away, or look at a longer time.</Empty>;
+  if (!rows.length) return <Empty title="Nothing like that was done"><p>Take a filter away, or look at a longer time.</p></Empty>;
   return (
     <div class="card flush">
       <Table
@@ -52,14 +52,15 @@ function Entries({ wanted }: { wanted: Record<string, string | readonly string[]
         rows={rows}
         id={(row) => row.id}
         columns={[
-          { title: "When", show: (row) => <Time ms={row.time_ms} /> },
-          { title: "Who", show: (row) => row.actor },
-          { title: "Did", show: (row) => actionWords(row.action) },
+          { title: "When", keep: true, show: (row) => <Time ms={row.time_ms} /> },
+          { title: "Who", show: (row) => <Actor name={row.actor} /> },
+          { title: "Did", keep: true, show: (row) => actionWords(row.action) },
           { title: "To", show: (row) => <span class="clip">{row.target}</span> },
           { title: "Why", show: (row) => row.purpose },
-          { title: "Outcome", show: (row) => <Outcome outcome={row.outcome} /> },
+          { title: "Outcome", keep: true, show: (row) => <Outcome outcome={row.outcome} /> },
           {
             title: "Action",
+            keep: true,
             show: (row) => (
               <Button small aria-label={`Details of ${row.action} by ${row.actor}`} onClick={() => (open.value = row)}>
                 Details
@@ -75,6 +76,19 @@ function Entries({ wanted }: { wanted: Record<string, string | readonly string[]
       )}
       {open.value && <EntryDialog entry={open.value} close={() => (open.value = undefined)} />}
     </div>
+  );
+}
+
+/** `ann@console`: broken before the @ where there is no room. */
+function Actor({ name }: { name: string }) {
+  const at = name.lastIndexOf("@");
+  if (at < 1) return <bdi>{name}</bdi>;
+  return (
+    <span>
+      <bdi>{name.slice(0, at)}</bdi>
+      <wbr />
+      {name.slice(at)}
+    </span>
   );
 }
 

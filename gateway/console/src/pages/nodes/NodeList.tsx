@@ -77,11 +77,12 @@ function columns(here: string, wish: (wanted: Wanted) => void): Column<Node>[] {
     { title: "State", show: (node) => <NodeState node={node} /> },
     {
       title: "Since",
+      keep: true,
       show: (node) => <Time ms={node.since_ms} age />,
     },
-    { title: "Version", show: (node) => node.version || <span class="quiet">not told</span> },
+    { title: "Version", keep: true, show: (node) => node.version || <span class="quiet">not told</span> },
     { title: "Load", show: (node) => loadOf(node) },
-    { title: "Action", show: (node) => may("manage_nodes") && <Act node={node} wish={wish} /> },
+    { title: "Action", keep: true, show: (node) => may("manage_nodes") && <Act node={node} wish={wish} /> },
   ];
 }
 

@@ -22,7 +22,7 @@ export function DayView({ scope }: { scope: Scope }) {
     <div class="stack">
       <div class="row middle spread">
         <h2>
-          {person}, {scope.day}
+          <bdi>{person}</bdi>, {scope.day}
         </h2>
         <nav class="row" aria-label="Days">
           <Link class="button small" href={scopeLink({ view: "day", day: shifted(scope.day, -1) })}>

@@ -23,7 +23,7 @@ function usePages<Row>(scope: Scope, path: string) {
 const PEOPLE: readonly Column<PersonRow>[] = [
   {
     title: "Person",
-    show: (row) => <Link href={scopeLink({ view: "days", persons: [row.person] })}>{row.person || "unknown"}</Link>,
+    show: (row) => <Link href={scopeLink({ view: "days", persons: [row.person] })}><bdi>{row.person || "unknown"}</bdi></Link>,
   },
   { title: "Days", number: true, show: (row) => row.days },
   { title: "Active", number: true, show: (row) => formatHours(row.active_ms) },
@@ -47,9 +47,10 @@ export function PeopleView({ scope }: { scope: Scope }) {
 const DAYS: readonly Column<DayRow>[] = [
   {
     title: "Day",
+    keep: true,
     show: (row) => <Link href={scopeLink({ view: "day", persons: [row.person], day: row.day })}>{row.day}</Link>,
   },
-  { title: "Person", show: (row) => row.person || "unknown" },
+  { title: "Person", show: (row) => <bdi>{row.person || "unknown"}</bdi> },
   { title: "First", number: true, show: (row) => (row.first_at_ms === undefined ? "–" : formatMinute(row.first_at_ms)) },
   { title: "Last", number: true, show: (row) => (row.last_at_ms === undefined ? "–" : formatMinute(row.last_at_ms)) },
   { title: "Active", number: true, show: (row) => formatHours(row.active_ms) },

@@ -6,7 +6,7 @@
 import { useSignal } from "@preact/signals";
 import { ApiError, postJson } from "../../api/client";
 import { navigate, path } from "../../app/router";
-import { loadSession } from "../../app/session";
+import { beginSession } from "../../app/session";
 import { Button, Field, Loading, Trouble } from "../../ui/parts";
 import { useLoad } from "../../ui/useLoad";
 import { faultOf, NewPassword } from "./NewPassword";
@@ -35,7 +35,11 @@ export function LinkForm() {
     return (
       <div class="card stack">
         <h1>This link does not work</h1>
-        <Trouble error={told.error} again={told.again} />
+        {isUnknown(told.error) ? (
+          <p>It is not whole, was used already, or is over. Copy all of it once more, or ask an administrator for a new one.</p>
+        ) : (
+          <Trouble error={told.error} again={told.again} />
+        )}
         <a class="button" href="/">
           To the sign-in
         </a>
@@ -45,6 +49,9 @@ export function LinkForm() {
   if (!told.data) return <Loading what="Looking at the link" />;
   return <Form secret={link} told={told.data} />;
 }
+
+/** Whether the server knows no such link, however it says so; everything else may be mended by trying again. */
+const isUnknown = (error: unknown) => error instanceof ApiError && [400, 404, 422].includes(error.status);
 
 function Form(props: { secret: string; told: LinkTold }) {
   const first = props.told.purpose === "first";
@@ -61,7 +68,7 @@ function Form(props: { secret: string; told: LinkTold }) {
       if (!(error instanceof ApiError) || error.word !== "sign_in") throw error; // set, and a code is wanted
     }
     secret = "";
-    await loadSession();
+    await beginSession();
     navigate("/", true);
   });
   return (

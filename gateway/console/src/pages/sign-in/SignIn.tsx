@@ -5,9 +5,9 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { postJson } from "../../api/client";
+import { postJson, signedOut } from "../../api/client";
 import { path, query } from "../../app/router";
-import { loadSession, session } from "../../app/session";
+import { beginSession, session } from "../../app/session";
 import { useLoad } from "../../ui/useLoad";
 import { getJson } from "../../api/client";
 import { Notice } from "../../ui/parts";
@@ -56,11 +56,11 @@ function Steps() {
   const signIn = async (name: string, password: string) => {
     const answer = await postJson<{ challenge?: string }>("/session", { name, password });
     if (answer.challenge) challenge.value = answer.challenge;
-    else await loadSession();
+    else await beginSession();
   };
   const answer = async (code: string) => {
     await postJson("/session/totp", { challenge: challenge.value, code });
-    await loadSession();
+    await beginSession();
   };
   if (challenge.value) return <CodeForm submit={answer} back={() => (challenge.value = "")} />;
   return (
@@ -70,6 +70,9 @@ function Steps() {
         <Notice tone="bad" role="alert">
           {REFUSED[refused] ?? "Your organisation's provider told something that cannot be believed. Sign in again."}
         </Notice>
+      )}
+      {signedOut.value && !refused && (
+        <Notice role="status">Your session has ended. Sign in, and this page goes on where you were.</Notice>
       )}
       <PasswordForm submit={signIn} />
       {provider.data?.enabled && (
