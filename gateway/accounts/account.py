@@ -92,6 +92,7 @@ class Account:
             role=self.role,
             permissions=permissions,
             persons=self.scope(persons),
+            teams=frozenset(self.teams),
             person=self.person,
             way="session" if scopes is None else "token",
             session_id=session_id,

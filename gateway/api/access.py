@@ -120,6 +120,8 @@ class Principal:
     permissions: frozenset[Permission]
     persons: frozenset[str] | None = frozenset()
     """User names of the recorded people that it may see; `None`: all."""
+    teams: frozenset[str] = frozenset()
+    """The teams whose people these are, where it does not see everybody."""
     person: str = ""
     """The user name under which it is recorded itself."""
     way: str = "session"

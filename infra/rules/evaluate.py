@@ -50,6 +50,14 @@ class World:
     teams: Mapping[str, frozenset[str]] = field(default_factory=dict)
     weeks: Mapping[str, Week] = field(default_factory=dict)
 
+    def has(self, person: str, teams: Iterable[str]) -> bool:
+        """Whether one of the teams has that person."""
+        return any(person in self.teams.get(team, ()) for team in teams)
+
+    def people_of(self, teams: Iterable[str]) -> frozenset[str]:
+        """Everybody whom one of the teams has."""
+        return frozenset(person for team in teams for person in self.teams.get(team, ()))
+
     def week_of(self, person: str) -> Week:
         """The week of the first of the person's teams that has one."""
         return self._weeks.get(person) or self.weeks.get("", Week())
@@ -140,10 +148,12 @@ class Check:
         )
 
     def _is_of(self, seen: Observation, world: World) -> bool:
-        streams, teams = self.rule.conditions.streams, self.rule.conditions.teams
+        streams, teams, concerns = self.rule.conditions.streams, self.rule.conditions.teams, self.rule.concerns
+        if concerns is not None and not world.has(seen.person, concerns):
+            return False
         if streams and seen.stream not in streams and seen.kind not in streams:
             return False
-        if teams and not any(seen.person in world.teams.get(team, ()) for team in teams):
+        if teams and not world.has(seen.person, teams):
             return False
         return all(globs.fit(getattr(seen, name)) for globs, name in self._named)
 

@@ -147,4 +147,6 @@ class Rule(_Part):
     severity: Severity = "medium"
     version: int = 1
     enabled: bool = True
+    concerns: tuple[str, ...] | None = None
+    """Teams whose people it is about, as they are now, whatever the conditions say; `None`: everybody."""
     conditions: Conditions

@@ -25,7 +25,19 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_RULES = "SELECT rule_id, name, severity, version, enabled, conditions FROM alert_rule ORDER BY name"
+CONCERNS = """
+CASE WHEN r.all_teams THEN NULL ELSE ARRAY(
+    SELECT t.team FROM alert_rule_team t JOIN account a ON a.account_id = r.owner_id
+    WHERE t.rule_id = r.rule_id AND NOT a.disabled AND a.role = 'officer'
+    AND (a.all_teams OR EXISTS (SELECT FROM account_team s WHERE s.account_id = a.account_id AND s.team = t.team))
+    ORDER BY 1
+) END AS concerns"""
+"""Of `alert_rule r`: `NULL` for everybody, else the teams that it is of and that its owner sees now. Who is no officer
+any more, the role with the permission `rules`, sees none."""
+
+_RULES = f"""
+SELECT r.rule_id, r.name, r.severity, r.version, r.enabled, r.conditions, {CONCERNS}
+FROM alert_rule r ORDER BY r.name"""  # noqa: S608  # columns of ours
 _ENVELOPES = """
 SELECT agent_id, user_name, computer, stream, minute, bytes
 FROM (
@@ -52,6 +64,7 @@ def as_rule(row: Any) -> Rule | None:
             severity=row["severity"],
             version=row["version"],
             enabled=row["enabled"],
+            concerns=row["concerns"],
             conditions=Conditions.model_validate_json(row["conditions"]),
         )
     except ValidationError as error:

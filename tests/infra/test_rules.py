@@ -230,6 +230,18 @@ def test_a_span_is_seen_run_by_run() -> None:
     assert list(of_span({**span, "active": [], "active_ms": 0})) == []
 
 
+def test_a_rule_of_teams_judges_nobody_else() -> None:
+    """Whatever its conditions say, and as the teams are now; of no team it judges nobody."""
+    asked = rule(words=["invoice"], persons=["ann"])
+    world = World({"east": frozenset({"ann", "bob"}), "west": frozenset({"eve"})})
+    seen = document("invoice")
+    assert matches(asked, seen, world)
+    for concerns, found in ((("east",), True), (("west", "east"), True), (("west",), False), ((), False)):
+        assert matches(asked.model_copy(update={"concerns": concerns}), seen, world) is found
+    assert not matches(asked.model_copy(update={"concerns": ("east",)}), seen)
+    assert world.people_of(("east", "west", "none")) == {"ann", "bob", "eve"}
+
+
 def test_conditions_come_back_from_the_table_as_they_went() -> None:
     """What is stored is what was said, and a row that cannot be read is left out."""
     conditions = rule(
@@ -237,10 +249,11 @@ def test_conditions_come_back_from_the_table_as_they_went() -> None:
         times=[{"weekdays": [1], "from_time": "09:00", "until_time": "10:30"}],
         outside_working_hours=True,
     ).conditions
-    row = {"rule_id": UUID(int=1), "name": "r", "severity": "high", "version": 3, "enabled": True}
+    row: dict[str, Any] = {"rule_id": UUID(int=1), "name": "r", "severity": "high", "version": 3, "enabled": True}
+    row["concerns"] = ["east"]
     read = as_rule({**row, "conditions": conditions_json(conditions)})
     assert read is not None
-    assert (read.conditions, read.version) == (conditions, 3)
+    assert (read.conditions, read.version, read.concerns) == (conditions, 3, ("east",))
     assert as_rule({**row, "conditions": '{"from_a_later_release": 1}'}) is None
 
 

@@ -15,10 +15,12 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.api.access import Permission, Principal, needs
+from gateway.api.rules.changing import TeamName
 from gateway.api.search.pieces import Piece, pieces_of
 from gateway.api.services import Serving
 from gateway.rules.preview import DAY_MS, Preview, Sample, Stores, preview
-from infra.rules.evaluate import Check, local_time
+from gateway.rules.scope import check_conditions, check_teams, teams_of
+from infra.rules.evaluate import Check, World, local_time
 from infra.rules.rule import Conditions, Rule
 from infra.rules.store import conditions_json, fetch_world
 
@@ -36,6 +38,8 @@ class TryWish(_Model):
     """A rule as it is typed."""
 
     conditions: Conditions
+    teams: Annotated[list[TeamName], Field(max_length=500)] = []
+    """The teams whose people alone it is to concern; none: all whom the account sees."""
     days: Annotated[int, Field(ge=1, le=31)] = 7
     """Whole days (UTC) before today."""
     time_zone: str = "UTC"
@@ -96,11 +100,15 @@ async def try_rule(
     """What a rule would have matched, among the people whom the account may see; bounded in time, and says so."""
     until_ms = int(time.time() * 1000)
     since_ms = until_ms // DAY_MS * DAY_MS - wish.days * DAY_MS
+    seen = teams_of(principal)
+    check_teams(seen, wish.teams)
+    check_conditions(seen, wish.conditions)
     check = Check(Rule(rule_id=_NOBODY, name="preview", conditions=wish.conditions))
     async with services.database() as connection:
         world = await fetch_world(connection)
     stores = Stores(services.elasticsearch, services.settings.elasticsearch.index_prefix, services)
-    found = await preview(stores, check, world, principal.persons, (since_ms, until_ms))
+    persons = _concerned(principal, wish.teams, world)
+    found = await preview(stores, check, world, persons, (since_ms, until_ms))
     named = sorted({person for person, _ in found.matches})
     await services.audit(
         principal,
@@ -113,6 +121,14 @@ async def try_rule(
         until_ms=str(until_ms),
     )
     return _answer(found, len(named), wish.time_zone)
+
+
+def _concerned(principal: Principal, teams: list[str], world: World) -> frozenset[str] | None:
+    """The people of those teams whom the account sees; without teams, all whom it sees."""
+    if not teams:
+        return principal.persons
+    people = world.people_of(teams)
+    return people if principal.persons is None else people & principal.persons
 
 
 def _answer(found: Preview, people: int, zone: str) -> TryAnswer:
