@@ -17,6 +17,11 @@ _RECORDS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
 _BYTES = tuple(1024 * 4**power for power in range(9))
 _PLACE = ("sink", "topic", "partition")
 
+ERASED = "sealstream_retention_erased_total"
+ERASED_BYTES = "sealstream_retention_erased_bytes_total"
+LAST_RUN = "sealstream_retention_last_run_timestamp_seconds"
+OLDEST = "sealstream_retention_oldest_timestamp_seconds"
+
 METRICS = (
     Metric("sealstream_sink_records_total", Kind.COUNTER, "records that are durable in the store", ("sink",)),
     Metric("sealstream_sink_bytes_total", Kind.COUNTER, "bytes of those records", ("sink",)),
@@ -39,6 +44,15 @@ METRICS = (
     Metric("sealstream_sink_waiting", Kind.GAUGE, "1 while the store is away", ("sink",)),
     Metric("sealstream_sink_retries_total", Kind.COUNTER, "attempts that a store away has failed", ("sink",)),
     Metric("sealstream_sink_away_seconds_total", Kind.COUNTER, "for which the store was away", ("sink",)),
+    Metric(ERASED, Kind.COUNTER, "epochs, rows and documents that were too old and were erased", ("store", "kind")),
+    Metric(ERASED_BYTES, Kind.COUNTER, "bytes of archive files that were too old and were removed", ("store",)),
+    Metric(
+        LAST_RUN,
+        Kind.GAUGE,
+        "when a run last succeeded, or since when one is awaited; while retention is set",
+        ("outcome",),
+    ),
+    Metric(OLDEST, Kind.GAUGE, "of when the oldest is that a store has of a kind", ("store", "kind")),
 )
 
 

@@ -68,7 +68,7 @@ async def run_sink(settings: Settings, name: str) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = Metrics(METRICS)
     meter, measure = PrometheusMeter(name, metrics), ProcessLoad()
-    turn = Turn(settings, name, meter)
+    turn = Turn(settings, name, meter, metrics)
     if name == "disk":
         metrics.watch_disk("archive", settings.archive.dir)
     async with AsyncExitStack() as stack:
@@ -100,8 +100,8 @@ async def _pass_on(stop: asyncio.Event, duty: Duty) -> None:
 class Turn:
     """A sink's times in its consumer group, from one drain to the next; each has a client and a sink of its own."""
 
-    def __init__(self, settings: Settings, name: str, meter: PrometheusMeter) -> None:
-        self._settings, self._name, self._meter = settings, name, meter
+    def __init__(self, settings: Settings, name: str, meter: PrometheusMeter, metrics: Metrics) -> None:
+        self._settings, self._name, self._meter, self._metrics = settings, name, meter, metrics
         self._loop: Loop | None = None
 
     async def store(self) -> str:
@@ -129,14 +129,36 @@ class Turn:
                 places=getattr(sink, "places", None),
             )
             watching = asyncio.create_task(watch_sink(settings, f"sink-{name}", loop, reader, self._meter))
+            keeping = asyncio.create_task(keep_retention(settings, sink, self._metrics, loop.opened), name="retention")
+            keeping.add_done_callback(_tell_end)
             try:
                 await _fill(loop, duty, reporter, watching)
             finally:
                 watching.cancel()
+                keeping.cancel()
+                await asyncio.wait({keeping}, timeout=_END_S)
                 self._loop = None
                 self._meter.show({}, 0)
         finally:
             await reader.stop()
+
+
+async def keep_retention(settings: Settings, sink: Sink, metrics: Metrics, opened: asyncio.Event) -> None:
+    """Erase daily what is too old, in the process that writes the archive; nothing in others."""
+    from sinks.archive.sink import ArchiveSink
+
+    if not isinstance(sink, ArchiveSink) or not settings.retention.is_set:
+        return
+    from sinks.retention.duty import RetentionDuty
+    from sinks.retention.metrics import RetentionMeter
+
+    await RetentionDuty(settings, sink.apart, RetentionMeter(metrics), settings.node.id).keep(opened)
+
+
+def _tell_end(keeping: asyncio.Task[None]) -> None:
+    """A mistake of ours ends retention alone, in plain sight: `RetentionLate` comes of it too."""
+    if not keeping.cancelled() and (fault := keeping.exception()) is not None:
+        log.error("retention_ended", reason=repr(fault))
 
 
 async def _fill(loop: Loop, duty: Duty, reporter: Reporter, watching: asyncio.Task[None]) -> None:

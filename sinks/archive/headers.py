@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,23 +109,24 @@ class HeaderStore:
                 _append(path, fresh)
                 known.state = _state(path)
 
-    def erase(self, agent_id: bytes, day: str, time_ms: int) -> int:
-        """Destroy the headers of an agent's day; how many epochs can never be opened again."""
+    def erase(self, agent_id: bytes, day: str, time_ms: int, epochs: Collection[bytes] | None = None) -> int:
+        """Destroy the headers of an agent's day, or of some of its epochs; how many can never be opened again."""
         path = self._layout.key_file(agent_id, day)
         with self.locked():
             found = load_day(path)
-            epochs = found.erased | found.headers.keys()
-            if found.headers:
-                tombstone = {"time_ms": time_ms, "epochs": sorted(epoch.hex() for epoch in epochs)}
+            going = found.headers.keys() if epochs is None else found.headers.keys() & set(epochs)
+            erased = found.erased | going
+            if going:
+                tombstone = {"time_ms": time_ms, "epochs": sorted(epoch.hex() for epoch in erased)}
                 write_whole(path.with_suffix(".erased"), json.dumps(tombstone).encode())
             # Killed here: headers are still there, and erasing again ends it.
-            if path.exists():
-                _overwrite(path)
-                path.unlink()
-                path.with_suffix(".rewrapped").unlink(missing_ok=True)
-                sync_directory(path.parent)
+            kept = {epoch: headers for epoch, headers in found.headers.items() if epoch not in going}
+            if not kept:
+                _remove(path)
+            elif not erased.isdisjoint(_stored(path)):
+                _replace(path, _build(kept))
         self._cache.pop((agent_id, day), None)
-        return len(found.headers)
+        return len(going)
 
     def rewrap(self, agent_id: bytes, day: str, exchange: Callable[[bytes], bytes | None]) -> int:
         """Put what `exchange` makes of a header in its place, and under its number; how many it made.
@@ -239,10 +240,35 @@ def _append(path: Path, fresh: list[tuple[bytes, bytes]]) -> None:
         os.close(fd)
 
 
-def _overwrite(path: Path) -> None:
-    """Write zeros over a file. What a disk or a file system keeps of it all the same is out of our reach."""
+def _stored(path: Path) -> Collection[bytes]:
+    """Every epoch whose headers stand in the file, erased or not."""
+    with map_file(path) as data:
+        return _parse(data)[0].keys()
+
+
+def _remove(path: Path) -> None:
+    if path.exists():
+        with _overwriting(path):
+            pass
+        path.unlink()
+        path.with_suffix(".rewrapped").unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    with _overwriting(path):
+        write_whole(path, content)
+
+
+@contextmanager
+def _overwriting(path: Path) -> Iterator[None]:
+    """Write zeros over the file that this is now, even if another has its name afterwards.
+
+    What a disk or a file system keeps of it all the same is out of our reach.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
+        yield
         write_all(fd, bytes(os.fstat(fd).st_size))
         os.fsync(fd)
     finally:

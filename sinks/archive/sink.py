@@ -75,6 +75,7 @@ class ArchiveSink:
         self._shelves: dict[tuple[StreamKind, str], Shelf] = {}
         self._glancer = Glancer()
         self._held = ExitStack()
+        self._owned = False
         self._following: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, "archive")
         self.duplicates = 0
@@ -93,6 +94,7 @@ class ArchiveSink:
             self._held.enter_context(hold_lock(self._layout.lock, wait=False))
         except BlockingIOError:
             raise StandbyError(f"another process writes the archive {self._layout.root}") from None
+        self._owned = True
         for kind in StreamKind:
             for day in self._layout.days(kind):
                 if any(path.suffix == ".open" for path in self._layout.files(kind, day)):
@@ -109,6 +111,24 @@ class ArchiveSink:
             if self._following.done():
                 self._following.result()  # a mistake of ours: raises it, in plain sight
             self._follower.notify()
+
+    async def apart(self, kind: StreamKind, day: str, work: Callable[[], Value]) -> Value:
+        """Do `work` on a stream's day between two writes: its files are sealed, and headers are read anew after it."""
+        return await self._run(lambda: self._apart(kind, day, work))
+
+    def _apart(self, kind: StreamKind, day: str, work: Callable[[], Value]) -> Value:
+        if not self._owned:
+            raise UnavailableError(f"the archive {self._layout.root} was given back")
+        shelf = self._shelves.get((kind, day))
+        if shelf is not None:
+            shelf.make_durable(fsync=self._fsync)
+            shelf.seal()
+            del self._shelves[kind, day]
+        try:
+            return work()
+        finally:
+            self._headers.forget()
+            self._recent.clear()
 
     async def close(self) -> None:
         """Give the archive back."""
@@ -224,4 +244,5 @@ class ArchiveSink:
 
     def _close(self) -> None:
         self._forget()
+        self._owned = False
         self._held.close()
