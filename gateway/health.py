@@ -21,6 +21,10 @@ log = structlog.get_logger()
 
 INTERVAL_S = 2.0
 MIN_FREE_BYTES = 512 * 1024 * 1024
+
+UNACKED_S = 10.0
+"""Kafka may take so long to acknowledge: about as long as a partition is without a leader when a broker dies."""
+
 _KAFKA, _DISK = "kafka", "disk"
 
 
@@ -28,7 +32,13 @@ class Health:
     """What is wrong now, by component; empty texts when nothing is."""
 
     def __init__(
-        self, publisher: Publisher, budget: Budget, data_dir: Path, *, min_free_bytes: int = MIN_FREE_BYTES
+        self,
+        publisher: Publisher,
+        budget: Budget,
+        data_dir: Path,
+        *,
+        min_free_bytes: int = MIN_FREE_BYTES,
+        unacked_s: float = UNACKED_S,
     ) -> None:
         self.faults: dict[str, str] = {_KAFKA: "not looked at yet", _DISK: ""}
         self.stopping = False
@@ -38,6 +48,7 @@ class Health:
         self._budget = budget
         self._data_dir = data_dir
         self._min_free_bytes = min_free_bytes
+        self._unacked_s = unacked_s
 
     @property
     def reasons(self) -> list[str]:
@@ -61,7 +72,7 @@ class Health:
 
     async def look(self) -> None:
         """Look now. Kafka away needs no closing of the budget: without its acks credit runs out by itself."""
-        self._note(_KAFKA, await self._publisher.check())
+        self._note(_KAFKA, await self._publisher.check() or self._check_acks())
         self._note(_DISK, self._check_disk())
         if self.faults[_DISK]:
             self._budget.close(_DISK)
@@ -74,6 +85,11 @@ class Health:
         elif self.faults[component] and not fault:
             log.info("component_well", what=component)
         self.faults[component] = fault
+
+    def _check_acks(self) -> str:
+        """What has a leader that answers may still be out of reach from here: only an ack tells."""
+        waited_s = self._publisher.unacked_s
+        return f"kafka has not acknowledged a record for {waited_s:.0f} s" if waited_s >= self._unacked_s else ""
 
     def _check_disk(self) -> str:
         try:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -20,6 +21,8 @@ from infra.cluster import wanted_insync
 from schemas.topics import MAX_RECORD_BYTES, TOPICS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.publisher import Headers, Settle
 
 log = structlog.get_logger()
@@ -79,7 +82,9 @@ class KafkaPublisher:
         self._loop = asyncio.get_running_loop()
         self._producer = self._begin()
         self._fatal = False
-        self._outstanding = 0
+        self._numbers = count()
+        self._published: dict[int, float] = {}
+        """What is not settled, oldest first: when it was published, loop time."""
         self._empty = asyncio.Event()
         self._empty.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -89,16 +94,23 @@ class KafkaPublisher:
     @property
     def outstanding(self) -> int:
         """Records that are published and not settled."""
-        return self._outstanding
+        return len(self._published)
+
+    @property
+    def unacked_s(self) -> float:
+        """For how many seconds the oldest of them has been so; 0 where there is none."""
+        oldest = next(iter(self._published.values()), None)
+        return 0.0 if oldest is None else self._loop.time() - oldest
 
     def publish(self, topic: str, key: bytes, value: bytes, headers: Headers, settle: Settle) -> None:
         """Begin to publish; librdkafka copies the value."""
-        report = partial(self._report, settle)
+        number = next(self._numbers)
+        report = partial(self._report, number, settle)
         try:
             self._producer.produce(self._topics[topic], value, key, on_delivery=report, headers=headers)
         except (BufferError, KafkaException) as error:
-            self._loop.call_soon(self._refuse_at_once, settle, error)
-        self._outstanding += 1
+            self._loop.call_soon(self._refuse_at_once, report, error)
+        self._published[number] = self._loop.time()
         self._empty.clear()
         if self._idle:
             self._schedule()
@@ -107,7 +119,7 @@ class KafkaPublisher:
         """Wait until nothing is outstanding; whether that was so within the time."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), timeout_s)
-        return not self._outstanding
+        return not self._published
 
     async def check(self) -> str:
         """Ask for the metadata of an envelope topic: what has a leader can be written."""
@@ -140,7 +152,7 @@ class KafkaPublisher:
     def _schedule(self) -> None:
         if self._timer:
             self._timer.cancel()
-        self._idle = not self._outstanding
+        self._idle = not self._published
         self._timer = self._loop.call_later(IDLE_TICK_S if self._idle else TICK_S, self._tick)
 
     def _tick(self) -> None:
@@ -155,9 +167,9 @@ class KafkaPublisher:
     def _poll(self) -> None:
         self._producer.poll(0)
 
-    def _report(self, settle: Settle, error: KafkaError | None, _message: object) -> None:
-        self._outstanding -= 1
-        if not self._outstanding:
+    def _report(self, number: int, settle: Settle, error: KafkaError | None, _message: object) -> None:
+        del self._published[number]
+        if not self._published:
             self._empty.set()
         if error is None:
             settle(Outcome.DELIVERED)
@@ -166,10 +178,10 @@ class KafkaPublisher:
         log.warning("record_not_delivered", outcome=outcome, error=error.name())
         settle(outcome)
 
-    def _refuse_at_once(self, settle: Settle, error: Exception) -> None:
+    def _refuse_at_once(self, report: Callable[[KafkaError, None], None], error: Exception) -> None:
         """What librdkafka did not even queue; settled later like the rest, since a caller may not be ready yet."""
         reported = error.args[0] if error.args and isinstance(error.args[0], KafkaError) else None
-        self._report(settle, reported or KafkaError(KafkaError._QUEUE_FULL), None)  # noqa: SLF001 - its public name
+        report(reported or KafkaError(KafkaError._QUEUE_FULL), None)  # noqa: SLF001 - its public name
 
     def _error(self, error: KafkaError) -> None:
         self._fatal = self._fatal or error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001 - as above
@@ -177,7 +189,7 @@ class KafkaPublisher:
 
     def _replace(self) -> None:
         """A fatal error (the broker forgot this producer): fail what is outstanding and begin anew."""
-        log.error("producer_replaced", outstanding=self._outstanding)
+        log.error("producer_replaced", outstanding=self.outstanding)
         failed, self._producer = self._producer, self._begin()
         self._fatal = False
         failed.purge()

@@ -33,7 +33,7 @@ class MemoryPublisher:
         self.holding = False
         self.reason = ""
         self._max_record = max_record
-        self._waiting: deque[tuple[StoredRecord, Settle]] = deque()
+        self._waiting: deque[tuple[StoredRecord, Settle, float]] = deque()
         self._scheduled = False
         self._empty = asyncio.Event()
         self._empty.set()
@@ -43,16 +43,22 @@ class MemoryPublisher:
         """Records that are published and not settled."""
         return len(self._waiting)
 
+    @property
+    def unacked_s(self) -> float:
+        """For how many seconds the oldest of them has been so; 0 where there is none."""
+        return asyncio.get_running_loop().time() - self._waiting[0][2] if self._waiting else 0.0
+
     def publish(self, topic: str, key: bytes, value: bytes, headers: Headers, settle: Settle) -> None:
         """Begin to publish."""
-        self._waiting.append((StoredRecord(topic, key, value, headers), settle))
+        now = asyncio.get_running_loop().time()
+        self._waiting.append((StoredRecord(topic, key, value, headers), settle, now))
         self._empty.clear()
         self._schedule()
 
     def release(self, count: int | None = None, outcome: Outcome = Outcome.DELIVERED) -> None:
         """Settle the `count` oldest records now, or all of them."""
         for _ in range(len(self._waiting) if count is None else count):
-            record, settle = self._waiting.popleft()
+            record, settle, _ = self._waiting.popleft()
             refused = len(record.value) > self._max_record
             final = Outcome.REFUSED if refused and outcome is Outcome.DELIVERED else outcome
             if final is Outcome.DELIVERED:

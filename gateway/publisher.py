@@ -36,6 +36,10 @@ class Publisher(Protocol):
     def outstanding(self) -> int:
         """Records that are published and not settled."""
 
+    @property
+    def unacked_s(self) -> float:
+        """For how many seconds the oldest of them has been so; 0 where there is none."""
+
     def publish(self, topic: str, key: bytes, value: bytes, headers: Headers, settle: Settle) -> None:
         """Begin to publish; `settle` is called exactly once, later, on the event loop.
 

@@ -36,6 +36,11 @@ class TracedPublisher:
         """As `Publisher` says."""
         return self._publisher.outstanding
 
+    @property
+    def unacked_s(self) -> float:
+        """As `Publisher` says."""
+        return self._publisher.unacked_s
+
     def publish(self, topic: str, key: bytes, value: bytes, headers: Headers, settle: Settle) -> None:
         """As `Publisher` says."""
         if self._tracing.sample() and topic.startswith(_ENVELOPES):

@@ -29,6 +29,7 @@ class PublisherContract:
         assert outcomes == []
         assert publisher.outstanding == 100
         assert await publisher.flush(30)
+        assert (publisher.outstanding, publisher.unacked_s) == (0, 0.0)
         assert outcomes == [(number, Outcome.DELIVERED) for number in range(100)]
         rows = await self.stored("envelopes.gap")
         assert rows == [(b"agent", b"%d" % number, {"h": b"%d" % number}) for number in range(100)]
@@ -74,9 +75,11 @@ async def test_without_kafka_nothing_is_settled_and_the_check_says_why() -> None
     publisher.publish("envelopes.gap", b"agent", b"x", [], outcomes.append)
     assert not await publisher.flush(0.3)
     assert "kafka does not answer" in await publisher.check()
+    publisher.publish("envelopes.gap", b"agent", b"y", [], outcomes.append)
+    assert publisher.unacked_s >= 0.3
     assert outcomes == []
     await publisher.close()
-    assert outcomes == [Outcome.FAILED]
+    assert outcomes == [Outcome.FAILED, Outcome.FAILED]
 
 
 def test_the_producer_waits_for_all_replicas() -> None:
