@@ -12,16 +12,17 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from infra import pki
 from infra.cli.exits import exit_code
 from infra.datadir import DataDir
+from infra.pki.server_pins import BACKUP_SUFFIX, PINS_NAME, prepare_pins
 from infra.settings import Settings
 from infra.stack.elasticsearch import CERTIFICATE, access_files
-from infra.stack.installation import prepare_installation
+from infra.stack.installation import KEK_NAME, make_node_keys, prepare_installation
 from infra.stack.ports import PortRule
 from schemas.errors import ConfigError, SealstreamError
 
@@ -29,6 +30,15 @@ OUR_ACCOUNT = 10001
 """Of the product's image: infra/deploy/Containerfile."""
 ELASTICSEARCH_ACCOUNT = 1000
 """Of Elasticsearch's image."""
+
+MINER = "miner"
+"""Name of the mining nodes' certificate, and of the one that there is in compose.yaml."""
+APPLICATION = "application"
+"""Name of the application servers' certificate."""
+
+_MINERS = (MINER, "*.worker.sealstream.svc")
+"""Where mining nodes are reached: compose.yaml's one, and the pods of kubernetes/base/mining.yaml."""
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 _DATA_DIR = "SEALSTREAM_NODE__DATA_DIR"
 
@@ -61,8 +71,8 @@ host = "0.0.0.0"
 """
 
 
-def make_site(place: Path, advertise: str, approved: list[str]) -> None:
-    """All of it, in `place`; what is there stays as it is."""
+def make_site(place: Path, advertise: str, approved: list[str], applications: Sequence[str] = ()) -> None:
+    """All of it, in `place`; what is there stays as it is. `applications`: names that application servers have."""
     data = DataDir(place.absolute())
     data.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not data.config.exists():
@@ -70,16 +80,15 @@ def make_site(place: Path, advertise: str, approved: list[str]) -> None:
         pki.write_public(data.config, _SETTINGS.format(advertise=advertise, approved=listed).encode())
     with _kept_in(data.root):
         settings = prepare_installation(data, ports=PortRule.USUAL, tell=_say)
-    hosts = [
-        *_STORES,
-        *(f"{name}.elasticsearch" for name in _STORES[1:]),
-        "localhost",
-        "127.0.0.1",
-        "::1",
-        socket.gethostname(),
-    ]
+    make_node_keys(data.secrets)
+    hosts = [*_STORES, *(f"{name}.elasticsearch" for name in _STORES[1:]), *_HERE, socket.gethostname()]
     pki.issue(data.pki, CERTIFICATE, server=True, hosts=hosts)
     _write_elasticsearch(settings, data.root / "elasticsearch")
+    nodes = {MINER: _MINERS, **({APPLICATION: tuple(applications)} if applications else {})}
+    for name, reached in nodes.items():
+        pki.issue(data.pki, name, server=True, hosts=[*reached, *_HERE])
+        prepare_pins(data.pki, name, enforced=settings.gateway.pin_server)
+    _write_mining(data, data.root / "mining")
     if os.geteuid() == 0:
         _give(data.root, OUR_ACCOUNT)
         _give(data.root / "elasticsearch", ELASTICSEARCH_ACCOUNT)
@@ -108,6 +117,23 @@ def _write_elasticsearch(settings: Settings, place: Path) -> None:
             pki.write_secret(place / name, text.encode())
 
 
+def _write_mining(data: DataDir, place: Path) -> None:
+    """The data directory of the mining node: its certificate, the server's KEK, what all nodes have; no CA's key.
+
+    What its processes renew by themselves, as all nodes do, is not put back.
+    """
+    for folder, names in {
+        "pki": ("ca.pem", PINS_NAME, f"{MINER}.pem", f"{MINER}.key", f"{MINER}{BACKUP_SUFFIX}"),
+        "keys": (f"{KEK_NAME}.pem", f"{KEK_NAME}.pub.pem"),
+        "": ("policy.json",),
+    }.items():
+        (place / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in names:
+            its_own = name.startswith(MINER)  # a certificate that was renewed here is the one to have
+            if its_own or not (place / folder / name).exists():
+                shutil.copy2(data.root / folder / name, place / folder / name)
+
+
 def _say(told: str) -> None:
     sys.stderr.write(f"{told}\n")
 
@@ -123,11 +149,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("place", type=Path, help="directory, made where it is not there")
     parser.add_argument("--advertise", required=True, help="name by which agents and people reach the gateway")
     parser.add_argument("--approved", action="append", help="network of the nodes (CIDR); may be given more than once")
+    parser.add_argument("--application", action="append", help="name of an application server; may be given again")
     chosen = parser.parse_args(arguments)
     try:
         if chosen.place.is_file():
             raise ConfigError(f"{chosen.place} is a file: name a directory")
-        make_site(chosen.place, chosen.advertise, chosen.approved or ["10.0.0.0/8", "172.16.0.0/12", "127.0.0.1"])
+        approved = chosen.approved or ["10.0.0.0/8", "172.16.0.0/12", "127.0.0.1"]
+        make_site(chosen.place, chosen.advertise, approved, chosen.application or ())
     except SealstreamError as error:
         _say(f"infra.site: {error}")
         return exit_code(error)

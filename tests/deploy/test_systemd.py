@@ -15,7 +15,14 @@ from infra.settings import GatewaySettings
 from tests.deploy.tools import DEPLOY, find_tool, run
 
 UNITS = DEPLOY / "systemd"
-SERVICES = ("sealstream-node", "sealstream-gateway", "sealstream-worker@", "sealstream-sink@")
+SERVICES = (
+    "sealstream-node",
+    "sealstream-gateway",
+    "sealstream-application@",
+    "sealstream-worker@",
+    "sealstream-miner",
+    "sealstream-sink@",
+)
 HOW = "apt-get install systemd"
 PROGRAM = "/opt/sealstream/current/bin/sealstream"
 
@@ -90,7 +97,8 @@ def test_only_what_serves_https_has_a_capability(name: str) -> None:
 
 def test_open_files_suffice() -> None:
     """For as many agents as the settings allow at most, and as much again."""
-    assert int(service_of("sealstream-gateway")["LimitNOFILE"]) >= 2 * GatewaySettings().max_connections
+    for name in ("sealstream-gateway", "sealstream-application@"):
+        assert int(service_of(name)["LimitNOFILE"]) >= 2 * GatewaySettings().max_connections
 
 
 LOADS = """\
