@@ -1,6 +1,6 @@
 """The processor `nodes`: tells which nodes are lost, from heartbeats and lifecycle events.
 
-Only the worker that holds the partition of heartbeats judges; it never judges while it cannot hear.
+Only the worker that holds the partition of heartbeats judges; it never judges while it cannot hear, or not be heard.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from schemas.topics import HEARTBEATS, LIFECYCLE
 from streams.clocks import Clocks
 from streams.delivery import Delivery
 from streams.outgoing import lifecycle_event
-from streams.watch import Watch
+from streams.watch import Watch, Witness
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,9 @@ GROUP = "nodes"
 PROBE_S = 1.0
 PROBE_TIMEOUT_S = 2.0
 STALL_S = 3.0
+GRACE_S = 10.0
+"""So much longer once heartbeats come again: others may send later again than we what a dead broker had of them."""
+
 _POLL_MS = 250
 
 
@@ -60,6 +63,7 @@ class NodeWatcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         self._clock_ms = clock_ms
         self._held = asyncio.Event()
         self.watch = Watch()
+        self._witness = Witness(reporter, clock())
         self.clocks = Clocks()
 
     @property
@@ -101,6 +105,7 @@ class NodeWatcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             self.watch = Watch()
             while self.watching and not await self._caught_up(facts):
                 await self._take_facts(facts)
+            self._witness = Witness(self._reporter, self._clock())
             self.watch.excuse(self._clock())
             log.info("nodes_watched", nodes=len(self.watch.nodes))
             await self._judge_while_held(facts)
@@ -128,9 +133,12 @@ class NodeWatcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 continue
             if not caught_up:
                 continue
+            if self._witness.silent(self._clock()):
+                deaf = True
+                continue
             if deaf:
                 deaf = False
-                self.watch.excuse(self._clock())
+                self.watch.excuse(self._clock(), GRACE_S)
                 continue
             for event in self.watch.overdue(self._clock(), self._clock_ms()):
                 await self._tell(event)
@@ -158,6 +166,7 @@ class NodeWatcher(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 if beat is None:
                     continue
                 self.clocks.hear(beat["id"], beat["time_ms"], self._clock_ms())
+                self._witness.hear(beat, self._clock())
                 event = self.watch.hear(beat, self._clock())
                 if event is not None:
                     await self._tell(event)

@@ -14,6 +14,10 @@ ALIVE = frozenset({"joined", "ready", "draining"})
 MISSED = 4
 """So many heartbeats may be missed; then the node is lost."""
 
+OWN_MISSED = 2
+OWN_DELAY_S = 1.0
+"""The judge that misses so many of its own, and this longer, judges nobody: it takes the topic to be shut."""
+
 MIN_SILENCE_S = 10.0
 DEFAULT_INTERVAL_MS = 3_000
 
@@ -59,15 +63,36 @@ class Watch:
             pulse.deadline = now + _silence_s(pulse.interval_ms)
         return None
 
-    def excuse(self, now: float) -> None:
-        """Nothing could be heard until now: every node gets its full time again."""
+    def excuse(self, now: float, grace_s: float = 0.0) -> None:
+        """Nothing could be heard until now: every node gets its full time again, and so many seconds more."""
         for pulse in self._pulses.values():
-            pulse.deadline = now + _silence_s(pulse.interval_ms)
+            pulse.deadline = now + _silence_s(pulse.interval_ms) + grace_s
 
     def overdue(self, now: float, time_ms: int) -> list[Record]:
         """`lost` events for the nodes that were silent for too long."""
         late = [name for name, pulse in self._pulses.items() if pulse.deadline <= now]
         return [_event(self.nodes[name], "lost", time_ms, {"reason": "no heartbeat"}) for name in late]
+
+
+class Witness:
+    """The heartbeats of the process that judges: while its own do not come through, nobody's do.
+
+    What can be read may still not be written: while a partition has too few replicas in sync, all are silent, and well.
+    """
+
+    def __init__(self, name: str, now: float) -> None:
+        self._name = name
+        self._pulse_s = DEFAULT_INTERVAL_MS / 1000
+        self._heard = now
+
+    def hear(self, beat: Record, now: float) -> None:
+        """Take a heartbeat, whoever's."""
+        if beat["id"] == self._name:
+            self._heard, self._pulse_s = now, beat["interval_ms"] / 1000
+
+    def silent(self, now: float) -> bool:
+        """Whether its own heartbeats have stayed away, well before anybody else is given up for that."""
+        return now - self._heard > OWN_MISSED * self._pulse_s + OWN_DELAY_S
 
 
 def _silence_s(interval_ms: int) -> float:

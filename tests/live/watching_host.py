@@ -39,7 +39,7 @@ async def main(node: str, names: list[str]) -> None:
             heartbeats,
             lambda: consumer(settings, None),
             Delivery(sending, prefix=settings.kafka.topic_prefix),
-            reporter=f"{node}/streams-1",
+            reporter=f"{node}/{names[0]}",
             prefix=settings.kafka.topic_prefix,
         )
         watching = asyncio.create_task(watcher.run())

@@ -10,7 +10,7 @@ from schemas.records import decode_record, encode_record
 from streams.delivery import Delivery
 from streams.memory import MemoryBroker, MemoryConsumer, MemoryProducer
 from streams.nodes import NodeWatcher
-from streams.watch import Watch
+from streams.watch import Watch, Witness
 from tests.streams.rig import until
 
 
@@ -67,6 +67,17 @@ def test_time_in_which_nothing_could_be_heard_is_not_held_against_anyone():
     assert len(watch.overdue(1012.0, 0)) == 2
 
 
+def test_a_judge_takes_its_own_silence_for_a_topic_that_is_shut():
+    """Before anybody else would be given up; others' heartbeats do not count as its own."""
+    witness = Witness("n/streams-1", 0.0)
+    witness.hear(beat("n/streams-1"), 3.0)
+    witness.hear(beat("n/gateway"), 9.0)
+    assert not witness.silent(10.0)
+    assert witness.silent(10.1)
+    witness.hear(beat("n/streams-1"), 11.0)
+    assert not witness.silent(11.0)
+
+
 def test_a_lost_node_that_beats_on_is_ready_again():
     """It was silent, not dead."""
     watch = watching(fact("joined"), fact("ready"), fact("lost"))
@@ -100,9 +111,11 @@ class Rig:
         await self.broker.rebalance("nodes")
         await until(lambda: bool(self.watcher.watch.nodes))
 
-    async def turn(self, seconds: float, *, beating: bool = False) -> None:
-        """Let time pass in steps that the watcher can follow."""
+    async def turn(self, seconds: float, *, beating: bool = False, shut: bool = False) -> None:
+        """Let time pass in steps that the watcher can follow; while `shut`, not even its own heartbeats come."""
         for _ in range(int(seconds)):
+            if not shut:
+                self.broker.append("heartbeats", encode_record("heartbeat", beat("n/streams-1")), b"n/streams-1")
             if beating:
                 self.broker.append("heartbeats", encode_record("heartbeat", beat()), b"n/gateway")
             self.now += 1.0
@@ -169,6 +182,23 @@ async def test_an_absent_broker_makes_nobody_lost(broker):
     await rig.turn(5)
     await rig.turn(40, beating=True)
     assert rig.lost == []
+    await rig.stop()
+
+
+async def test_a_topic_that_takes_no_heartbeats_makes_nobody_lost(broker):
+    """A broker is gone: all can be read, and nobody can write, the judge neither. Then everybody has their time."""
+    rig = Rig(broker)
+    await rig.start()
+    await rig.turn(20, beating=True)
+    await rig.turn(90, shut=True)
+    assert rig.lost == []
+    await rig.turn(10)
+    assert rig.lost == []
+    await rig.turn(20, beating=True)
+    await rig.turn(9)
+    assert rig.lost == []
+    await rig.turn(20)
+    assert rig.lost == ["n/gateway"]
     await rig.stop()
 
 
