@@ -134,24 +134,28 @@ def _trust(picture: Overview) -> Iterator[Problem]:
         )
 
 
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _records(picture: Overview) -> Iterator[Problem]:
     if picture.dead_letters:
         yield Problem(
             tone="warn",
-            title=f"{picture.dead_letters} records could not be processed",
+            title=f"{_many(picture.dead_letters, 'record')} could not be processed",
             advice="See why; once the cause is gone, try them again.",
             link="/processors?tab=dead-letters",
         )
     if picture.gaps and picture.gaps.last_day:
         yield Problem(
             tone="warn",
-            title=f"{picture.gaps.last_day} gaps were noticed within the last day",
+            title=f"{_many(picture.gaps.last_day, 'gap')} noticed within the last day",
             advice="A gap is a known hole in a recording. The list below says whose and why.",
         )
     if picture.alerts and picture.alerts.high:
         yield Problem(
             tone="warn",
-            title=f"{picture.alerts.high} alerts of high severity are open",
+            title=f"{_many(picture.alerts.high, 'open alert')} of high severity",
             advice="Somebody who may see alerts should look at them.",
             link="/alerts",
         )

@@ -167,8 +167,8 @@ def test_what_is_well_needs_no_attention() -> None:
         ),
         ({"keks_missing": ["ann.pub.pem on node-2"]}, "bad", "missing: ann.pub.pem on node-2"),
         ({"dead_letters": 2}, "warn", "2 records could not be processed"),
-        ({"gaps": Gaps(last_day=1)}, "warn", "1 gaps"),
-        ({"alerts": Alerts(open=3, high=1)}, "warn", "1 alerts of high severity"),
+        ({"gaps": Gaps(last_day=1)}, "warn", "1 gap noticed"),
+        ({"alerts": Alerts(open=3, high=1)}, "warn", "1 open alert of high severity"),
         ({"acks": [Acks(node="node-1/gateway", p99_ms=900.0)]}, "warn", "acknowledges slowly"),
     ],
 )

@@ -8,7 +8,7 @@ import { useLoad } from "../../ui/useLoad";
 import "../own/own.css";
 import { EntryDialog } from "./EntryDialog";
 import { Filters } from "./Filters";
-import { actionWords, asQuery, outcomeTone, type Entry, type Trail } from "./model";
+import { actionWords, asQuery, outcomeTone, targetWords, type Entry, type Trail } from "./model";
 import { Verdict } from "./Verdict";
 
 export default function Audit() {
@@ -55,7 +55,7 @@ function Entries({ wanted }: { wanted: Record<string, string | readonly string[]
           { title: "When", keep: true, show: (row) => <Time ms={row.time_ms} /> },
           { title: "Who", show: (row) => <Actor name={row.actor} /> },
           { title: "Did", keep: true, show: (row) => actionWords(row.action) },
-          { title: "To", show: (row) => <span class="clip">{row.target}</span> },
+          { title: "To", show: (row) => <bdi class="clip">{targetWords(row)}</bdi> },
           { title: "Why", show: (row) => row.purpose },
           { title: "Outcome", keep: true, show: (row) => <Outcome outcome={row.outcome} /> },
           {
@@ -94,5 +94,6 @@ function Actor({ name }: { name: string }) {
 
 function Outcome({ outcome }: { outcome: string }) {
   const tone = outcomeTone(outcome);
-  return tone ? <Badge tone={tone}>{outcome}</Badge> : <Badge>{outcome}</Badge>;
+  const words = actionWords(outcome);
+  return tone ? <Badge tone={tone}>{words}</Badge> : <Badge>{words}</Badge>;
 }

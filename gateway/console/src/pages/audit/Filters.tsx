@@ -1,7 +1,7 @@
 /** The filters of the audit: they stand in the address, so that what one sees can be shared. */
 
 import { useSignal } from "@preact/signals";
-import { useId } from "preact/hooks";
+import { useEffect, useId } from "preact/hooks";
 import { getJson } from "../../api/client";
 import { query, setQuery } from "../../app/router";
 import { fromLocalInput, toLocalInput } from "../../ui/format";
@@ -17,8 +17,12 @@ interface Names {
 export function Filters() {
   const names = useLoad((signal) => getJson<Names>("/audit/names", {}, signal), []);
   const search = query.value;
-  const texts = useSignal({ actor: search.get("actor") ?? "", person: search.get("person") ?? "", target: search.get("target") ?? "" });
+  const [actor, person, target] = ["actor", "person", "target"].map((name) => search.get(name) ?? "") as [string, string, string];
+  const texts = useSignal({ actor, person, target });
   const actors = useId();
+  useEffect(() => {
+    texts.value = { actor, person, target };
+  }, [actor, person, target]); // somebody went back, or followed a link
   const apply = (event: Event) => {
     event.preventDefault();
     setQuery(texts.value, false);
@@ -66,7 +70,7 @@ export function Filters() {
         {(ids) => (
           <select {...ids} value={search.get("outcome") ?? ""} onChange={(event) => setQuery({ outcome: event.currentTarget.value }, false)}>
             <option value="">any</option>
-            {["done", "refused", "failed", "asked", "granted", "broken_off"].map((name) => (
+            {["done", "refused", "failed", "asked", "found", "granted", "begun", "ended", "broken_off"].map((name) => (
               <option key={name} value={name}>
                 {name.replace("_", " ")}
               </option>

@@ -30,6 +30,15 @@ export function asQuery(search: URLSearchParams): Record<string, string | readon
   return wanted;
 }
 
+const AGENT = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/;
+
+/** What was done to whom: an agent by the name of its person, where the entry has it. The details have its id. */
+export function targetWords(entry: Pick<Entry, "target" | "detail">): string {
+  const { persons } = entry.detail;
+  const named = persons && !persons.includes(",") ? entry.target.replace(AGENT, persons) : entry.target;
+  return named.replaceAll(",", ", ").replaceAll("  ", " ");
+}
+
 export const actionWords = (action: string) => action.replaceAll("_", " ");
 
 export function outcomeTone(outcome: string): "good" | "bad" | "warn" | undefined {

@@ -43,6 +43,7 @@ export function NodeList() {
       </Empty>
     );
   }
+  const [there, gone] = [nodes.filter((node) => node.state !== "left"), nodes.filter((node) => node.state === "left")];
   const lost = nodes.filter((node) => node.state === "lost");
   return (
     <div class="stack">
@@ -55,8 +56,18 @@ export function NodeList() {
         </Notice>
       )}
       <div class="card flush">
-        <Table label="Nodes" columns={columns(here, setWanted)} rows={nodes} id={(node) => node.id} />
+        <Table label="Nodes" columns={columns(here, setWanted)} rows={there} id={(node) => node.id} />
       </div>
+      {gone.length > 0 && (
+        <details class="nodes-gone">
+          <summary>
+            {formatNumber(gone.length)} that left in order {gone.length === 1 ? "is" : "are"} not there any more
+          </summary>
+          <div class="card flush">
+            <Table label="Nodes that left" columns={columns(here, setWanted)} rows={gone} id={(node) => node.id} />
+          </div>
+        </details>
+      )}
       {wanted && <WishDialog wanted={wanted} all={nodes} close={() => setWanted(undefined)} changed={again} />}
     </div>
   );

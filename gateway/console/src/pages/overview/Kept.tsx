@@ -1,5 +1,6 @@
 /** What is kept where, which holes there are, and which agents went away. */
 
+import { reasonOf } from "../../player/markers";
 import { Link } from "../../app/router";
 import { may } from "../../app/session";
 import { formatBytes, formatNumber } from "../../ui/format";
@@ -62,9 +63,9 @@ type Gap = Gaps["recent"][number];
 
 const GAPS: readonly Column<Gap>[] = [
   { title: "Whose", show: (row) => <Whose {...row} /> },
-  { title: "Stream", show: (row) => row.stream },
-  { title: "Why", show: (row) => row.reason || "not known" },
-  { title: "Noticed", show: (row) => <Time ms={row.noticed_ms} age /> },
+  { title: "Stream", keep: true, show: (row) => row.stream },
+  { title: "Why", show: (row) => reasonOf({ reason: row.reason || "unknown", detail: "" }) },
+  { title: "Noticed", keep: true, show: (row) => <Time ms={row.noticed_ms} age /> },
 ];
 
 export function GapPart(props: { gaps: Gaps | null }) {
@@ -81,25 +82,27 @@ export function GapPart(props: { gaps: Gaps | null }) {
 
 const SILENT: readonly Column<AgentRow>[] = [
   { title: "Agent", show: (row) => <Whose {...row} /> },
-  { title: "Was on", show: (row) => row.gateway },
-  { title: "Silent since", show: (row) => <Time ms={row.since_ms} age /> },
+  { title: "Was on", show: (row) => row.gateway.replace(/\/gateway$/, "") },
+  { title: "Silent since", keep: true, show: (row) => <Time ms={row.since_ms} age /> },
 ];
+/** On which gateway it was, helps only who looks after gateways. */
+const SILENT_PEOPLE = SILENT.filter((column) => column.title !== "Was on");
 
 export function SilentAgents(props: { agents: Agents }) {
   const { agents } = props;
   return (
     <>
       {agents.went_silent.length ? (
-        <Table label="Agents that went away" columns={SILENT} rows={agents.went_silent} id={(row) => row.agent_id} />
+        <Table label="Agents that went away" columns={may("nodes") ? SILENT : SILENT_PEOPLE} rows={agents.went_silent} id={(row) => row.agent_id} />
       ) : (
         <p class="quiet">No agent went away within the last week.</p>
       )}
       {agents.silent > agents.went_silent.length && <p class="quiet">The newest of {formatNumber(agents.silent)} within a week.</p>}
       {agents.suites.length > 0 && (
-        <ul class="plain">
+        <ul class="plain" aria-label="How agents are connected">
           {agents.suites.map((one) => (
             <li key={`${one.tls} ${one.suite}`}>
-              {formatNumber(one.agents)} × {one.tls} {one.suite}{" "}
+              {formatNumber(one.agents)} connected by {one.tls.replace("TLSv", "TLS ")} <span class="quiet">{one.suite}</span>{" "}
               {!one.forward_secret && <Badge tone="warn">no forward secrecy</Badge>}
             </li>
           ))}
@@ -112,6 +115,10 @@ export function SilentAgents(props: { agents: Agents }) {
 /** A person with their computer for who may see them; for others the agent alone. */
 function Whose(props: { person: string; computer: string; agent_id: string }) {
   if (!props.person) return <code title="Whose agent it is, your account may not see">{props.agent_id.slice(0, 8)}</code>;
-  const named = `${props.person} on ${props.computer}`;
-  return may("recordings") ? <Link href={`/player?person=${encodeURIComponent(props.person)}`}>{named}</Link> : <>{named}</>;
+  const named = (
+    <>
+      <bdi>{props.person}</bdi> on <bdi>{props.computer}</bdi>
+    </>
+  );
+  return may("recordings") ? <Link href={`/player?person=${encodeURIComponent(props.person)}`}>{named}</Link> : <span>{named}</span>;
 }

@@ -6,13 +6,15 @@ import { Badge, Loading, Notice, PageHead, Trouble } from "../../ui/parts";
 import { formatDuration } from "../../ui/format";
 import { Attention } from "./Attention";
 import { GapPart, SilentAgents, Stores } from "./Kept";
+import type { Picture } from "./answers";
 import { Nodes, Readers, Streams } from "./Tables";
-import { Tiles } from "./Tiles";
+import { Tiles, watchesPeople } from "./Tiles";
 import { useLive, type Live } from "./useLive";
 
 export default function Overview() {
   const live = useLive();
   const { picture } = live;
+  const people = watchesPeople();
   return (
     <>
       <PageHead title="Overview">
@@ -30,6 +32,7 @@ export default function Overview() {
           <Attention problems={picture.problems} />
           <Tiles picture={picture} />
           <div class="columns">
+            {people && <People picture={picture} />}
             <Card title="Streams" compact>
               <Streams rows={picture.streams} />
             </Card>
@@ -42,15 +45,23 @@ export default function Overview() {
             <Card title="Storage">
               <Stores storage={picture.storage} />
             </Card>
-            <Card title="Gaps, two weeks">
-              <GapPart gaps={picture.gaps} />
-            </Card>
-            <Card title="Agents that went away">
-              <SilentAgents agents={picture.agents} />
-            </Card>
+            {!people && <People picture={picture} />}
           </div>
         </div>
       )}
+    </>
+  );
+}
+
+function People({ picture }: { picture: Picture }) {
+  return (
+    <>
+      <Card title="Gaps, two weeks">
+        <GapPart gaps={picture.gaps} />
+      </Card>
+      <Card title="Agents that went away">
+        <SilentAgents agents={picture.agents} />
+      </Card>
     </>
   );
 }

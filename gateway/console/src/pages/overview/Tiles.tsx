@@ -11,9 +11,29 @@ export function Tiles(props: { picture: Picture }) {
   const { agents, streams, acks, groups, storage, gaps, dead_letters, alerts } = props.picture;
   const slowest = [...acks].sort((a, b) => (b.p99_ms ?? 0) - (a.p99_ms ?? 0))[0];
   const behind = groups.reduce((sum, group) => sum + group.lag, 0);
+  const people = (
+    <>
+      <Tile
+        title="Alerts open"
+        value={known(alerts?.open)}
+        tone={alerts?.high ? "bad" : undefined}
+        note={may("alerts") ? <Link href="/alerts">see them</Link> : `${known(alerts?.high)} of high severity`}
+      />
+      <Tile title="Gaps in 24 h" value={known(gaps?.last_day)} tone={gaps?.last_day ? "warn" : undefined} note="known holes in recordings" />
+    </>
+  );
   return (
     <div class="tiles">
-      <Tile title="Agents online" value={formatNumber(agents.connected)} note={`of ${formatNumber(agents.known)} known`} />
+      {watchesPeople() && people}
+      <Tile
+        title="Agents online"
+        value={formatNumber(agents.connected)}
+        note={
+          <>
+            of {formatNumber(agents.known)} known{may("watch") && agents.connected > 0 && <>, <Link href="/live">watch live</Link></>}
+          </>
+        }
+      />
       <Tile
         title="Envelopes a second"
         value={rate(total(streams, "envelopes_per_s"))}
@@ -34,7 +54,7 @@ export function Tiles(props: { picture: Picture }) {
       <Tile
         title="Records behind"
         value={formatNumber(behind)}
-        note="all readers of Kafka"
+        note="wait to be read from Kafka"
         values={lagHistory(props.picture)}
         tone={behind >= 1000 ? "warn" : undefined}
       />
@@ -44,22 +64,19 @@ export function Tiles(props: { picture: Picture }) {
         note={storage.disk_bytes === null ? "" : `of ${formatBytes(storage.disk_bytes)}`}
         share={storage.disk_bytes ? 1 - (storage.disk_free_bytes ?? 0) / storage.disk_bytes : undefined}
       />
-      <Tile title="Gaps in 24 h" value={known(gaps?.last_day)} tone={gaps?.last_day ? "warn" : undefined} note="known holes" />
       <Tile
         title="Dead letters"
         value={known(dead_letters)}
         tone={dead_letters ? "warn" : undefined}
         note={may("processors") ? <Link href="/processors?tab=dead-letters">see why</Link> : "records not processed"}
       />
-      <Tile
-        title="Alerts open"
-        value={known(alerts?.open)}
-        tone={alerts?.high ? "bad" : undefined}
-        note={may("alerts") ? <Link href="/alerts">see them</Link> : `${known(alerts?.high)} of high severity`}
-      />
+      {!watchesPeople() && people}
     </div>
   );
 }
+
+/** Who looks after people sees what concerns them first; who looks after processes, those. */
+export const watchesPeople = () => may("alerts") && !may("processors");
 
 function Tile(props: {
   title: string;

@@ -10,7 +10,8 @@ export function Days(props: { days: readonly Day[]; change: (asked: Partial<Aske
   const most = Math.max(...days.map((day) => day.count));
   if (days.length < 2) return null;
   return (
-    <div class="days" role="group" aria-label="Results by time">
+    <div role="group" aria-label="Results by time">
+      <div class="days">
       {days.map(({ from_ms, until_ms, count }) => {
         const title = `${formatDay(from_ms)}: ${formatNumber(count)}`;
         const narrow = () => props.change({ when: "range", sinceMs: from_ms, untilMs: until_ms });
@@ -20,6 +21,11 @@ export function Days(props: { days: readonly Day[]; change: (asked: Partial<Aske
           </button>
         );
       })}
+      </div>
+      <div class="days-ends quiet" aria-hidden="true">
+        <span>{formatDay(days[0]!.from_ms)}</span>
+        <span>{formatDay(days.at(-1)!.from_ms)}</span>
+      </div>
     </div>
   );
 }

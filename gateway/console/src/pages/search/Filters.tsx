@@ -57,7 +57,7 @@ export function Filters(props: { asked: Asked; facets: Facets | undefined; chang
   );
 }
 
-const NO_FILTERS: Partial<Asked> = {
+export const NO_FILTERS: Partial<Asked> = {
   person: [], team: [], endpoint: [], stream: [], application: [], when: "", sinceMs: undefined, untilMs: undefined,
 };
 

@@ -11,6 +11,7 @@ import { loadDocument } from "./documents";
 import { FramePicture } from "./FramePicture";
 import { Marked } from "./Marked";
 import { SealedPicture } from "./SealedPicture";
+import { leaveFor } from "./usePlain";
 
 const PICTURE_PIXELS = 960;
 /** Of a long text so much is shown round the first words found. */
@@ -25,12 +26,16 @@ export function Preview(props: { result: Result; words: string; fuzzy: boolean; 
       <header>
         <div class="line">
           <Badge tone={result.source === "open" ? undefined! : "sealed"}>{kindName(result)}</Badge>
-          <strong>{result.person}</strong>
+          <strong>
+            <bdi>{result.person}</bdi>
+          </strong>
           <Time ms={atMs ?? result.frameAtMs ?? result.timeMs} />
         </div>
-        <Link class="button primary" href={playerLink(result, props.linkWords, atMs)}>
-          Open in the player
-        </Link>
+        <span onClickCapture={() => leaveFor(result.key)}>
+          <Link class="button primary" href={playerLink(result, props.linkWords, atMs)}>
+            Open in the player
+          </Link>
+        </span>
       </header>
       {result.document ? <FromServer key={result.key} {...props} told={(ms) => setAt({ key: result.key, ms })} /> : <Opened key={result.key} {...props} />}
     </aside>

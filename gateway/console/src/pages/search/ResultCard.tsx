@@ -7,6 +7,7 @@ import { kindName, playerLink, type Result } from "./answer";
 import { FramePicture } from "./FramePicture";
 import { Marked } from "./Marked";
 import { SealedPicture } from "./SealedPicture";
+import { leaveFor } from "./usePlain";
 
 const THUMBNAIL_PIXELS = 320;
 const SOURCES = { open: undefined, sealed: "Opened in this page", server: "Opened on the server" } as const;
@@ -25,14 +26,16 @@ export function ResultCard(props: {
   const [atMs, setAtMs] = useState<number | undefined>(undefined);
   const title = result.title.some((piece) => piece.text.trim());
   return (
-    <li class={`result ${props.chosen ? "chosen" : ""}`} data-opened={result.source === "open" ? undefined : "text"}>
+    <li class={`result ${props.chosen ? "chosen" : ""}`} data-key={result.key} onClickCapture={() => leaveFor(result.key)} data-opened={result.source === "open" ? undefined : "text"}>
       <div class="told">
         <div class="line">
           <Badge tone={result.source === "open" ? undefined! : "sealed"} title={SOURCES[result.source]}>
             {result.source !== "open" && <Lock />}
             {kindName(result)}
           </Badge>
-          <strong>{result.person}</strong>
+          <strong>
+            <bdi>{result.person}</bdi>
+          </strong>
           <span class="quiet">
             <Time ms={result.timeMs} />
           </span>

@@ -5,7 +5,7 @@
 
 import "./search.css";
 import { effect, signal } from "@preact/signals";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { isTyping } from "../../app/Shell";
 import { query, setQuery } from "../../app/router";
 import { formatNumber } from "../../ui/format";
@@ -14,13 +14,13 @@ import { unlockFacts } from "../../unlocking/current";
 import { resultOfHit, type Result } from "./answer";
 import { askedOf, isAsking, isFiltered, queryOf, type Asked } from "./asked";
 import { Days } from "./Days";
-import { Filters } from "./Filters";
+import { Filters, NO_FILTERS } from "./Filters";
 import { Preview } from "./Preview";
 import { ResultCard } from "./ResultCard";
 import { keptOf, SavedSearches, SaveSearch } from "./Saved";
 import { SealedHint, SealedState, ServerState } from "./SealedPart";
 import { Help, Start } from "./Start";
-import { usePlain, type Plain } from "./usePlain";
+import { comeBack, usePlain, type Plain } from "./usePlain";
 import { useSealed, useServerTexts } from "./useSealed";
 
 const PAUSE_MS = 150;
@@ -33,7 +33,8 @@ effect(() => {
 
 export default function Search() {
   const asked = currentAsked();
-  const plain = usePlain(asked);
+  const back = useState(() => comeBack(asked))[0];
+  const plain = usePlain(asked, Boolean(back));
   const sealed = useSealed(asked);
   const opened = useServerTexts(asked);
   const results = useMemo(
@@ -49,12 +50,12 @@ export default function Search() {
       <PageHead title="Search">
         <SavedActions kept={kept} words={asked.where === "all" ? asked.q : ""} asking={isAsking(asked)} />
       </PageHead>
-      <SearchField asked={asked} />
+      <SearchField asked={asked} focused={!back} />
       <Filters asked={asked} facets={plain.facets} change={(change) => changeAsked(asked, change)} />
       {sealed && <SealedState asked={asked} sealed={sealed} change={(change) => changeAsked(asked, change)} />}
       <ServerState asked={asked} change={(change) => changeAsked(asked, change)} />
       {isAsking(asked) || results.length ? (
-        <Found asked={asked} plain={plain} results={results} searching={Boolean(sealed?.running)} />
+        <Found asked={asked} plain={plain} results={results} searching={Boolean(sealed?.running)} back={back} />
       ) : (
         asked.where === "all" && <Start />
       )}
@@ -73,14 +74,14 @@ function changeAsked(asked: Asked, change: Partial<Asked>): void {
   setQuery(queryOf(next));
 }
 
-function SearchField(props: { asked: Asked }) {
+function SearchField(props: { asked: Asked; focused: boolean }) {
   const { asked } = props;
   const field = useRef<HTMLInputElement>(null);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const typed = useRef(asked.q);
   const [helping, setHelping] = useState(false);
   useEffect(() => {
-    if (matchMedia("(min-width: 761px)").matches) field.current!.focus();
+    if (props.focused && matchMedia("(min-width: 761px)").matches) field.current!.focus();
     return () => clearTimeout(timer.current);
   }, []);
   useEffect(() => {
@@ -152,9 +153,17 @@ function SavedActions(props: { kept: ReturnType<typeof keptOf>; words: string; a
   );
 }
 
-function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; searching: boolean }) {
-  const { asked, plain, results } = props;
-  const [chosenKey, choose] = useState("");
+type Back = ReturnType<typeof comeBack>;
+
+function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; searching: boolean; back: Back }) {
+  const { asked, plain, results, back } = props;
+  const [chosenKey, choose] = useState(back?.key ?? "");
+  const list = useRef<HTMLOListElement>(null);
+  useLayoutEffect(() => {
+    if (!back) return;
+    scrollTo(0, back.scrolled);
+    list.current!.querySelector<HTMLElement>(`[data-key="${CSS.escape(back.key)}"] a`)?.focus({ preventScroll: true });
+  }, []);
   const wide = useWide();
   const chosen = results.find((one) => one.key === chosenKey) ?? results[0];
   const linkWords = asked.where === "sealed" ? "" : asked.q;
@@ -168,7 +177,7 @@ function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; 
       {plain.error !== undefined && <Trouble error={plain.error} again={plain.again} />}
       {plain.facets && <Days days={plain.facets.days} change={(change) => changeAsked(asked, change)} />}
       <div class={`found ${wide && chosen ? "with-preview" : ""} ${plain.loading ? "stale" : ""}`}>
-        <ol class="results" aria-label="Results">
+        <ol ref={list} class="results" aria-label="Results">
           {results.map((result) => (
             <ResultCard
               key={result.key}
@@ -195,12 +204,17 @@ function NothingYet(props: { asked: Asked; plain: Plain; searching: boolean }) {
   if (plain.error !== undefined) return null;
   if (plain.loading || props.searching) return <Loading what="Searching" />;
   if (!plain.answer && asked.where === "all") return null;
+  const mayBeSimilar = !asked.fuzzy && asked.where === "all" && Boolean(asked.q.trim());
   return (
     <Empty title="Nothing was found">
       <p>
         {isFiltered(asked) ? "Fewer filters, or another time, may show more. " : ""}
-        {asked.fuzzy || asked.where === "sealed" ? "" : "“Similar words” also finds what is spelled or was read a little differently."}
+        {mayBeSimilar ? "“Similar words” also finds what is spelled or was read a little differently." : ""}
       </p>
+      <div class="actions">
+        {mayBeSimilar && <Button onClick={() => changeAsked(asked, { fuzzy: true })}>Search similar words</Button>}
+        {isFiltered(asked) && <Button onClick={() => changeAsked(asked, NO_FILTERS)}>Search without filters</Button>}
+      </div>
     </Empty>
   );
 }

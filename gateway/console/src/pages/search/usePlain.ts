@@ -1,7 +1,8 @@
 /** The search of what the server reads, as one types. Never shows an older answer after a newer one. */
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { getJson, type Query } from "../../api/client";
+import { effect } from "@preact/signals";
+import { getJson, signedOut, type Query } from "../../api/client";
 import type { Answer, Facets, Hit } from "./answer";
 import { isAsking, orderOf, rangeOf, type Asked } from "./asked";
 
@@ -31,19 +32,48 @@ interface State {
 
 const NOTHING: State = { hits: [], answer: undefined, facets: undefined, roundMs: 0, loading: false, error: undefined };
 
+/** The answer that was shown last, for who comes back from a recording to where they were. */
+let last: { name: string; state: State; atMs: number; key: string; scrolled: number } | undefined;
+const COME_BACK_MS = 300_000;
+effect(() => {
+  if (signedOut.value) last = undefined;
+});
+
+/** Remember that the result `key` was gone to. */
+export function leaveFor(key: string): void {
+  if (last) last = { ...last, key, scrolled: scrollY, atMs: Date.now() };
+}
+
+/** The result that was gone to from this very search, and how far down it was; not more than once. */
+export function comeBack(asked: Asked): { key: string; scrolled: number } | undefined {
+  if (!last?.key || last.name !== nameOf(asked) || Date.now() - last.atMs > COME_BACK_MS) return undefined;
+  const { key, scrolled } = last;
+  last = { ...last, key: "" };
+  return { key, scrolled };
+}
+
+const nameOf = (asked: Asked) => (asked.where === "all" && isAsking(asked) ? JSON.stringify(asked) : "");
+
 /** The answer to `asked`; nothing is asked where only sealed texts are searched. */
-export function usePlain(asked: Asked): Plain {
-  const [state, setState] = useState<State>(NOTHING);
+export function usePlain(asked: Asked, back = false): Plain {
+  const [state, setState] = useState<State>(() => (back ? last!.state : NOTHING));
+  const had = useRef(back);
   const [turn, setTurn] = useState(0);
   const aborter = useRef<AbortController>(undefined);
-  const asking = asked.where === "all" && isAsking(asked);
-  const name = asking ? JSON.stringify(asked) : "";
+  const name = nameOf(asked);
   useEffect(() => {
-    if (!asking) {
+    if (name && state.answer && !state.loading && !had.current) last = { name, state, atMs: Date.now(), key: "", scrolled: 0 };
+  }, [state]);
+  useEffect(() => {
+    if (!name) {
       setState(NOTHING);
       return;
     }
     const { signal } = (aborter.current = new AbortController());
+    if (had.current) {
+      had.current = false;
+      return;
+    }
     const began = performance.now();
     setState((before) => ({ ...before, loading: true }));
     getJson<Answer>("/search", requestOf(asked), signal).then(
