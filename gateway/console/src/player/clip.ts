@@ -10,7 +10,7 @@ import { Canvas } from "../unlock/canvas";
 import type { Stretch } from "./answers";
 import { Painter } from "./painter";
 import { Slicer } from "../unlock/slices";
-import { lastShot, type Sound, type Tape } from "./tape";
+import { type Sound, type Tape } from "./tape";
 import { formatUtc } from "./utc";
 
 export interface ClipOrder {
@@ -111,7 +111,7 @@ class Stage {
     for (const [key, painter] of this.#painters) {
       const shots = tape.displays.get(key) ?? [];
       await painter.show(() => ({ shots, at }), () => {});
-      const missing = this.#parts.missing(key, at, shots[lastShot(shots, at)]?.at) ?? (painter.canvas.width ? undefined : "No picture of this time");
+      const missing = this.#parts.missing(key, at, tape.shotAt(key, at)) ?? (painter.canvas.width ? undefined : "No picture of this time");
       if (missing) this.#say(missing, left, room, height - FOOTER);
       else this.#place(painter.canvas, left, room, height - FOOTER);
       left += room;

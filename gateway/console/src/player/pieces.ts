@@ -1,16 +1,15 @@
 /**
- * Segments of the messages: decoded, or opened in this page when they are sealed end to end and somebody unlocked.
- * Never keeps what it opened: it belongs to the session, and is overwritten when that is locked.
+ * Segments of the messages: decoded, or taken from what was opened for this page when they are sealed end to end.
+ * Never keeps what was opened: it belongs to the unlock, and is overwritten when that is locked.
  */
 
 import { peek, type Peek } from "../unlock/envelope";
 import { LockedError, MalformedError, UnlockError } from "../unlock/errors";
 import { decodeSegment, type SegmentKind } from "../unlock/segments";
 import type { AvroRecord } from "../unlock/avro";
-import { PartJoiner } from "../unlock/chain";
-import type { UnlockSession } from "../unlock/session";
 import { CONTENT_TYPES } from "../unlock/streams";
 import type { Head, Message } from "./messages";
+import type { OpenedReader, OpenedSource } from "./source";
 
 /** The events of one segment. */
 export interface Piece {
@@ -23,14 +22,15 @@ export interface Piece {
 export class PieceReader {
   /** Envelopes that nobody opened here, by stream. */
   readonly sealed = new Map<string, number>();
+  /** When such envelopes of screens were captured, by agent: a picture from before them does not stand after. */
+  readonly sealedScreens = new Map<string, number[]>();
   damaged = 0;
-  readonly #session: UnlockSession | undefined;
+  readonly #opened: OpenedReader | undefined;
   readonly #met: (seen: Peek) => void;
-  readonly #joiner = new PartJoiner();
 
   /** `met` is called with the clear fields of every sealed envelope. */
-  constructor(session: UnlockSession | undefined, met: (seen: Peek) => void = () => {}) {
-    this.#session = session;
+  constructor(source: OpenedSource | undefined, met: (seen: Peek) => void = () => {}) {
+    this.#opened = source?.reader();
     this.#met = met;
   }
 
@@ -52,15 +52,18 @@ export class PieceReader {
     if (head.content_type > CONTENT_TYPES.text) return undefined;
     const seen = peek(body);
     this.#met(seen);
-    if (!this.#session?.canOpen(seen.epoch)) {
-      if (head.content_type === CONTENT_TYPES.segment) this.sealed.set(head.stream, (this.sealed.get(head.stream) ?? 0) + 1);
-      return undefined;
-    }
-    const whole = this.#joiner.add(await this.#session.open(body));
-    if (!whole) return undefined;
-    this.#session.track(whole.plaintext);
-    if (whole.record.stream !== head.stream) throw new MalformedError("an envelope of another stream", "unknown_kind");
-    const kind = head.content_type === CONTENT_TYPES.text ? "text" : head.stream;
-    return { head, kind, events: this.#session.decode(whole), bytes: whole.plaintext.length };
+    if (seen.record.stream !== head.stream) throw new MalformedError("an envelope of another stream", "unknown_kind");
+    const outcome = (await this.#opened?.read(body)) ?? "sealed";
+    if (outcome === "sealed") this.#keepSealed(head);
+    return typeof outcome === "string" ? undefined : { head, ...outcome };
+  }
+
+  #keepSealed({ agent, stream, content_type, capture_ms }: Head): void {
+    if (content_type !== CONTENT_TYPES.segment) return;
+    this.sealed.set(stream, (this.sealed.get(stream) ?? 0) + 1);
+    if (stream !== "screen") return;
+    const moments = this.sealedScreens.get(agent) ?? [];
+    if (!moments.length) this.sealedScreens.set(agent, moments);
+    moments.push(capture_ms);
   }
 }

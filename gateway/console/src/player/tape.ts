@@ -46,6 +46,8 @@ export class Tape {
   texts: ReadText[] = [];
   /** Envelopes that stayed sealed, by stream. */
   sealed: ReadonlyMap<string, number> = new Map();
+  /** When envelopes of screens that stayed sealed were captured, by agent. */
+  sealedScreens: ReadonlyMap<string, readonly number[]> = new Map();
   damaged = 0;
   bytes = 0;
 
@@ -66,6 +68,15 @@ export class Tape {
       const first = shots.findLastIndex((shot) => shot.frame.key_frame && shot.at <= this.stretch.from_ms);
       if (first > 0) this.displays.set(key, shots.slice(first));
     }
+  }
+
+  /** When the picture that is seen at the moment was taken; `undefined`: there is none, or what came after is sealed. */
+  shotAt(key: string, at: number): number | undefined {
+    const shots = this.displays.get(key) ?? [];
+    const taken = shots[lastShot(shots, at)]?.at;
+    if (taken === undefined) return undefined;
+    const since = this.sealedScreens.get(splitKey(key).agent)?.some((moment) => moment > taken && moment <= at);
+    return since ? undefined : taken;
   }
 
   #addFrame(agent: string, frame: Frame): void {

@@ -20,7 +20,7 @@ const FRAMING_BYTES = 5;
 export type SegmentKind = StreamLabel | "text";
 
 /** The kind of segment that a record holds. Throws `MalformedError` when it holds none. */
-export function segmentKind({ stream, contentType }: RecordHeader): SegmentKind {
+export function segmentKind({ stream, contentType }: Pick<RecordHeader, "stream" | "contentType">): SegmentKind {
   if (contentType === CONTENT_TYPES.segment) return stream;
   if (contentType === CONTENT_TYPES.text) return "text";
   throw new MalformedError(`content type ${contentType} is not a segment`, "unknown_content");

@@ -4,11 +4,12 @@
  */
 
 import type { AvroRecord } from "./avro";
-import { toHex, wipe, type Bytes } from "./bytes";
 import { decodeInBrowser } from "./browserImages";
-import { Canvas, type ImageDecoder } from "./canvas";
+import { toHex, wipe, type Bytes } from "./bytes";
+import type { Canvas, ImageDecoder } from "./canvas";
 import type { EpochHeader } from "./envelope";
 import { LockedError } from "./errors";
+import { Holding } from "./holding";
 import { Identity } from "./identity";
 import { Opener, type Opened, type Unwrapper } from "./opening";
 import { decodeEvents, MAX_SEGMENT_BYTES, segmentKind } from "./segments";
@@ -18,13 +19,11 @@ import { decompressFrame } from "./zstd";
 export class UnlockSession {
   #identities: Unwrapper[] = [];
   #opener = new Opener([]);
-  #handedOut = new Set<WeakRef<ArrayBuffer>>();
-  #canvases: Canvas[] = [];
   #locked = false;
   #opened = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #idleMs: number;
-  readonly #forgotten = new FinalizationRegistry<WeakRef<ArrayBuffer>>((gone) => this.#handedOut.delete(gone));
+  readonly #holding = new Holding();
 
   /** `idleMs` without use lock the session; 0 leaves it open. */
   constructor(idleMs = 0) {
@@ -100,18 +99,13 @@ export class UnlockSession {
 
   /** Have `secret` overwritten too when the session is locked: what was made from a plaintext. */
   track<T extends Bytes>(secret: T): T {
-    const reference = new WeakRef(secret.buffer);
-    this.#handedOut.add(reference);
-    this.#forgotten.register(secret.buffer, reference);
-    return secret;
+    return this.#holding.track(secret);
   }
 
   /** A canvas that is emptied when the session is locked. */
   createCanvas(decodeImage: ImageDecoder = decodeInBrowser): Canvas {
     this.#requireOpen();
-    const canvas = new Canvas(decodeImage);
-    this.#canvases.push(canvas);
-    return canvas;
+    return this.#holding.createCanvas(decodeImage);
   }
 
   /** Drop all keys and overwrite what was opened; nothing opens in this session again. */
@@ -120,13 +114,7 @@ export class UnlockSession {
     clearTimeout(this.#timer);
     this.#identities = [];
     this.#opener = new Opener([]);
-    for (const reference of this.#handedOut) {
-      const secret = reference.deref();
-      if (secret) wipe(secret);
-    }
-    for (const canvas of this.#canvases) canvas.close();
-    this.#handedOut.clear();
-    this.#canvases = [];
+    this.#holding.wipe();
   }
 
   #use(): void {

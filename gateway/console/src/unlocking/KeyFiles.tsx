@@ -59,7 +59,7 @@ export function KeyFiles(props: {
         />
       ) : (
         <div
-          class={`drop ${over ? "over" : ""}`}
+          class={`drop ${over ? "over" : ""} ${ring.files.length ? "chosen" : ""}`}
           onDragOver={(event) => (event.preventDefault(), setOver(true))}
           onDragLeave={() => setOver(false)}
           onDrop={drop}
@@ -75,7 +75,7 @@ export function KeyFiles(props: {
               event.currentTarget.value = ""; // the list below has them; the same file can be chosen again
             }}
           />
-          <span class="quiet">or drop them here</span>
+          <span class="quiet">{ring.files.length ? "or drop more here" : "or drop them here"}</span>
         </div>
       )}
       <Chosen ring={ring} names={props.names} changed={changed} />

@@ -3,31 +3,66 @@
  * Never the usual way: the server sees the passphrase and what is opened, in the memory of one process.
  */
 
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { getJson } from "../api/client";
-import { navigate, query } from "../app/router";
+import { navigate, path, query } from "../app/router";
+import { formatClock } from "../ui/format";
 import { Button, Field, Loading, Notice, toast, Trouble } from "../ui/parts";
 import { useLoad } from "../ui/useLoad";
 import { unlockWanted } from "./current";
-import { unlockOnServer } from "./onServer";
+import { unlockOnServer, type Opened } from "./onServer";
 import { PurposeField, purposeFault, takePassphrase, TimeBox } from "./parts";
 import { USUAL_MINUTES } from "./unlocking";
 
+interface Agent {
+  readonly agent_id: string;
+  readonly computer: string;
+  readonly first_seen_ms: number;
+  readonly last_seen_ms: number;
+}
+
 interface Person {
   readonly person: string;
-  readonly agents: readonly { readonly agent_id: string; readonly computer: string }[];
+  readonly agents: readonly Agent[];
 }
+
+/** As many as one unlock takes. */
+const MOST_AGENTS = 64;
 
 const STREAMS = [
   ["email", "Emails"],
   ["keystrokes", "Terminals"],
-  ["screen", "Text on screens"],
+  ["screen", "Screens"],
 ] as const;
-const SPANS = [
-  [3_600_000, "the last hour"],
-  [86_400_000, "the last 24 hours"],
-  [7 * 86_400_000, "the last 7 days"],
-] as const;
+const HOUR_MS = 3_600_000;
+
+interface Choice {
+  readonly title: string;
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
+/** What may be asked for; in the player first what is around its moment. */
+function choicesOf(nowMs: number): Choice[] {
+  const last = (hours: number, title: string) => ({ title, sinceMs: nowMs - hours * HOUR_MS, untilMs: nowMs });
+  const choices = [last(1, "the last hour"), last(24, "the last 24 hours"), last(7 * 24, "the last 7 days")];
+  const at = watched()?.at;
+  if (!at) return choices;
+  const around = (title: string, ms: number) => ({ title: `${title} around ${formatClock(at)}`, sinceMs: Math.max(0, Math.floor(at - ms / 2)), untilMs: Math.ceil(at + ms / 2) });
+  return [around("the hour", HOUR_MS), around("the 10 minutes", HOUR_MS / 6), around("the 24 hours", 24 * HOUR_MS), ...choices];
+}
+
+/** The recorders that may have something of that time, those that were seen last. */
+function agentsIn({ agents }: Person, { sinceMs, untilMs }: Choice): Agent[] {
+  const there = agents.filter((one) => one.first_seen_ms - 24 * HOUR_MS < untilMs && one.last_seen_ms + HOUR_MS > sinceMs);
+  return [...(there.length ? there : agents)].sort((one, other) => other.last_seen_ms - one.last_seen_ms).slice(0, MOST_AGENTS);
+}
+
+/** Whose recording is watched, and at which moment; `undefined` on other pages than the player. */
+function watched(): { person: string; at: number } | undefined {
+  const person = query.peek().get("person");
+  return path.peek() === "/player" && person ? { person, at: Number(query.peek().get("at")) } : undefined;
+}
 
 export function OnServer(props: { back: () => void }) {
   const { data, error, again } = useLoad(
@@ -59,6 +94,9 @@ function Wish(props: { people: readonly Person[] }) {
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<string | undefined>(undefined);
   const [error, setError] = useState<unknown>(undefined);
+  const [choices] = useState(() => choicesOf(Date.now()));
+  const aborter = useMemo(() => new AbortController(), []);
+  useEffect(() => () => aborter.abort(), []);
   const submit = async (event: Event) => {
     event.preventDefault();
     const chosen = new FormData(form.current!);
@@ -68,17 +106,18 @@ function Wish(props: { people: readonly Person[] }) {
     if (purposeFault(said) || !who || busy) return;
     setBusy(true);
     setError(undefined);
-    const untilMs = Date.now();
-    const sinceMs = untilMs - Number(chosen.get("span"));
+    const span = choices[Number(chosen.get("span"))]!;
     const streams = chosen.getAll("stream") as string[];
-    const wish = { ...who, streams, sinceMs, untilMs, purpose: said, minutes: minutes.current };
+    const scope = { person: who.person, agents: agentsIn(who, span), streams, sinceMs: span.sinceMs, untilMs: span.untilMs };
+    const wish = { ...scope, purpose: said, minutes: minutes.current };
     try {
       const secret = takePassphrase(passphrase.current!);
-      const count = await unlockOnServer({ ...wish, passphrase: secret }, new AbortController().signal);
-      toast(count ? `${count} texts were opened.` : "There is no text in this scope.", count ? "good" : "warn");
+      const opened = await unlockOnServer({ ...wish, passphrase: secret }, aborter.signal);
+      tell(opened);
       unlockWanted.value = false;
-      navigate(`/search?${new URLSearchParams({ person: who.person, where: "sealed" })}`);
+      if (watched()?.person !== who.person) navigate(`/search?${new URLSearchParams({ person: who.person, where: "sealed" })}`);
     } catch (problem) {
+      if (aborter.signal.aborted) return;
       setError(problem);
       setBusy(false);
     }
@@ -98,7 +137,7 @@ function Wish(props: { people: readonly Person[] }) {
         <legend>What</legend>
         {STREAMS.map(([name, title]) => (
           <label key={name}>
-            <input type="checkbox" name="stream" value={name} defaultChecked={name !== "screen"} />
+            <input type="checkbox" name="stream" value={name} defaultChecked={name !== "screen" || watched() !== undefined} />
             {title}
           </label>
         ))}
@@ -106,8 +145,8 @@ function Wish(props: { people: readonly Person[] }) {
       <Field label="Recorded in">
         {(ids) => (
           <select {...ids} name="span">
-            {SPANS.map(([length, title]) => (
-              <option key={title} value={length}>
+            {choices.map(({ title }, number) => (
+              <option key={title} value={number}>
                 {title}
               </option>
             ))}
@@ -128,4 +167,9 @@ function Wish(props: { people: readonly Person[] }) {
       </div>
     </form>
   );
+}
+
+function tell({ segments, texts }: Opened): void {
+  if (!segments) toast("There is nothing sealed in this scope.", "warn");
+  else toast(texts ? `${texts} texts were opened.` : "Opened: what there is has no text to search.", "good");
 }

@@ -145,7 +145,8 @@ function useRing(changed: () => void): KeyRing {
 function hintOf(files: readonly KeyFileState[], closed: readonly KeyFileState[]): { hint?: string } {
   if (files.length < 2) return {};
   if (!closed.length) return { hint: "All chosen files are open." };
-  return { hint: `For ${closed.map(({ name }) => name).join(", ")}: it is tried on each, and asked for again where it does not fit.` };
+  const names = closed.map(({ name }) => name).join(", ");
+  return { hint: closed.length > 1 ? `Tried on ${names}, and asked for again where it does not fit.` : `That of ${names}.` };
 }
 
 /** Purpose and end of the unlock that keys are added to. */
@@ -165,15 +166,16 @@ function KeyTroubles({ files }: { files: readonly KeyFileState[] }) {
   return (
     <div class="notice bad" role="alert">
       {wrong.map((file, number) => (
-        <KeyTrouble key={number} file={file} />
+        <KeyTrouble key={number} file={file} alone={files.length === 1} />
       ))}
     </div>
   );
 }
 
-function KeyTrouble({ file }: { file: KeyFileState }) {
-  const { message, command } = file.fault!;
-  const said = message.split("; run: ")[0]!;
+function KeyTrouble({ file, alone }: { file: KeyFileState; alone: boolean }) {
+  const { message, command, reason } = file.fault!;
+  const another = reason === "wrong_passphrase" && !alone;
+  const said = another ? "this passphrase does not open it; type its own, or remove the file" : message.split("; run: ")[0]!;
   return (
     <>
       <p>

@@ -5,6 +5,7 @@
 
 import { computed, signal } from "@preact/signals";
 import type { DatedText } from "../blindsearch/texts";
+import type { OpenedSource } from "../player/source";
 import type { UnlockSession } from "../unlock/index";
 
 /** What a person is told of the unlock. Holds no key. */
@@ -19,7 +20,9 @@ export interface UnlockFacts {
   readonly onServer: boolean;
 }
 
-/** What opens envelopes; `undefined` when locked: then nothing that was opened may stay in sight. */
+/** What was opened for this page, by whichever way; `undefined` when locked: then nothing of it may stay in sight. */
+export const unlockSource = signal<OpenedSource | undefined>(undefined);
+/** What opens envelopes in this page; `undefined` when locked: then nothing that was opened may stay in sight. */
 export const unlockSession = signal<UnlockSession | undefined>(undefined);
 export const unlockFacts = signal<UnlockFacts | undefined>(undefined);
 /** Why it was unlocked, for the `purpose` of every request for envelopes; empty when locked. */

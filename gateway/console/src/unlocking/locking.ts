@@ -6,10 +6,9 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { request, signedOut } from "../api/client";
 import { beforeSignOut } from "../app/session";
-import { LockedError } from "../unlock/errors";
-import type { Unwrapper } from "../unlock/opening";
+import type { OpenedSource } from "../player/source";
 import type { UnlockSession } from "../unlock/session";
-import { serverTexts, unlockFacts, unlockSession, type UnlockFacts } from "./current";
+import { serverTexts, unlockFacts, unlockSession, unlockSource, type UnlockFacts } from "./current";
 
 export type EndReason = "locked" | "time_out" | "signed_out" | "closed";
 
@@ -25,25 +24,25 @@ export const leftMs = computed(() => Math.max(0, (unlockFacts.value?.endsAtMs ??
 
 let ticking: ReturnType<typeof setInterval> | undefined;
 
-/** From now on `session` is the page's, or what the server opened is; what was unlocked before is locked. */
-export function begin(facts: UnlockFacts, session?: UnlockSession): void {
+/** From now on `source` is the page's, and `session` when its keys are open here; what was unlocked before is locked. */
+export function begin(facts: UnlockFacts, source: OpenedSource, session?: UnlockSession): void {
   void lock("locked");
   nowMs.value = Date.now();
   endedBy.value = undefined;
-  unlockFacts.value = facts;
-  unlockSession.value = session;
+  batch(() => {
+    unlockFacts.value = facts;
+    unlockSession.value = session;
+    unlockSource.value = source;
+  });
   ticking = setInterval(look, TICK_MS);
 }
 
-/** More keys for the unlock that is in force. Whoever follows `unlockSession` reads anew; purpose and end stay. */
-export function extend(identities: readonly Unwrapper[]): void {
-  const facts = unlockFacts.peek();
-  const before = unlockSession.peek();
-  if (!facts || !before) throw new LockedError();
-  const session = before.extend(identities);
+/** The unlock that is in force goes on with other keys. Whoever follows it reads anew; purpose and end stay. */
+export function proceed(source: OpenedSource, session: UnlockSession): void {
   batch(() => {
     unlockSession.value = session;
-    unlockFacts.value = { ...facts, keyIds: session.keyIds };
+    unlockSource.value = source;
+    unlockFacts.value = { ...unlockFacts.peek()!, keyIds: session.keyIds };
   });
 }
 
@@ -53,11 +52,14 @@ export async function lock(reason: EndReason): Promise<void> {
   const facts = unlockFacts.peek();
   if (!facts) return;
   clearInterval(ticking);
-  session?.lock();
-  unlockSession.value = undefined;
-  unlockFacts.value = undefined;
-  serverTexts.value = [];
-  endedBy.value = reason;
+  unlockSource.peek()?.lock();
+  batch(() => {
+    unlockSession.value = undefined;
+    unlockSource.value = undefined;
+    unlockFacts.value = undefined;
+    serverTexts.value = [];
+    endedBy.value = reason;
+  });
   if (session) await tell(facts.id, reason, session.opened);
 }
 

@@ -3,10 +3,11 @@
  * it opens comes back sealed to this page. Never sends a key file: the server has one.
  */
 
-import { postJson, request } from "../api/client";
+import { ApiError, deleteJson, postJson, request } from "../api/client";
 import { readTexts, type DatedText } from "../blindsearch/texts";
 import { fromBase64, fromHex, wipe, type Bytes } from "../unlock/bytes";
 import { UnlockChannel, type Released } from "../unlock/channel";
+import { ReleasedSource } from "../player/released";
 import { readEnvelopes } from "../unlock/delivery";
 import { MalformedError } from "../unlock/errors";
 import { decodeSegment } from "../unlock/segments";
@@ -29,37 +30,54 @@ export interface ServerWish {
   readonly passphrase: Bytes;
 }
 
+/** Segments of all streams, and texts that can be searched. */
+export interface Opened {
+  readonly segments: number;
+  readonly texts: number;
+}
+
 interface Begun {
   readonly session: string;
   readonly public_key: string;
 }
 
-/** What was opened is the page's from now on; how many texts there are. Throws `ApiError` and `UnlockError`. */
-export async function unlockOnServer(wish: ServerWish, signal: AbortSignal): Promise<number> {
+/** What was opened is the page's from now on; how much there is. Throws `ApiError`, `UnlockError`, what `signal` says. */
+export async function unlockOnServer(wish: ServerWish, signal: AbortSignal): Promise<Opened> {
   const { agents, streams, sinceMs, untilMs, purpose, minutes, passphrase } = wish;
+  const source = new ReleasedSource();
+  let session = "";
   try {
     const scope = { agents: agents.map((one) => one.agent_id), streams, since_ms: sinceMs, until_ms: untilMs };
     const begun = await postJson<Begun>("/unlock", { ...scope, reason: purpose }, signal);
+    session = begun.session;
     const channel = await UnlockChannel.answer(fromBase64(begun.public_key), fromHex(begun.session));
     const sealed = { public_key: toBase64(channel.publicKey), sealed: toBase64(await channel.seal(passphrase)) };
     const { keys } = await postJson<{ keys: string[] }>(`/unlock/${begun.session}/passphrase`, sealed, signal);
-    const texts = await receive(channel, begun.session, wish, signal);
-    begin({ id: begun.session, purpose, keyIds: keys, endsAtMs: Date.now() + minutes * 60_000, onServer: true });
+    const texts = await receive(channel, begun.session, wish, source, signal);
+    begin({ id: begun.session, purpose, keyIds: keys, endsAtMs: Date.now() + minutes * 60_000, onServer: true }, source);
     serverTexts.value = texts;
-    return texts.length;
+    return { segments: source.segments, texts: texts.length };
+  } catch (error) {
+    source.lock();
+    // What the server refused it has ended itself.
+    if (session && !(error instanceof ApiError)) void deleteJson(`/unlock/${session}`).catch(() => undefined);
+    throw error;
   } finally {
     wipe(passphrase);
   }
 }
 
-async function receive(channel: UnlockChannel, session: string, wish: ServerWish, signal: AbortSignal): Promise<DatedText[]> {
+async function receive(
+  channel: UnlockChannel, session: string, wish: ServerWish, source: ReleasedSource, signal: AbortSignal,
+): Promise<DatedText[]> {
   const response = await request(`/unlock/${session}/segments`, { signal });
   const texts = new Map<string, DatedText>();
   for await (const message of readEnvelopes(response.body!)) {
     const released = await channel.take(message);
+    signal.throwIfAborted();
     if (!released) continue;
+    source.add(released);
     for (const text of textsOf(released, wish)) if (texts.size < MOST_TEXTS) texts.set(`${text.agentId} ${text.id}`, text);
-    wipe(released.plaintext);
   }
   if (!channel.summary) throw new MalformedError("the server's answer is cut: unlock again", "truncated");
   return [...texts.values()];

@@ -4,12 +4,13 @@
  */
 
 import { postJson } from "../api/client";
+import { KeySource } from "../player/source";
 import { toHex } from "../unlock/bytes";
 import { LockedError } from "../unlock/errors";
 import type { Identity } from "../unlock/identity";
 import { UnlockSession } from "../unlock/session";
-import { unlockFacts } from "./current";
-import { begin, extend } from "./locking";
+import { unlockFacts, unlockSession } from "./current";
+import { begin, proceed } from "./locking";
 
 export const MINUTES = [5, 15, 30, 60] as const;
 export const USUAL_MINUTES = 15;
@@ -30,7 +31,7 @@ export async function unlock({ identities, purpose, minutes }: UnlockWish): Prom
     for (const identity of identities) session.add(identity);
     const { keyIds } = session;
     const { id } = await postJson<{ id: string }>("/unlock/browser", { purpose, keys: keyIds, minutes });
-    begin({ id, purpose, keyIds, endsAtMs: Date.now() + minutes * 60_000, onServer: false }, session);
+    begin({ id, purpose, keyIds, endsAtMs: Date.now() + minutes * 60_000, onServer: false }, new KeySource(session), session);
   } catch (error) {
     session.lock();
     throw error;
@@ -48,6 +49,8 @@ export async function addKeys(identities: readonly Identity[]): Promise<void> {
   if (!more.length) return;
   const keys = more.map(({ keyId }) => toHex(keyId));
   await postJson(`/unlock/browser/${facts.id}/keys`, { purpose: facts.purpose, keys });
-  if (unlockFacts.peek()?.id !== facts.id) throw new LockedError();
-  extend(more);
+  const before = unlockSession.peek();
+  if (!before || unlockFacts.peek()?.id !== facts.id) throw new LockedError();
+  const session = before.extend(more);
+  proceed(new KeySource(session), session);
 }

@@ -5,9 +5,9 @@ import { useEffect, useRef } from "preact/hooks";
 import { query, setQuery } from "../../app/router";
 import type { ReadDocument } from "../../player/answers";
 import { panesOf, type Pane } from "../../player/picture";
-import { lastShot, splitKey } from "../../player/tape";
+import { splitKey } from "../../player/tape";
 import { Button, Trouble } from "../../ui/parts";
-import { unlockSession } from "../../unlocking/current";
+import { unlockSource } from "../../unlocking/current";
 import { Display } from "./Display";
 import { GapNotice, NothingNotice } from "./GapNotice";
 import { nameOf } from "./naming";
@@ -56,15 +56,14 @@ function findPanes(replay: Replay): Pane[] {
   const at = replay.at.peek();
   const shots = new Map(
     replay.displaysAt(at).map((key) => {
-      const taken = replay.media.at(at)?.value.displays.get(key) ?? [];
-      return [key, { agentId: splitKey(key).agent, shotAt: taken[lastShot(taken, at)]?.at }];
+      return [key, { agentId: splitKey(key).agent, shotAt: replay.media.at(at)?.value.shotAt(key, at) }];
     }),
   );
   return panesOf(replay.timeline, at, shots);
 }
 
 function OnePane({ pane, replay, ...rest }: { pane: Pane; replay: Replay; exact: boolean; documents: readonly ReadDocument[] }) {
-  const opening = unlockSession.value && replay.media.at(replay.at.peek())?.state === "loading";
+  const opening = unlockSource.value && replay.media.at(replay.at.peek())?.state === "loading";
   if (pane.state.is === "shown") return <Display id={pane.key} replay={replay} {...rest} />;
   return (
     <div class="display">

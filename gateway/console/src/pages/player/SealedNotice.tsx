@@ -1,19 +1,26 @@
 /** What says that something is sealed end to end, and how to see it. */
 
-import { unlockSession, askToUnlock } from "../../unlocking/current";
 import { Button } from "../../ui/parts";
+import { askToUnlock, unlockFacts } from "../../unlocking/current";
 
 export function SealedNotice({ what }: { what: string }) {
-  const open = unlockSession.value !== undefined;
+  const facts = unlockFacts.value;
+  const action = !facts ? "Unlock to see" : facts.onServer ? "Open more" : "Add a key";
   return (
     <div class="no-picture sealed">
       <p>
         <strong>Sealed end to end</strong>
       </p>
-      <p>{open ? `${what} need another key than those that are unlocked.` : `${what} can only be opened here, with the organisation's key.`}</p>
+      <p>{reasonOf(what, facts?.onServer)}</p>
       <Button small onClick={askToUnlock}>
-        {open ? "Add a key" : "Unlock to see"}
+        {action}
       </Button>
     </div>
   );
+}
+
+/** `onServer`: whether the server opened what is open; `undefined`: nothing is. */
+function reasonOf(what: string, onServer: boolean | undefined): string {
+  if (onServer === undefined) return `${what} can only be opened with the organisation's key.`;
+  return onServer ? `${what} are not among what the server opened.` : `${what} need another key than those that are unlocked.`;
 }

@@ -10,7 +10,7 @@ import { reasonOf } from "../../player/markers";
 import { stateOf } from "../../player/picture";
 import { splitKey } from "../../player/tape";
 import { formatUtc } from "../../player/utc";
-import { unlockSession } from "../../unlocking/current";
+import { unlockSource } from "../../unlocking/current";
 import { loadNotes, loadTape } from "./loading";
 import type { Replay } from "./replay";
 
@@ -53,7 +53,7 @@ export async function exportText(wish: ExportWish, progress: (share: number) => 
   const { replay, stretch, purpose } = wish;
   const issued = await issue(wish, ["keystrokes", "email", "screen"], "text", signal);
   const file = `${issued.reference}.txt`;
-  if (!unlockSession.value && issued.text_url) return { reference: issued.reference, url: issued.text_url.replace(/^\/api\/v1/, ""), file };
+  if (!unlockSource.value && issued.text_url) return { reference: issued.reference, url: issued.text_url.replace(/^\/api\/v1/, ""), file };
   const agents = replay.timeline.agents.map((one) => one.agent_id);
   const notes = await loadNotes({ agents, streams: ["keystrokes", "email"], purpose }, stretch, endWithLock(signal));
   progress(0.5);
@@ -81,9 +81,9 @@ const exporter = (): string => session.value?.account.name ?? "";
 
 /** Aborted with `signal`, and by a lock: what was opened must not go on into a file then. */
 function endWithLock(signal: AbortSignal): AbortSignal {
-  const before = unlockSession.peek();
+  const before = unlockSource.peek();
   const locked = new AbortController();
-  const stop = unlockSession.subscribe((now) => now !== before && locked.abort(new Error("It was locked meanwhile. Unlock and export again.")));
+  const stop = unlockSource.subscribe((now) => now !== before && locked.abort(new Error("It was locked meanwhile. Unlock and export again.")));
   signal.addEventListener("abort", stop);
   return AbortSignal.any([signal, locked.signal]);
 }

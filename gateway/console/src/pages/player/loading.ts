@@ -1,6 +1,6 @@
 /**
- * Windows of a recording from the server: what it may open comes opened, the rest is opened here if somebody unlocked.
- * Never shows what was opened with a session that is locked meanwhile.
+ * Windows of a recording from the server: what it may open comes opened, the rest is what somebody unlocked.
+ * Never shows what was opened in an unlock that is locked meanwhile.
  */
 
 import { request, withQuery } from "../../api/client";
@@ -10,7 +10,7 @@ import { Notes } from "../../player/notes";
 import { PieceReader, type Piece } from "../../player/pieces";
 import { Slicer } from "../../unlock/slices";
 import { Tape } from "../../player/tape";
-import { unlockPurpose, unlockSession } from "../../unlocking/current";
+import { unlockPurpose, unlockSource } from "../../unlocking/current";
 import { noteSealed } from "../../unlocking/needed";
 import { LockedError } from "../../unlock/errors";
 
@@ -21,6 +21,7 @@ interface Filled {
   add: (piece: Piece) => void;
   finish: () => void;
   sealed: ReadonlyMap<string, number>;
+  sealedScreens?: ReadonlyMap<string, readonly number[]>;
   damaged: number;
 }
 
@@ -35,7 +36,7 @@ export interface Asked {
 /** Fill `into` with everything of the stretch; `grew` is called with each segment. */
 export async function loadInto(into: Filled, asked: Asked, stretch: Stretch, signal: AbortSignal, grew: () => void = () => {}): Promise<void> {
   if (!asked.agents.length || !asked.streams.length) return;
-  const session = unlockSession.value;
+  const source = unlockSource.value;
   const query = {
     agent: asked.agents,
     stream: asked.streams,
@@ -45,7 +46,7 @@ export async function loadInto(into: Filled, asked: Asked, stretch: Stretch, sig
     purpose: asked.purpose || unlockPurpose.value,
   };
   const response = await request(withQuery("/recordings/segments", query), { signal });
-  const reader = new PieceReader(session, ({ epoch, record }) => noteSealed(epoch, record.stream));
+  const reader = new PieceReader(source, ({ epoch, record }) => noteSealed(epoch, record.stream));
   const slicer = new Slicer();
   const messages = readMessages(response.body!);
   for (;;) {
@@ -57,9 +58,10 @@ export async function loadInto(into: Filled, asked: Asked, stretch: Stretch, sig
     }
     const piece = await reader.read(value);
     signal.throwIfAborted();
-    if (session?.locked) throw new LockedError();
+    if (source?.locked) throw new LockedError();
     if (piece) into.add(piece);
     into.sealed = reader.sealed;
+    into.sealedScreens = reader.sealedScreens;
     grew();
     await slicer.pause();
   }

@@ -12,7 +12,7 @@ import { extent, findQuiet, join, leap } from "../../player/stretches";
 import { Tape } from "../../player/tape";
 import { Windows } from "../../player/windows";
 import { formatDuration } from "../../ui/format";
-import { unlockSession } from "../../unlocking/current";
+import { unlockSource } from "../../unlocking/current";
 import { loadInto } from "./loading";
 import { Screens } from "./screens";
 import { findStep } from "./stepping";
@@ -70,7 +70,7 @@ export class Replay {
     this.media = this.#windows((stretch) => new Tape(stretch), this.#mediaStreams(), MEDIA_BYTES, 2000);
     this.text = this.#windows((stretch) => new Notes(stretch), ["keystrokes", "email"], TEXT_BYTES, TEXT_LEAD_MS);
     this.screens = new Screens((key) => this.#target(key));
-    this.#unwatch = effect(() => this.#renew(unlockSession.value));
+    this.#unwatch = effect(() => this.#renew(unlockSource.value));
     this.#ticking = requestAnimationFrame(this.#tick);
   }
 
@@ -185,11 +185,11 @@ export class Replay {
     return shots && { shots, at };
   }
 
-  /** Another session, or none: nothing that was loaded with the one before stays. */
-  #renew(session: typeof unlockSession.value): void {
+  /** Another unlock, or none: nothing that was loaded with the one before stays. */
+  #renew(source: typeof unlockSource.value): void {
     this.media.clear();
     this.text.clear();
-    this.screens.renew(session);
+    this.screens.renew(source);
     this.version.value = this.version.peek() + 1;
   }
 

@@ -1,12 +1,12 @@
 /**
  * The canvases in the page and their painters: each display is drawn once, wherever it is shown.
- * Never leaves a picture that was drawn with a session that is locked.
+ * Never leaves a picture that was drawn in an unlock that is over.
  */
 
 import { decodeInBrowser } from "../../unlock/browserImages";
 import { Canvas, type Area } from "../../unlock/canvas";
-import type { UnlockSession } from "../../unlock/session";
 import { Painter, type Target } from "../../player/painter";
+import type { OpenedSource } from "../../player/source";
 
 interface Screen {
   painter: Painter;
@@ -16,7 +16,7 @@ interface Screen {
 export class Screens {
   readonly #screens = new Map<string, Screen>();
   readonly #target: (key: string) => Target | undefined;
-  #session: UnlockSession | undefined;
+  #source: OpenedSource | undefined;
 
   /** `target` says what a display shows now. */
   constructor(target: (key: string) => Target | undefined) {
@@ -58,8 +58,8 @@ export class Screens {
     }
   }
 
-  renew(session: UnlockSession | undefined): void {
-    this.#session = session;
+  renew(source: OpenedSource | undefined): void {
+    this.#source = source;
     for (const screen of this.#screens.values()) {
       screen.painter.canvas.close();
       screen.painter = new Painter(this.createCanvas());
@@ -73,7 +73,7 @@ export class Screens {
   }
 
   createCanvas(): Canvas {
-    return this.#session && !this.#session.locked ? this.#session.createCanvas() : new Canvas(decodeInBrowser);
+    return this.#source && !this.#source.locked ? this.#source.createCanvas() : new Canvas(decodeInBrowser);
   }
 
   #put({ painter, element }: Screen, areas: readonly Area[] | undefined): void {
