@@ -46,7 +46,7 @@ def test_what_is_missing_is_asked_for(console: Console) -> None:
         dialog = opened(page)
         dialog.get_by_label("Purpose").fill("no")
         dialog.get_by_role("button", name="Unlock", exact=True).click()
-        expect(dialog.get_by_text("Choose the key file first.")).to_be_visible()
+        expect(dialog.get_by_text("Choose the key files first.")).to_be_visible()
         expect(dialog.get_by_text("Say why, in three letters or more")).to_be_visible()
         assert not [url for url in sent if "/unlock/" in url]
 
@@ -56,13 +56,14 @@ def test_key_files_that_do_not_open_say_why(console: Console, files: dict[str, s
     with console.visit("officer") as visit:
         dialog = opened(visit.go("/search"))
         submit(dialog, files["PBKDF2 SHA-512, AES-128"], "a wrong one")
-        expect(dialog.get_by_role("alert")).to_have_text("The passphrase is wrong.")
+        expect(dialog.get_by_role("alert")).to_have_text("kek.pem: the passphrase is wrong.")
         expect(dialog.get_by_label("Passphrase")).to_have_value("")
         submit(dialog, files["3DES in PKCS#8"])
-        expect(dialog.get_by_role("alert")).to_contain_text("This key is protected by 3DES.")
+        expect(dialog.get_by_role("alert")).to_contain_text("kek.pem: this key is protected by 3DES.")
         expect(dialog.get_by_role("alert")).to_contain_text(PKCS8_COMMAND)
         submit(dialog, "hello")
-        expect(dialog.get_by_role("alert")).to_have_text("There is no private key in PEM in this file.")
+        expect(dialog.get_by_role("alert")).to_have_text("kek.pem: there is no private key in PEM in this file.")
+        expect(dialog.get_by_role("list", name="Chosen files").get_by_role("listitem")).to_have_count(2)
         visit.shot("unlock-refused")
 
 
@@ -71,7 +72,7 @@ def test_a_key_can_be_pasted_and_weak_files_are_told(console: Console, files: di
     with console.visit("officer") as visit:
         page = visit.go("/search")
         dialog = opened(page)
-        dialog.get_by_role("button", name="Paste it instead").click()
+        dialog.get_by_role("button", name="Paste one instead").click()
         dialog.get_by_label("Key file").fill(files["one round"])
         dialog.get_by_label("Passphrase").fill(PASSPHRASE)
         dialog.get_by_label("Purpose").fill("a test")
@@ -93,7 +94,7 @@ def test_a_dropped_file_is_taken(console: Console, files: dict[str, str], tmp_pa
             files["PBKDF2 SHA-512, AES-128"],
         )
         dialog.locator(".drop").dispatch_event("drop", {"dataTransfer": dropped})
-        expect(dialog.locator(".drop")).to_contain_text("kek.pem")
+        expect(dialog.get_by_role("list", name="Chosen files")).to_contain_text("kek.pem")
         dialog.get_by_label("Passphrase").fill(PASSPHRASE)
         dialog.get_by_label("Purpose").fill("a test")
         dialog.get_by_role("button", name="Unlock", exact=True).click()

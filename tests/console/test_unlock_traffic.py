@@ -104,7 +104,7 @@ def secrets_in(text: str, endpoint: SealedEndpoint) -> list[str]:
 
 def ended(settings: Settings, purpose: str) -> dict[str, Any]:
     """How the unlock of that purpose ended, by the audit."""
-    begun = f"select target from audit_entry where purpose = '{purpose}' and action = 'unlock_browser'"
+    begun = f"select distinct target from audit_entry where purpose = '{purpose}' and action = 'unlock_browser'"
     [[target]] = until("the audit of the beginning", lambda: psql(settings, begun))
     told = f"select detail from audit_entry where target = '{target}' and outcome = 'ended'"
     [[detail]] = until("the audit of the end", lambda: psql(settings, told))
