@@ -117,6 +117,44 @@ def test_what_somebody_else_changed_is_not_overwritten(console: Console, recorde
         expect(page.get_by_role("link", name=name)).to_have_count(0)
 
 
+def test_a_rule_of_a_team_concerns_its_people_alone(console: Console, recorded: Recorded) -> None:
+    """An officer with a scope cannot reach beyond it; one who sees all teams sees whom it concerns, and chooses."""
+    name = f"Of a team {recorded.run}"
+    with console.visit("officer", "--team", recorded.team, name=f"team-{recorded.run}") as visit:
+        page = visit.go("/rules?rule=new")
+        concerns = page.get_by_role("region", name="Whom it concerns")
+        expect(concerns.get_by_role("checkbox", name=recorded.team)).to_be_checked()
+        expect(concerns.get_by_label("Everybody")).to_have_count(0)
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Words or phrases").fill(f'"nothing to see" {recorded.run}')
+        expect(preview_of(page).get_by_role("status")).to_have_text("1 alert, 1 person", timeout=PATIENCE_MS)
+        concerns.get_by_role("checkbox", name=recorded.team).uncheck()
+        expect(preview_of(page)).to_contain_text("Choose whom it concerns")
+        expect(page.get_by_role("button", name="Save")).to_be_disabled()
+        concerns.get_by_role("checkbox", name=recorded.team).check()
+        visit.check_accessible()
+        page.get_by_role("button", name="Save").click()
+        card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name=name))
+        expect(card).to_contain_text(f"concerns the team {recorded.team}")
+        visit.shot("rules-of-a-team")
+    with console.visit("officer") as visit:
+        page = visit.go("/rules")
+        card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name=name))
+        expect(card).to_contain_text(f"concerns the team {recorded.team}")
+        page.get_by_role("link", name=name).click()
+        concerns = page.get_by_role("region", name="Whom it concerns")
+        expect(concerns.get_by_label("Only some teams")).to_be_checked()
+        expect(concerns.get_by_role("checkbox", name=recorded.team)).to_be_checked()
+        visit.check_accessible()
+        visit.check_fits()
+        visit.shot("rules-concerns")
+        concerns.get_by_label("Everybody").check()
+        page.get_by_role("button", name="Save").click()
+        expect(card).to_contain_text("concerns everybody")
+    with console.visit("officer", "--team", recorded.team, name=f"team-{recorded.run}") as visit:
+        expect(visit.go("/rules").get_by_role("link", name=name)).to_have_count(0)
+
+
 @pytest.mark.parametrize(("size", "theme"), [(WIDE, "dark"), (NARROW, "light"), (NARROW, "dark")])
 def test_they_fit_and_can_be_read(console: Console, recorded: Recorded, size: tuple[int, int], theme: Theme) -> None:
     """On a phone and on a desk, in both themes, with WCAG 2.2 AA."""

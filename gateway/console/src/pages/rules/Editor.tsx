@@ -4,7 +4,8 @@ import { useState } from "preact/hooks";
 import { deleteJson, postJson, putJson, withQuery } from "../../api/client";
 import { Link, navigate } from "../../app/router";
 import { Button, Dialog, Field, PageHead, Trouble, toast } from "../../ui/parts";
-import { isEmpty, sent, type Draft, type Rule, type Severity } from "./answers";
+import { concernOf, concernsAny, isEmpty, sent, type Draft, type Rule, type Severity } from "./answers";
+import { Concerns } from "./Concerns";
 import { ConditionFields } from "./ConditionFields";
 import { PreviewPane } from "./PreviewPane";
 
@@ -14,7 +15,7 @@ export function Editor(props: { draft: Draft; rule?: Rule; saved: () => void }) 
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
   const [removing, setRemoving] = useState(false);
-  const wish = { name: draft.name.trim(), severity: draft.severity, enabled: draft.enabled, conditions: sent(draft.conditions) };
+  const wish = { name: draft.name.trim(), severity: draft.severity, enabled: draft.enabled, conditions: sent(draft.conditions), ...concernOf(draft) };
   const act = async (work: () => Promise<unknown>, told: string) => {
     setBusy(true);
     setError(undefined);
@@ -73,9 +74,10 @@ export function Editor(props: { draft: Draft; rule?: Rule; saved: () => void }) 
             </div>
           </section>
           <ConditionFields conditions={draft.conditions} change={(change) => setDraft({ ...draft, conditions: { ...draft.conditions, ...change } })} />
+          <Concerns draft={draft} rule={rule} change={(change) => setDraft({ ...draft, ...change })} />
           {Boolean(error) && <Trouble error={error} />}
           <div class="row">
-            <Button kind="primary" type="submit" disabled={busy || !wish.name || isEmpty(draft.conditions)}>
+            <Button kind="primary" type="submit" disabled={busy || !wish.name || isEmpty(draft.conditions) || !concernsAny(draft)}>
               Save
             </Button>
             <Link class="button" href="/rules">
@@ -83,7 +85,7 @@ export function Editor(props: { draft: Draft; rule?: Rule; saved: () => void }) 
             </Link>
           </div>
         </form>
-        <PreviewPane conditions={draft.conditions} />
+        <PreviewPane conditions={draft.conditions} concern={concernOf(draft)} />
       </div>
       {rule && removing && (
         <Dialog title={`Remove ${rule.name}?`} close={() => setRemoving(false)}>

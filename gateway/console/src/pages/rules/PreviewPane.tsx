@@ -7,7 +7,7 @@ import { may } from "../../app/session";
 import { formatDay, formatNumber, formatTime } from "../../ui/format";
 import { Loading, Notice, Time, Trouble } from "../../ui/parts";
 import { playerLink } from "../reports/scope";
-import { UNITS, ZONE, isEmpty, sent, type Conditions, type Preview, type Sample } from "./answers";
+import { UNITS, ZONE, concernsAny, isEmpty, sent, type Concern, type Conditions, type Preview, type Sample } from "./answers";
 import { Fragment } from "./Fragment";
 
 const PAUSE_MS = 450;
@@ -18,12 +18,15 @@ interface Shown {
   fresh: boolean;
 }
 
+/** Whether there is nothing to look for, or nobody to look at. */
+const isIdle = (conditions: Conditions, concern: Concern) => isEmpty(conditions) || !concernsAny(concern);
+
 /** The answer to the conditions once they have stood still for a moment. */
-function usePreview(conditions: Conditions): Shown {
+function usePreview(conditions: Conditions, concern: Concern): Shown {
   const [shown, setShown] = useState<Shown>({ fresh: false });
-  const key = JSON.stringify(sent(conditions));
+  const key = JSON.stringify([sent(conditions), concern.all_teams, concern.teams]);
   useEffect(() => {
-    if (isEmpty(conditions)) {
+    if (isIdle(conditions, concern)) {
       setShown({ fresh: true });
       return undefined;
     }
@@ -31,7 +34,7 @@ function usePreview(conditions: Conditions): Shown {
     const aborter = new AbortController();
     const timer = setTimeout(async () => {
       try {
-        const wish = { conditions: sent(conditions), time_zone: ZONE };
+        const wish = { conditions: sent(conditions), teams: concern.teams, time_zone: ZONE };
         const answer = await postJson<Preview>("/rules/preview", wish, aborter.signal);
         if (!aborter.signal.aborted) setShown({ answer, fresh: true });
       } catch (error) {
@@ -46,8 +49,8 @@ function usePreview(conditions: Conditions): Shown {
   return shown;
 }
 
-export function PreviewPane({ conditions }: { conditions: Conditions }) {
-  const { answer, error, fresh } = usePreview(conditions);
+export function PreviewPane({ conditions, concern }: { conditions: Conditions; concern: Concern }) {
+  const { answer, error, fresh } = usePreview(conditions, concern);
   return (
     <section class="card rule-preview" aria-labelledby="preview" aria-busy={!fresh}>
       <h2 id="preview">What it would have matched in the last week</h2>
@@ -57,8 +60,8 @@ export function PreviewPane({ conditions }: { conditions: Conditions }) {
         <div class={fresh ? "" : "stale"}>
           <Found answer={answer} conditions={conditions} />
         </div>
-      ) : isEmpty(conditions) ? (
-        <p class="quiet">Set a condition, and its matches appear here as you type.</p>
+      ) : isIdle(conditions, concern) ? (
+        <p class="quiet">{isEmpty(conditions) ? "Set a condition, and its matches appear here as you type." : "Choose whom it concerns."}</p>
       ) : (
         <Loading what="Looking" />
       )}

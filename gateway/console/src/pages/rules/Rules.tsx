@@ -6,16 +6,18 @@
 import "./rules.css";
 import { getJson } from "../../api/client";
 import { Link, query } from "../../app/router";
+import { session } from "../../app/session";
 import { Badge, Empty, Loading, PageHead, Time, Trouble } from "../../ui/parts";
 import { useLoad } from "../../ui/useLoad";
 import { toneOf } from "../alerts/answers";
-import { NEW, summary, type Rule } from "./answers";
+import { draftOf, newDraft, summary, type Rule } from "./answers";
+import { ConcernsLine } from "./Concerns";
 import { Editor } from "./Editor";
 
 export default function Rules() {
   const chosen = query.value.get("rule") ?? "";
   const rules = useLoad((signal) => getJson<Rule[]>("/rules", {}, signal), []);
-  if (chosen === "new") return <Editor key="new" draft={NEW} saved={rules.again} />;
+  if (chosen === "new") return <Editor key="new" draft={newDraft(session.value ?? { all_teams: false, teams: [] })} saved={rules.again} />;
   if (chosen) return <One id={chosen} saved={rules.again} />;
   return (
     <>
@@ -48,7 +50,7 @@ function One(props: { id: string; saved: () => void }) {
     again();
     props.saved();
   };
-  return <Editor key={`${data.rule_id} ${data.version}`} draft={data} rule={data} saved={reload} />;
+  return <Editor key={`${data.rule_id} ${data.version}`} draft={draftOf(data, Boolean(session.value?.all_teams))} rule={data} saved={reload} />;
 }
 
 function List({ rules }: { rules: readonly Rule[] }) {
@@ -91,7 +93,7 @@ function List({ rules }: { rules: readonly Rule[] }) {
                   , last <Time ms={rule.last_alert_ms} age />
                 </>
               )}
-              ; changed by {rule.changed_by} <Time ms={rule.changed_at_ms} age />
+              ; changed by {rule.changed_by} <Time ms={rule.changed_at_ms} age />; <ConcernsLine rule={rule} />
             </p>
           </li>
         );

@@ -28,13 +28,21 @@ export interface Conditions {
   volume: { measure: Measure; more_than: number; within_minutes: number } | null;
 }
 
-export interface Rule {
+/** Whom a rule concerns: everybody, or the people of these teams. */
+export interface Concern {
+  all_teams: boolean;
+  teams: string[];
+}
+
+export interface Rule extends Concern {
   rule_id: string;
   name: string;
   severity: Severity;
   enabled: boolean;
   kind: string;
   conditions: Conditions;
+  /** Those of its teams that who saved it last sees now. */
+  concerns: string[];
   version: number;
   changed_by: string;
   changed_at_ms: number;
@@ -42,7 +50,7 @@ export interface Rule {
   last_alert_ms: number | null;
 }
 
-export interface Draft {
+export interface Draft extends Concern {
   name: string;
   severity: Severity;
   enabled: boolean;
@@ -108,7 +116,17 @@ export const NO_CONDITIONS: Conditions = {
   volume: null,
 };
 
-export const NEW: Draft = { name: "", severity: "medium", enabled: true, conditions: NO_CONDITIONS };
+/** A new rule concerns whom its maker sees. */
+export const newDraft = (seen: Concern): Draft => ({ name: "", severity: "medium", enabled: true, conditions: NO_CONDITIONS, ...concernOf(seen) });
+
+/** A rule as it is edited: with the teams that its editor sees. */
+export const draftOf = (rule: Rule, everybody: boolean): Draft => ({ ...rule, teams: everybody ? rule.teams : rule.concerns });
+
+/** As it is sent: no teams where it concerns everybody. */
+export const concernOf = (concern: Concern): Concern => ({ all_teams: concern.all_teams, teams: concern.all_teams ? [] : [...concern.teams] });
+
+/** Whether it would concern anybody. */
+export const concernsAny = (concern: Concern) => concern.all_teams || concern.teams.length > 0;
 
 /** The conditions as they are sent: without what the measure does not have, and without empty values. */
 export function sent(conditions: Conditions): Partial<Conditions> {
