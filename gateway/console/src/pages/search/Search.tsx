@@ -157,12 +157,13 @@ type Back = ReturnType<typeof comeBack>;
 
 function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; searching: boolean; back: Back }) {
   const { asked, plain, results, back } = props;
-  const [chosenKey, choose] = useState(back?.key ?? "");
+  const [chosenKey, choose] = useState(back ?? "");
   const list = useRef<HTMLOListElement>(null);
   useLayoutEffect(() => {
     if (!back) return;
-    scrollTo(0, back.scrolled);
-    list.current!.querySelector<HTMLElement>(`[data-key="${CSS.escape(back.key)}"] a`)?.focus({ preventScroll: true });
+    const link = list.current!.querySelector<HTMLElement>(`[data-key="${CSS.escape(back)}"] a`);
+    link?.focus({ preventScroll: true });
+    link?.scrollIntoView({ block: "center" });
   }, []);
   const wide = useWide();
   const chosen = results.find((one) => one.key === chosenKey) ?? results[0];

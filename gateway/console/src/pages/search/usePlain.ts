@@ -33,7 +33,7 @@ interface State {
 const NOTHING: State = { hits: [], answer: undefined, facets: undefined, roundMs: 0, loading: false, error: undefined };
 
 /** The answer that was shown last, for who comes back from a recording to where they were. */
-let last: { name: string; state: State; atMs: number; key: string; scrolled: number } | undefined;
+let last: { name: string; state: State; atMs: number; key: string } | undefined;
 const COME_BACK_MS = 300_000;
 effect(() => {
   if (signedOut.value) last = undefined;
@@ -41,15 +41,12 @@ effect(() => {
 
 /** Remember that the result `key` was gone to. */
 export function leaveFor(key: string): void {
-  if (last) last = { ...last, key, scrolled: scrollY, atMs: Date.now() };
+  if (last) last = { ...last, key, atMs: Date.now() };
 }
 
-/** The result that was gone to from this very search, and how far down it was; not more than once. */
-export function comeBack(asked: Asked): { key: string; scrolled: number } | undefined {
-  if (!last?.key || last.name !== nameOf(asked) || Date.now() - last.atMs > COME_BACK_MS) return undefined;
-  const { key, scrolled } = last;
-  last = { ...last, key: "" };
-  return { key, scrolled };
+/** The result that was gone to from this very search a short while ago. */
+export function comeBack(asked: Asked): string | undefined {
+  return last?.key && last.name === nameOf(asked) && Date.now() - last.atMs < COME_BACK_MS ? last.key : undefined;
 }
 
 const nameOf = (asked: Asked) => (asked.where === "all" && isAsking(asked) ? JSON.stringify(asked) : "");
@@ -62,7 +59,7 @@ export function usePlain(asked: Asked, back = false): Plain {
   const aborter = useRef<AbortController>(undefined);
   const name = nameOf(asked);
   useEffect(() => {
-    if (name && state.answer && !state.loading && !had.current) last = { name, state, atMs: Date.now(), key: "", scrolled: 0 };
+    if (name && state.answer && !state.loading && !had.current) last = { name, state, atMs: Date.now(), key: "" };
   }, [state]);
   useEffect(() => {
     if (!name) {
