@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infra.cli.sinks": ("sinks",),
     "infra.cli.search": ("search",),
     "infra.cli.archive": ("archive",),
+    "infra.cli.retention": ("retention",),
     "infra.cli.unlock": ("unlock",),
     "infra.cli.api": ("api",),
     "infra.cli.accounts": ("accounts",),
