@@ -5,13 +5,14 @@ Never tells of anybody else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.api.times import to_ms
 from schemas.kinds import StreamKind
 
 if TYPE_CHECKING:
+    from infra.settings import RetentionSettings
     from sinks.postgresql.connection import Connection
 
 STREAMS = tuple(kind.label for kind in StreamKind if kind not in (StreamKind.GAP, StreamKind.INDEX))
@@ -36,10 +37,16 @@ WHERE user_name = $1 AND hour > now() - make_interval(days => $2) AND active_ms 
 GROUP BY 1 ORDER BY 2 DESC LIMIT 10"""
 DAYS = 14
 
-KEPT = (
-    "What was recorded is kept in the archive until your organisation erases it. "
-    "Who looked at it is kept for good, so that nobody can look without a trace."
-)
+_LOOKS = "Who looked at it is kept for good, so that nobody can look without a trace."
+_UNSET = "What was recorded is kept in the archive until your organisation erases it."
+_LONGER = "It may be kept longer while a legal matter needs it."
+_NAMES = {
+    StreamKind.SCREEN: "pictures of your screens",
+    StreamKind.KEYSTROKES: "your terminals",
+    StreamKind.EMAIL: "your emails",
+    StreamKind.ACTIVITY: "windows' titles and activity",
+    StreamKind.AUDIO: "sound",
+}
 _WORDS = {
     "screen": "Pictures of your screens, when something on them changes.",
     "keystrokes": "What you type in terminals, and what they answer.",
@@ -87,6 +94,28 @@ def policy_words(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
         {"stream": stream, "words": _WORDS.get(stream, stream), "end_to_end": stream in sealed}
         for stream in policy.get("streams", [])
     ]
+
+
+def kept_words(retention: RetentionSettings) -> str:
+    """For how long what was recorded is kept, in words."""
+    if not retention.is_set:
+        return f"{_UNSET} {_LOOKS}"
+    days = {name: retention.days_of(kind) for kind, name in _NAMES.items()}
+    days |= {"sums of your activity": retention.days_of_activity, "alerts": retention.days_of_alerts}
+    by_days: dict[int, list[str]] = {}
+    for name, count in days.items():
+        by_days.setdefault(count, []).append(name)
+    for_ever = by_days.pop(0, [])
+    told = [f"{count} days for {_listed(names)}" for count, names in sorted(by_days.items())]
+    if len(told) == 1 and not for_ever:
+        told = [f"{next(iter(by_days))} days"]
+    if for_ever:
+        told.append(f"until your organisation erases it for {_listed(for_ever)}")
+    return f"What was recorded is kept {'; '.join(told)}. Then it is erased by itself. {_LONGER} {_LOOKS}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def policy_limits(policy: Mapping[str, Any]) -> list[str]:

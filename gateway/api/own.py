@@ -78,6 +78,7 @@ class Own(_Model):
     policy: list[StreamWords]
     limits: list[str]
     kept: str
+    """For how long, in words."""
     computers: list[Computer]
     streams: list[StreamKept]
     days: list[Day]
@@ -128,7 +129,7 @@ async def show(principal: Owner, services: Serving) -> Own:
         contact=str(policy.get("contact", "")),
         policy=[StreamWords(**words) for words in recorded.policy_words(policy)],
         limits=recorded.policy_limits(policy),
-        kept=recorded.KEPT,
+        kept=recorded.kept_words(services.settings.retention),
         computers=[Computer(**row) for row in found["computers"]],
         streams=[StreamKept(**row) for row in found["streams"]],
         days=[Day(**row) for row in found["days"]],
