@@ -57,7 +57,7 @@ LOOK_LEAST_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Why a connection ended. `server` is where to go next, if the gateway named one."""
+    """Why a connection ended. `server` is where to go next, if that is known."""
 
     reason: str
     code: int | None = None

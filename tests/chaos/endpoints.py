@@ -30,6 +30,7 @@ server = "{masters}"
 connect_timeout_s = 3.0
 ping_s = 2.0
 silence_s = 6.0
+unacked_s = 5.0
 backoff_max_s = 2.0
 """
 
