@@ -50,7 +50,7 @@ def test_an_agent_leaves_a_gateway_that_is_cut_off_from_kafka(stack: Settings, t
                 two.set_policy(streams=["email"], live=[])
                 both = {one.ports["agent"], two.ports["agent"]}
                 until("both know of each other", lambda: named(one) == named(two) == both)
-                assert assigned(two, agent) == f"{node_of(one)}/gateway"
+                until("it is known where the agent is", lambda: assigned(two, agent) == f"{node_of(one)}/gateway")
                 proxy.stall()
                 await_acks(agent)
                 await_acks(agent)
