@@ -21,9 +21,12 @@ function App() {
   if (WITHOUT_SESSION.has(path.value)) return <Lazy load={signIn} />;
   if (sessionProblem.value && !session.value) {
     return (
-      <div class="center">
-        <Trouble error={sessionProblem.value} again={() => void loadSession()} />
-      </div>
+      <main class="center">
+        <div class="card stack">
+          <h1>No answer</h1>
+          <Trouble error={sessionProblem.value} again={() => void loadSession()} />
+        </div>
+      </main>
     );
   }
   if (session.value === undefined) return <Loading what="Asking the server" />;
@@ -33,6 +36,11 @@ function App() {
 
 effect(() => {
   if (signedOut.value && session.peek()) session.value = null;
+});
+effect(() => {
+  if (!sessionProblem.value || session.peek()) return;
+  const timer = setTimeout(loadSession, 5000);
+  return () => clearTimeout(timer);
 });
 void loadSession();
 render(<App />, document.getElementById("app")!);

@@ -46,7 +46,7 @@ export async function request(path: string, init: RequestInit = {}): Promise<Res
     response = await fetch(ROOT + path, { credentials: "same-origin", redirect: "error", ...init });
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    throw new ApiError(0, "unreachable", "The server cannot be reached. It is tried again when you ask again.");
+    throw new ApiError(0, "unreachable", "The server cannot be reached. See whether you are connected, and try again.");
   }
   if (response.ok) return response;
   const error = await asError(response);

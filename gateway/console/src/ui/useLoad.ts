@@ -1,6 +1,7 @@
 /** Loading something for a view: what came, what went wrong, and again. Never shows an older answer after a newer one. */
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { ApiError } from "../api/client";
 
 export interface Loaded<T> {
   data: T | undefined;
@@ -9,7 +10,27 @@ export interface Loaded<T> {
   again: () => void;
 }
 
-/** `load` is called when `keys` change, and by `again()`; what was under way then is aborted. The data stays meanwhile. */
+const AWAY_MS = 5000;
+
+/** Calls `again` now and then, and when the network is back, while `error` says that the server was not reached. */
+function useAgainWhenAway(error: unknown, again: () => void): void {
+  const away = error instanceof ApiError && error.status === 0;
+  useEffect(() => {
+    if (!away) return;
+    const look = () => document.visibilityState === "visible" && again();
+    const timer = setInterval(look, AWAY_MS);
+    addEventListener("online", look);
+    return () => {
+      clearInterval(timer);
+      removeEventListener("online", look);
+    };
+  }, [away]);
+}
+
+/**
+ * `load` is called when `keys` change, by `again()`, and anew while the server is away; what was under way then is
+ * aborted. The data stays meanwhile.
+ */
 export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, keys: readonly unknown[]): Loaded<T> {
   const [state, setState] = useState<{ data: T | undefined; error: unknown; loading: boolean }>({
     data: undefined,
@@ -29,5 +50,6 @@ export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, keys: read
     return () => aborter.abort();
   }, [...keys, turn]);
   const again = useCallback(() => setTurn((before) => before + 1), []);
+  useAgainWhenAway(state.error, again);
   return { ...state, again };
 }

@@ -47,7 +47,7 @@ function columns(answer: KeysAnswer, counts: ProtectedAnswer | undefined): Colum
     {
       title: "Key",
       show: (kek) => (
-        <div>
+        <div class="kek">
           <Link href={`/keys?kek=${encodeURIComponent(kek.name)}`}>
             <strong>{kek.name}</strong>
           </Link>
@@ -59,7 +59,7 @@ function columns(answer: KeysAnswer, counts: ProtectedAnswer | undefined): Colum
     },
     { title: "For", show: (kek) => <Badge tone={kek.purpose === "end_to_end" ? "sealed" : undefined!}>{PURPOSES[kek.purpose]}</Badge> },
     { title: "State", show: (kek) => <State kek={kek} /> },
-    { title: "Private half", show: (kek) => places(kek, answer) },
+    { title: "Private half", show: (kek) => <Places names={places(kek, answer)} /> },
     {
       title: "Protects",
       number: true,
@@ -98,9 +98,23 @@ export function State(props: { kek: Kek }) {
 }
 
 /** Where the private half lies: what this node has, and what others said. */
-function places(kek: Kek, answer: KeysAnswer): string {
-  if (kek.private_half === "token") return "in a token";
+function places(kek: Kek, answer: KeysAnswer): readonly string[] {
+  if (kek.private_half === "token") return ["in a token"];
   const names = kek.places.filter((one) => one.private_half && one.node !== answer.node).map((one) => one.node);
   if (kek.private_half === "file") names.unshift("here");
-  return names.length ? names.join(", ") : "on no known node";
+  return names.length ? names : ["on no known node"];
+}
+
+const MOST_PLACES = 4;
+
+function Places({ names }: { names: readonly string[] }) {
+  if (names.length <= MOST_PLACES) return <span>{names.join(", ")}</span>;
+  return (
+    <details>
+      <summary>
+        {names.slice(0, MOST_PLACES - 1).join(", ")}, and {names.length - MOST_PLACES + 1} more
+      </summary>
+      {names.slice(MOST_PLACES - 1).join(", ")}
+    </details>
+  );
 }

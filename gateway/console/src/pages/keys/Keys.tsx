@@ -33,8 +33,14 @@ export default function Keys() {
   const chosen = query.value.get("kek");
   const kek = keys.data?.keys.find((one) => one.name === chosen);
 
-  if (keys.error && !keys.data) return <Trouble error={keys.error} again={keys.again} />;
-  if (!keys.data) return <Loading what="Looking at the keys" />;
+  if (!keys.data) {
+    return (
+      <>
+        <PageHead title="Keys" />
+        {keys.error ? <Trouble error={keys.error} again={keys.again} /> : <Loading what="Looking at the keys" />}
+      </>
+    );
+  }
   if (kek) return <KekDetail kek={kek} all={keys.data} counts={counts.data} changed={changed} />;
   return (
     <>

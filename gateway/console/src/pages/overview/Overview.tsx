@@ -20,7 +20,7 @@ export default function Overview() {
       <PageHead title="Overview">
         <Freshness live={live} />
       </PageHead>
-      {!picture && (live.error ? <Trouble error={live.error} /> : <Loading what="Measuring" />)}
+      {!picture && (live.error ? <Trouble error={live.error} again={() => location.reload()} /> : <Loading what="Measuring" />)}
       {picture && (
         <div class="stack">
           {!live.connected && (

@@ -30,6 +30,7 @@ export function useLive(): Live {
     let begun = 0;
     let taken = 0;
     let gone = false;
+    let asked = false;
     const take = (picture: Picture) => {
       taken = Date.now();
       setNow(taken);
@@ -42,7 +43,11 @@ export function useLive(): Live {
         "/overview/events",
         (value, name) => name === "overview" && take(value),
         ["overview", "end"],
-        (yes) => !yes && setLive((before) => ({ ...before, connected: false })),
+        (yes) => {
+          if (yes) return;
+          setLive((before) => ({ ...before, connected: false }));
+          if (!taken && !asked) ask(); // where nothing is shown yet, why is told at once
+        },
       );
     };
     const look = () => {
@@ -52,6 +57,10 @@ export function useLive(): Live {
       setLive((before) => (before.connected ? { ...before, connected: false } : before));
       if (at - begun < AGAIN_MS) return;
       begin();
+      ask();
+    };
+    const ask = () => {
+      asked = true;
       getQuietly<Picture>("/overview").then(
         (picture) => !gone && take(picture),
         (error: unknown) => !gone && error instanceof ApiError && setLive((before) => ({ ...before, error })),
