@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-import structlog
 
 from infra import approved, kafka, pki
 from infra.backup.database import dump_database
@@ -19,7 +17,7 @@ from infra.copies import grow_topics, read_copies
 from infra.databases import list_servers, promote
 from infra.doctor.stores import check_kafka_copies
 from infra.postgresql import connect
-from infra.settings import NodeSettings, Settings, postgresql_dsn
+from infra.settings import Settings, postgresql_dsn
 from infra.stack.account import find_account
 from infra.stack.artifacts import fetch_artifacts
 from infra.stack.java import find_java
@@ -29,48 +27,12 @@ from infra.stack.postgresql import postgresql_component
 from schemas.errors import ConfigError, UnavailableError
 from schemas.topics import TOPICS
 from sinks.postgresql.sink import PostgresqlSink
-from tests.live.store_node import StoreNode
-from tests.running_stack import open_directory
-
-log = structlog.get_logger()
+from tests.live.store_node import SETTLED_S, StoreNode, node_settings, store_root, tell, until  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-SETTLED_S = 120.0
 _HEAP_MB = 256
 _TOPIC = "envelopes.screen"
-
-
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A directory of the test's own that the stores' account may enter."""
-    place = open_directory()
-    yield place
-    shutil.rmtree(place, ignore_errors=True)
-
-
-def tell(what: str, began: float) -> None:
-    """The figures that docs/ha.md has; nothing is asserted by them."""
-    log.info(what, seconds=round(time.monotonic() - began, 1))
-
-
-async def until(what: str, fact: Any) -> Any:
-    """What `fact` returns once that is something; bounded."""
-    deadline = time.monotonic() + SETTLED_S
-    while time.monotonic() < deadline:
-        if found := await fact():
-            return found
-        await asyncio.sleep(0.3)
-    raise AssertionError(f"not within {SETTLED_S:.0f} s: {what}")
-
-
-def node_settings(root: Path, number: int, **tables: Any) -> Settings:
-    """The settings of one node of the test, which shares its CA with the others."""
-    place = root / f"node-{number}"
-    place.mkdir(mode=0o755, exist_ok=True)
-    if not (place / "pki").exists():
-        shutil.copytree(root / "pki", place / "pki")
-    return Settings(node=NodeSettings(data_dir=place, id=f"node-{number}"), **tables)
 
 
 def broker_nodes(root: Path) -> list[StoreNode]:
