@@ -179,6 +179,7 @@ def test_dialog_and_bar_are_usable(console: Console, rotation: Rotated, size: tu
     with console.visit("officer", size=size, theme=theme) as visit:
         page = visit.page
         open_end(page, visit.base, rotation.after.agent.agent_id)
+        expect(page.locator(".mails")).to_contain_text("Sealed end to end")
         page.locator(".mails").get_by_role("button", name="Unlock to see").press("Enter")
         dialog = page.get_by_role("dialog", name="Unlock sealed recordings")
         dialog.get_by_label("Key files").set_input_files(rotation.after.key_file)
@@ -216,6 +217,7 @@ def test_what_the_server_opens_is_played(console: Console, rotation: Rotated, tm
     with watching(console, tmp_path, "--all-teams", "--unlock-on-server") as (visit, traffic):
         page = visit.page
         open_end(page, visit.base, after.agent.agent_id)
+        expect(page.locator(".mails")).to_contain_text("Sealed end to end")
         page.locator(".mails").get_by_role("button", name="Unlock to see").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_role("button", name="Open on the server instead").click()

@@ -13,6 +13,7 @@ const STATES: Record<NeededKey["state"], readonly [string, "good" | "warn" | und
   open: ["open", "good"], needed: ["needed", "warn"], spare: ["not needed", undefined],
 };
 const MOST_NAMES = 64;
+const SHOWN = 4;
 
 /** The beginning of a key id, as other pages show it too. */
 export const shortKeyId = (keyId: string): string => `${keyId.slice(0, 16)}…`;
@@ -37,26 +38,47 @@ export function useNeededKeys(openIds: readonly string[]): readonly NeededKey[] 
   return neededKeys(sealedEpochs.value.values(), openIds);
 }
 
-export function KeysOfPage(props: { keys: readonly NeededKey[]; names: ReadonlyMap<string, string> }) {
-  if (!props.keys.length) return null;
+interface Shown {
+  readonly keys: readonly NeededKey[];
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** The first of them, and the others when they are asked for; those that are registered first, a person may have their files. */
+export function KeysOfPage({ keys, names }: Shown) {
+  if (!keys.length) return null;
+  const known = (key: NeededKey) => (names.get(key.keyId) ? 0 : 1);
+  const ordered = [...keys].sort((one, other) => Number(other.state === "needed") - Number(one.state === "needed") || known(one) - known(other));
+  const more = ordered.length - SHOWN;
   return (
     <section class="keys-of-page" aria-label="Keys of what is on this page">
       <h3>What is on this page is sealed to</h3>
-      <ul>
-        {props.keys.map(({ keyId, streams, state }) => {
-          const [word, tone] = STATES[state];
-          return (
-            <li key={keyId}>
-              <span class="key" title={keyId}>
-                {props.names.get(keyId) && <strong>{props.names.get(keyId)} </strong>}
-                <code>{shortKeyId(keyId)}</code>
-              </span>
-              <span class="quiet">{streams.map((stream) => TITLES[stream] ?? stream).join(", ")}</span>
-              {tone ? <Badge tone={tone}>{word}</Badge> : <Badge>{word}</Badge>}
-            </li>
-          );
-        })}
-      </ul>
+      <List keys={ordered.slice(0, SHOWN)} names={names} />
+      {more > 0 && (
+        <details>
+          <summary>{more === 1 ? "One more key" : `${more} more keys`}</summary>
+          <List keys={ordered.slice(SHOWN)} names={names} />
+        </details>
+      )}
     </section>
+  );
+}
+
+function List({ keys, names }: Shown) {
+  return (
+    <ul>
+      {keys.map(({ keyId, streams, state }) => {
+        const [word, tone] = STATES[state];
+        return (
+          <li key={keyId}>
+            <span class="key" title={keyId}>
+              {names.get(keyId) && <strong>{names.get(keyId)} </strong>}
+              <code>{shortKeyId(keyId)}</code>
+            </span>
+            <span class="quiet">{streams.map((stream) => TITLES[stream] ?? stream).join(", ")}</span>
+            {tone ? <Badge tone={tone}>{word}</Badge> : <Badge>{word}</Badge>}
+          </li>
+        );
+      })}
+    </ul>
   );
 }

@@ -37,7 +37,7 @@ function Open({ facts }: { facts: UnlockFacts }) {
   const soon = leftMs.value <= WARNING_MS;
   return (
     <section class={`unlock-bar ${soon ? "soon" : ""}`} aria-label="Sealed recordings are open">
-      <strong>{facts.onServer ? "Opened on the server" : "Unlocked"}</strong>
+      <strong>{titleOf(facts)}</strong>
       <span class="purpose" title={facts.purpose}>
         {facts.purpose}
       </span>
@@ -51,7 +51,7 @@ function Open({ facts }: { facts: UnlockFacts }) {
       </span>
       {!facts.onServer && (
         <Button small onClick={askToUnlock}>
-          {facts.keyIds.length > 1 ? `${facts.keyIds.length} keys, add` : "Add a key"}
+          Add a key
         </Button>
       )}
       <Button small aria-keyshortcuts="Control+Shift+L" title="Ctrl+Shift+L" onClick={() => void lock("locked")}>
@@ -59,6 +59,11 @@ function Open({ facts }: { facts: UnlockFacts }) {
       </Button>
     </section>
   );
+}
+
+function titleOf({ onServer, keyIds }: UnlockFacts): string {
+  if (onServer) return "Opened on the server";
+  return keyIds.length > 1 ? `Unlocked with ${keyIds.length} keys` : "Unlocked";
 }
 
 function Ended(props: { text: string }) {

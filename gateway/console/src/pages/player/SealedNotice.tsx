@@ -5,7 +5,6 @@ import { askToUnlock, unlockFacts } from "../../unlocking/current";
 
 export function SealedNotice({ what }: { what: string }) {
   const facts = unlockFacts.value;
-  const action = !facts ? "Unlock to see" : facts.onServer ? "Open more" : "Add a key";
   return (
     <div class="no-picture sealed">
       <p>
@@ -13,11 +12,25 @@ export function SealedNotice({ what }: { what: string }) {
       </p>
       <p>{reasonOf(what, facts?.onServer)}</p>
       <Button small onClick={askToUnlock}>
-        {action}
+        {facts ? moreWord() : "Unlock to see"}
       </Button>
     </div>
   );
 }
+
+/** That some terminals of this time are not opened, beside those that are. */
+export function SealedLine() {
+  return (
+    <p class="quiet">
+      Other terminals of this time are sealed end to end.{" "}
+      <button type="button" class="link" onClick={askToUnlock}>
+        {unlockFacts.value ? moreWord() : "Unlock"}
+      </button>
+    </p>
+  );
+}
+
+const moreWord = () => (unlockFacts.value?.onServer ? "Open more" : "Add a key");
 
 /** `onServer`: whether the server opened what is open; `undefined`: nothing is. */
 function reasonOf(what: string, onServer: boolean | undefined): string {

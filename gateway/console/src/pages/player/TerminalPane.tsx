@@ -6,9 +6,8 @@ import { countUntil, sessionsAt, type Notes, type TerminalEvent } from "../../pl
 import type { Picture, Run, TerminalReplay } from "../../player/terminal";
 import { formatClock } from "../../ui/format";
 import { Trouble } from "../../ui/parts";
-import { askToUnlock } from "../../unlocking/current";
 import type { Replay } from "./replay";
-import { SealedNotice } from "./SealedNotice";
+import { SealedLine, SealedNotice } from "./SealedNotice";
 
 const SCROLLBACK = 400;
 const TYPED_SHOWN = 120;
@@ -37,17 +36,6 @@ export function TerminalPane({ replay }: { replay: Replay }) {
       <Screen key={session.id} events={session.events} replay={replay} />
       <TypedKeys events={session.events} at={at + 250} />
     </div>
-  );
-}
-
-function SealedLine() {
-  return (
-    <p class="quiet">
-      Other terminals of this time are sealed end to end.{" "}
-      <button type="button" class="link" onClick={askToUnlock}>
-        Unlock
-      </button>
-    </p>
   );
 }
 
