@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.cluster import brokers, controllers, elasticsearch_urls, wanted_copies
+from infra.settings.keeping import CONTENT
+from schemas.kinds import StreamKind
+from schemas.topics import DAY_MS, TOPICS, envelope_topic
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -112,7 +115,27 @@ def _sign_in(settings: Settings) -> Iterator[str]:
         yield "oidc.auto_create makes accounts for who has a role by oidc.role_claim: without it, nobody has one"
 
 
-RULES: tuple[Rule, ...] = (_node, _kafka, _gateway, _stores, _sign_in)
+def _retention(settings: Settings) -> Iterator[str]:
+    retention = settings.retention
+    short = [kind.label for kind in StreamKind if 0 < retention.days_of(kind) < _kafka_days(kind)]
+    if short:
+        yield (
+            f"retention keeps {', '.join(short)} for fewer days than Kafka does ({_kafka_days(StreamKind.SCREEN)}): "
+            "sealed, it is there as long all the same"
+        )
+    index = retention.days_of(StreamKind.INDEX)
+    if any(days and not 0 < index <= days for days in map(retention.days_of, CONTENT)):
+        yield (
+            f"retention.streams.index = {index} keeps the text of streams for longer than the streams: "
+            "leave it out, and it goes with the first of them"
+        )
+
+
+def _kafka_days(kind: StreamKind) -> int:
+    return TOPICS[envelope_topic(kind)].retention_ms // DAY_MS
+
+
+RULES: tuple[Rule, ...] = (_node, _kafka, _gateway, _stores, _sign_in, _retention)
 
 
 def is_loopback(host: str) -> bool:

@@ -100,7 +100,9 @@ async def apply(
         with store_errors():
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", RUN_LOCK):
                 raise UnavailableError("another run of retention is under way")
-            run = await connection.fetchval("INSERT INTO retention_run (actor) VALUES ($1) RETURNING run_id", actor)
+            run = await connection.fetchval(
+                "INSERT INTO retention_run (actor, started_at) VALUES ($1, $2) RETURNING run_id", actor, now
+            )
         await write("retention", "everything", actor=actor, outcome="asked", detail=days)
         runner = Runner(settings, connection, periods, now, tally, apart, only)
         for name, erase in ((ARCHIVE, runner.archive), (POSTGRESQL, runner.rows), (ELASTICSEARCH, runner.documents)):

@@ -58,6 +58,8 @@ def settings_with(root: Path = Path("/nowhere"), **tables: object) -> Settings:
         ({"oidc": {"issuer": "http://login.example.org", "client_id": "us"}}, "use https"),
         ({"oidc": {"role_claim": "groups"}}, "give both, or neither"),
         ({"oidc": {"auto_create": True}}, "nobody has one"),
+        ({"retention": {"streams": {"screen": 3, "index": 3}, "days": 30}}, "keeps screen, index for fewer days"),
+        ({"retention": {"streams": {"screen": 30, "index": 0}}}, "goes with the first of them"),
     ],
 )
 def test_contradictions_are_told_with_what_to_do(tables: dict[str, object], told: str) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 
+from infra.metrics import Metrics
 from infra.settings import Settings
 from schemas.errors import UnavailableError
 from schemas.kinds import StreamKind
@@ -18,9 +19,14 @@ from sinks.archive.layout import Layout
 from sinks.archive.sink import ArchiveSink
 from sinks.elasticsearch.client import connect, request
 from sinks.elasticsearch.mapping import alias_name
+from sinks.metrics import ERASED, LAST_RUN, METRICS, OLDEST
+from sinks.postgresql.sink import PostgresqlSink
+from sinks.process import keep_retention
 from sinks.retention import documents, shelves
 from sinks.retention import rows as tables
+from sinks.retention.duty import RetentionDuty
 from sinks.retention.holds import place_hold, release_hold, step
+from sinks.retention.metrics import RetentionMeter
 from sinks.retention.run import RUN_LOCK, apply, foresee, opened
 from sinks.retention.survey import last_run, oldest_of_all
 from tests.live.test_sinks import ends, place  # noqa: F401  # fixture
@@ -175,6 +181,41 @@ async def test_a_run_that_died_goes_on(ground: Ground) -> None:
     assert {age for _, _, age in await ground.recorded()} == {age for _, _, age in await ground.texts()} == {1}
     assert await rows(ground) == dict.fromkeys(TABLES, people(1))
     assert list(Layout(settings.archive.dir).days(StreamKind.SCREEN)) == ["2026-11-27"]
+
+
+async def test_it_is_a_daily_duty_of_who_writes_the_archive(ground: Ground) -> None:
+    """Not before its hour, then once; what it erased and what it left is shown."""
+    settings = ground.keeping(days=5)
+    now, metrics = [NOW], Metrics(METRICS)
+    sink = ArchiveSink(settings.archive.dir)
+    await sink.open()
+    duty = RetentionDuty(settings, sink.apart, RetentionMeter(metrics), "node-1", clock=lambda: now[0])
+    assert not await duty.due()
+    now[0] = NOW.replace(day=29, hour=1, minute=59)
+    assert not await duty.due()
+    now[0] = NOW.replace(day=29, hour=2)
+    assert await duty.due()
+    assert (await duty.run()).faults == []
+    assert not await duty.due()
+    told = metrics.expose().decode()
+    [last] = [line for line in told.splitlines() if line.startswith(f"{LAST_RUN}{{")]
+    assert float(last.split()[1]) == now[0].timestamp()
+    assert f'{ERASED}{{kind="email",store="elasticsearch"}} 4.0' in told
+    assert f'{OLDEST}{{kind="screen",store="archive"}}' in told
+    opened_now = asyncio.Event()
+    opened_now.set()
+    runs = await ground.value("SELECT count(*) FROM retention_run")
+    await ground.value("UPDATE retention_run SET started_at = now() - interval '3 days'")
+    keeping = asyncio.create_task(keep_retention(settings, sink, metrics, opened_now))
+    while await ground.value("SELECT count(*) FROM retention_run WHERE ended_at IS NOT NULL") == runs:
+        assert not keeping.done()
+        await asyncio.sleep(0.1)
+    keeping.cancel()
+    await asyncio.wait({keeping})
+    await sink.close()
+    other = PostgresqlSink("")
+    await keep_retention(settings, other, metrics, asyncio.Event())
+    await keep_retention(ground.settings, sink, metrics, asyncio.Event())
 
 
 async def test_a_store_that_is_away_keeps_the_others_from_nothing(ground: Ground) -> None:
