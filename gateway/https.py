@@ -6,7 +6,6 @@ Never opens anything that was recorded in this process, and never reads more of 
 from __future__ import annotations
 
 import socket
-import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,6 +15,7 @@ from starlette.routing import Route
 from gateway import registry
 from gateway.body import read_body
 from gateway.enrol import Enrolment, EnrolmentRequest, enrolment_answer, read_ca
+from gateway.marks import Marks
 from gateway.peer import address_of, address_text
 from gateway.throttle import Throttle
 from gateway.tracing import trace_requests
@@ -61,6 +61,7 @@ class HttpsPort:
         metrics: Metrics,
         approved: Container[str],
         assigner: Assigner,
+        marks: Marks | None = None,
         console: bool = True,
         max_connections: int = MAX_CONNECTIONS,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
@@ -75,7 +76,8 @@ class HttpsPort:
         self._max_connections = max_connections
         self._request_timeout_s = request_timeout_s
         self._enrolment = Enrolment(settings)
-        self._throttle = Throttle()
+        self._marks = marks or Marks()
+        self._throttle = Throttle("agents", self._marks)
         self.trust = TrustApi(settings, facts, self._throttle)
         self._server: WebServer | None = None
         self.services: Services | None = None
@@ -95,7 +97,7 @@ class HttpsPort:
         from gateway.api.app import create_app
         from gateway.api.services import Services
 
-        self.services = Services(self._settings, self._facts, self._metrics)
+        self.services = Services(self._settings, self._facts, self._metrics, self._marks)
         return create_app(self.services, [*routes, Route(ENROL_PATH, self.enrol, methods=["POST"])])
 
     async def assign(self, request: Request) -> Response:
@@ -125,7 +127,7 @@ class HttpsPort:
     async def enrol(self, request: Request) -> Response:
         """`POST /api/v1/enrol`, as `docs/enrolment.md` says."""
         address = address_of(request)
-        if not self._throttle.allows(address, time.monotonic()):
+        if not await self._throttle.allows(address):
             return self._refuse(429, "too many attempts: try again in a minute", address)
         try:
             wish = EnrolmentRequest.parse(await read_body(request))
@@ -149,7 +151,7 @@ class HttpsPort:
             log.error("enrolment_impossible", reason=str(error))  # noqa: TRY400 - the message is all there is to say
             return self._refuse(503, "the server cannot issue certificates now", address)
         if issued is None:
-            self._throttle.fail(address, time.monotonic())
+            await self._throttle.fail(address)
             return self._refuse(403, "the token is unknown, used up or expired", address)
         agent_id, certificate = issued
         detail = {"address": address, "computer": wish.computer[:256], "user": wish.user[:256]}

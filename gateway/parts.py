@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.facts import Facts
     from gateway.health import Health
     from gateway.lifecycle import LifecycleLog
+    from gateway.marks import Marks
     from gateway.policy import PolicyFiles, Told
     from gateway.presence.desk import Presence
     from gateway.publisher import Publisher
@@ -47,11 +48,13 @@ class AgentsPart:
         facts: Facts,
         policy: PolicyFiles,
         metrics: Metrics,
+        *,
+        marks: Marks,
     ) -> None:
         gateway = settings.gateway
         self._settings = settings
         self.gate = Gate(gateway.ca_file.parent, Revocations(enrolment_dir(settings)), pin_agents=gateway.pin_agents)
-        self.live = LiveDesk(settings, lambda: policy.told, facts, metrics)
+        self.live = LiveDesk(settings, lambda: policy.told, facts, metrics, marks=marks)
         self.port = AgentPort(
             publisher,
             facts,
@@ -126,8 +129,10 @@ class WebPart:
         metrics: Metrics,
         events: LifecycleLog,
         presence: Presence,
+        marks: Marks,
     ) -> None:
         self._settings = settings
+        self._marks = marks
         self._listener: socket.socket | None = None
         self._told: Callable[[], Told] = lambda: policy.told
         self._facts, self._metrics = facts, metrics
@@ -139,6 +144,7 @@ class WebPart:
             metrics=metrics,
             approved=approved,
             assigner=presence.assigner,
+            marks=marks,
             console="console" in settings.gateway.parts,
         )
         if self.https.services:
@@ -153,7 +159,7 @@ class WebPart:
 
     def make_live(self) -> LiveDesk:
         """What gives tickets for live views, where they are shown by other processes alone."""
-        return LiveDesk(self._settings, self._told, self._facts, self._metrics)
+        return LiveDesk(self._settings, self._told, self._facts, self._metrics, marks=self._marks)
 
     def open(self) -> None:
         """Open the port; raises `OSError`."""

@@ -20,6 +20,7 @@ from gateway.facts import Facts
 from gateway.health import Health
 from gateway.kafka import KafkaPublisher
 from gateway.lifecycle import LifecycleLog
+from gateway.marks import Marks
 from gateway.metrics import TABLE
 from gateway.mirror import LifecycleReader, Mirror
 from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
@@ -73,6 +74,7 @@ class Gateway:
         self.reporter = make_reporter(settings, self.publisher)
         self.facts = Facts(self.publisher, reporter=self.reporter.node_id, incarnation=self.reporter.incarnation)
         self.policy = PolicyFiles(gateway.policy_file, gateway.recipients_dir)
+        self.marks = Marks(settings.redis)
         self.agents: AgentsPart | None = None
         self.web: WebPart | None = None
         if "agents" in gateway.parts:
@@ -137,7 +139,7 @@ class Gateway:
     def _make_agents(self) -> AgentsPart:
         from gateway.parts import AgentsPart
 
-        return AgentsPart(self.settings, self.publisher, self.facts, self.policy, self.metrics)
+        return AgentsPart(self.settings, self.publisher, self.facts, self.policy, self.metrics, marks=self.marks)
 
     def _make_web(self) -> WebPart:
         """Imported when there is one: a process without it is a third of the size."""
@@ -152,6 +154,7 @@ class Gateway:
             metrics=self.metrics,
             events=self.events,
             presence=self.presence,
+            marks=self.marks,
         )
         if web.https.services:
             live = self.agents.live if self.agents else web.make_live()
@@ -248,6 +251,7 @@ class Gateway:
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
+        await self.marks.close()
         await self.publisher.close()
 
     async def _say(self, fact: object) -> None:

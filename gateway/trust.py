@@ -133,13 +133,13 @@ class TrustApi:
     async def renew(self, request: Request) -> Response:
         """`POST /api/v1/renew`: a new certificate for an agent that has one."""
         address = address_of(request)
-        if not self._throttle.allows(address, time.monotonic()):
+        if not await self._throttle.allows(address):
             return JSONResponse({"error": "too many attempts: try again in a minute"}, 429)
         try:
             wish = Renewal.parse(await read_body(request))
             agent, certificate = await self._issue(wish)
         except MalformedError as error:
-            self._throttle.fail(address, time.monotonic())
+            await self._throttle.fail(address)
             log.warning("renewal_refused", reason=str(error), address=address)
             return JSONResponse({"error": str(error)}, getattr(error, "status", 400))
         except (OSError, ConfigError) as error:

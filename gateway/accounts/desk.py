@@ -5,7 +5,6 @@ Never does what could not be audited; a refusal alone is told without waiting.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -38,7 +37,7 @@ class Desk:
         self.sign_in = SignIn(self)
         self.verifier = Verifier(services.settings)
         self.provider = Provider(services.settings, self.key)
-        self._guesses = Throttle()
+        self._guesses = Throttle("links", services.marks)
 
     async def audit_plainly(
         self, action: str, target: str, *, actor: str, outcome: str = "done", **detail: str
@@ -54,9 +53,9 @@ class Desk:
         """An entry that nobody waits for: nothing was done."""
         self.services.facts.audit(action, target, outcome, **detail)
 
-    def slow_down(self, request: Request) -> None:
+    async def slow_down(self, request: Request) -> None:
         """Raises `ApiError` 429 for an address that guessed too often."""
-        if not self._guesses.allows(address_of(request), time.monotonic()):
+        if not await self._guesses.allows(address_of(request)):
             raise ApiError(429, "too_many_attempts", "too many attempts: try again in a minute", retry_after_s=60)
 
     async def counted(self, request: Request, question: Awaitable[Answer]) -> Answer:
@@ -64,7 +63,7 @@ class Desk:
         try:
             return await question
         except ApiError:
-            self._guesses.fail(address_of(request), time.monotonic())
+            await self._guesses.fail(address_of(request))
             raise
 
     def close(self) -> None:

@@ -53,7 +53,7 @@ class Identities:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._known: OrderedDict[bytes, tuple[float, Who, bool]] = OrderedDict()
-        self._throttle = Throttle()
+        self._throttle = Throttle("tokens", services.marks)
         self._files = ApiTokens(services.settings.unlock.tokens_file)
 
     async def identify(self, request: Request) -> Principal:
@@ -99,11 +99,11 @@ class Identities:
         return self._keep(key, Who(principal, session), busy=busy)
 
     async def _by_token(self, scheme: str, token: str, address: str) -> Who:
-        if not self._throttle.allows(address, time.monotonic()):
+        if not await self._throttle.allows(address):
             raise ApiError(429, "too_many_attempts", "too many wrong tokens: try again in a minute", retry_after_s=60)
         who = await self._look_up(token, address) if scheme.lower() == "bearer" and token else None
         if who is None:
-            self._throttle.fail(address, time.monotonic())
+            await self._throttle.fail(address)
             raise ApiError(
                 401, "unauthorised", "show a token that is valid: `sealstream api token NAME` makes one, or the console"
             )

@@ -5,7 +5,6 @@ Never answers sooner or otherwise for a name that does not exist, and never begi
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -46,7 +45,7 @@ class SignIn:
         self._desk = desk
         self._services = desk.services
         self._settings = desk.services.settings.accounts
-        self._locked = Throttle(attempts=1)
+        self._locked = Throttle("locked", desk.services.marks, attempts=1)
         """So that who is locked out cannot fill the audit."""
 
     async def by_password(self, name: str, password: str, caller: Caller) -> tuple[str, str]:
@@ -133,8 +132,8 @@ class SignIn:
         try:
             return await begin_attempt(connection, name, caller.address, self._settings)
         except ApiError:
-            if self._locked.allows(caller.address, time.monotonic()):
-                self._locked.fail(caller.address, time.monotonic())
+            if await self._locked.allows(caller.address):
+                await self._locked.fail(caller.address)
                 told = {"why": "too many attempts", "address": caller.address}
                 self._desk.audit_later("sign_in", "an unknown name", outcome="refused", **told)
             raise

@@ -53,7 +53,7 @@ class LinkWish(LinkSecret):
 async def look(wish: LinkSecret, services: Serving, request: Request) -> LinkTold:
     """What a link is for, without using it."""
     check_origin(request)
-    services.desk.slow_down(request)
+    await services.desk.slow_down(request)
     async with services.database() as connection:
         link = await services.desk.counted(request, look_at_link(connection, wish.secret))
     return LinkTold(purpose="password" if link.account_id else "first", name=link.name or "")
@@ -63,7 +63,7 @@ async def look(wish: LinkSecret, services: Serving, request: Request) -> LinkTol
 async def use(wish: LinkWish, services: Serving, request: Request, response: Response) -> SessionAnswer:
     """Use a link: the password is set, and its owner signed in; or, with a second factor, sent to sign in."""
     check_origin(request)
-    services.desk.slow_down(request)
+    await services.desk.slow_down(request)
     async with services.database() as connection:
         link = await services.desk.counted(request, look_at_link(connection, wish.secret))
     name = link.name or wish.name.strip().lower()

@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from gateway.accounts.desk import Desk
 from gateway.api.errors import ApiError
 from gateway.jobs import Jobs
+from gateway.marks import Marks
 from gateway.ops.letters import DeadLetters
 from gateway.ops.sampler import Sampler
 from gateway.protection import Protection
@@ -49,10 +50,11 @@ _UNUSABLE = frozenset({"22000", "22003", "22021", "22P05"})
 class Services:
     """One of them for the whole application."""
 
-    def __init__(self, settings: Settings, facts: Facts, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, facts: Facts, metrics: Metrics, marks: Marks | None = None) -> None:
         self.settings = settings
         self.facts = facts
         self.metrics = metrics
+        self.marks = marks or Marks()
         self.desk = Desk(self)
         self.identify: Identify = self.desk.identities.identify
         self.recordings = Recordings(settings)

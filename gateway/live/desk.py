@@ -13,6 +13,7 @@ from gateway.live.hub import Hub
 from gateway.live.port import LivePort
 from gateway.live.relay import Finder, Relay
 from gateway.live.tickets import Ticket, Tickets
+from gateway.marks import Marks
 from infra.approved import connect
 from sinks.postgresql.connection import store_errors
 
@@ -30,14 +31,24 @@ if TYPE_CHECKING:
 class LiveDesk:
     """One of them for the process. `services` is there once the application is."""
 
-    def __init__(self, settings: Settings, told: Callable[[], Told], facts: Facts, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        told: Callable[[], Told],
+        facts: Facts,
+        metrics: Metrics,
+        *,
+        marks: Marks | None = None,
+    ) -> None:
         self.settings = settings
         self.services: Services | None = None
         self.tickets = Tickets(settings.live.ticket_key_file)
         self.hub = Hub(settings.live, settings.gateway.host, told, metrics)
         self.relay = Relay(settings, facts.reporter, self.hub, self.tickets, metrics)
         self.hub.relay = self.relay
-        self.port = LivePort(settings, self.hub, self.tickets, facts=facts, metrics=metrics, lives=self._lives)
+        self.port = LivePort(
+            settings, self.hub, self.tickets, facts=facts, metrics=metrics, lives=self._lives, marks=marks or Marks()
+        )
 
     def seek_by(self, finder: Finder) -> None:
         """Let agents of other gateways be found by it."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.live.hub import Hub
     from gateway.live.tickets import Ticket, Tickets
     from gateway.live.view import View
+    from gateway.marks import Marks
     from infra.metrics import Metrics
     from infra.settings import Settings
 
@@ -65,7 +66,15 @@ class LivePort:
     """The websockets' application; `serve` runs it until `stop`."""
 
     def __init__(
-        self, settings: Settings, hub: Hub, tickets: Tickets, *, facts: Facts, metrics: Metrics, lives: Lives
+        self,
+        settings: Settings,
+        hub: Hub,
+        tickets: Tickets,
+        *,
+        facts: Facts,
+        metrics: Metrics,
+        lives: Lives,
+        marks: Marks,
     ) -> None:
         self._settings = settings
         self._hub = hub
@@ -73,6 +82,7 @@ class LivePort:
         self._facts = facts
         self._metrics = metrics
         self._lives = lives
+        self._marks = marks
         self._server: WebServer | None = None
         self._open = 0
         self.app = Starlette(routes=[WebSocketRoute(PATH, self.show)])
@@ -93,7 +103,7 @@ class LivePort:
     async def _show(self, socket: WebSocket) -> None:
         try:
             async with asyncio.timeout(TICKET_S):
-                ticket = self._tickets.check(_ticket_in(await socket.receive_text()), now_ms())
+                ticket = await self._tickets.use(_ticket_in(await socket.receive_text()), now_ms(), self._marks)
             check_origin(socket.headers.get("origin", ""), ticket.origin)
             view = await self._hub.admit(ticket)
         except (MalformedError, UnavailableError, TimeoutError, KeyError) as error:

@@ -20,9 +20,14 @@ from schemas.errors import ConfigError, MalformedError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.marks import Marks
+
 LIFE_MS = 30_000
 KEY_BYTES = 32
 MAX_TICKET_BYTES = 8192
+CLOCKS_MS = 60_000
+"""A used ticket is remembered for so long after its end: gateways' clocks may differ."""
+
 _LABEL = b"sealstream/1 live ticket"
 
 
@@ -90,14 +95,21 @@ class Tickets:
         return f"{body.decode()}.{self._sign(body)}"
 
     def check(self, text: str, now_ms: int) -> Ticket:
-        """The ticket that `text` is; raises `MalformedError`. Each is good once in this process."""
+        """The ticket that `text` is; raises `MalformedError`. Each is good once in this process: see `use`."""
         ticket = self.verify(text)
         if now_ms > ticket.until_ms:
             raise MalformedError("this ticket has expired: ask for another", "expired_ticket")
         self._used = {used: until_ms for used, until_ms in self._used.items() if until_ms >= now_ms}
         if ticket.id in self._used:
-            raise MalformedError("this ticket was used: ask for another", "used_ticket")
+            raise _used()
         self._used[ticket.id] = ticket.until_ms
+        return ticket
+
+    async def use(self, text: str, now_ms: int, marks: Marks) -> Ticket:
+        """`check`, and each is good once at all gateways; while Redis is away, once at each."""
+        ticket = self.check(text, now_ms)
+        if not await marks.take(f"ticket\0{ticket.id}", ticket.until_ms - now_ms + CLOCKS_MS):
+            raise _used()
         return ticket
 
     def verify(self, text: str) -> Ticket:
@@ -125,3 +137,7 @@ class Tickets:
 
     def _sign(self, body: bytes) -> str:
         return hmac.digest(self._loaded, _LABEL + body, "sha256").hex()
+
+
+def _used() -> MalformedError:
+    return MalformedError("this ticket was used: ask for another", "used_ticket")

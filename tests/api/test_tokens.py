@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import httpx2 as httpx
 import pytest
 
 from gateway.api.access import Role
+from gateway.api.app import create_app
+from gateway.api.services import Services
+from gateway.marks import Marks
 from gateway.unlock.tokens import ApiTokens
 from infra.settings import Settings
 from tests.api.accounts import make_signed_in
 from tests.api.people import Desk, open_desk
+from tests.redis_server import open_redis_server
 
 pytestmark = pytest.mark.live
 
@@ -92,6 +97,24 @@ async def test_tokens_are_not_guessed_quickly(desk: Desk) -> None:
     statuses = [(await ask(desk, "GET", "/session", f"sealstream-token.{number}")).status_code for number in range(10)]
     assert statuses == [401] * 10
     assert (await ask(desk, "GET", "/session", token)).status_code == 429
+
+
+async def test_wrong_tokens_count_at_all_gateways(desk: Desk, tmp_path: Path) -> None:
+    """Of an address that asks two in turns: together they allow it no more than one does."""
+    token = (await desk.post("/tokens", 201, name="x", scopes=["search"]))["token"]
+    with open_redis_server(tmp_path) as redis:
+        gateways = [
+            Services(desk.settings, desk.services.facts, desk.services.metrics, Marks(redis.settings)) for _ in range(2)
+        ]
+        desks = [replace(desk, services=one, transport=httpx.ASGITransport(app=create_app(one))) for one in gateways]
+        for number in range(10):
+            wrong = await ask(desks[number % 2], "GET", "/session", f"sealstream-token.{number}")
+            assert wrong.status_code == 401
+        assert [(await ask(one, "GET", "/session", token)).status_code for one in desks] == [429, 429]
+        assert (await ask(desk, "GET", "/session", token)).status_code == 200, "one that shares nothing knows of none"
+        for one in gateways:
+            await one.marks.close()
+            await one.close()
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "Bearer ", "x"])

@@ -20,6 +20,7 @@ from gateway.live.hub import Hub
 from gateway.live.port import PATH, LivePort
 from gateway.live.relay import Finder, Relay
 from gateway.live.tickets import Ticket, Tickets
+from gateway.marks import Marks
 from gateway.memory import MemoryPublisher
 from gateway.metrics import TABLE
 from gateway.policy import Told
@@ -164,6 +165,7 @@ async def open_live_stage(
     told, lives = [Told(POLICY, [])], [True]
     facts = Facts(publisher, reporter=name, incarnation="1")
     hub = Hub(settings.live, "127.0.0.1", lambda: told[-1], metrics)
+    marks = Marks(settings.redis if redis else None)
     tickets = Tickets(settings.live.ticket_key_file)
     if redis:
         hub.relay = Relay(settings, name, hub, tickets, metrics)
@@ -172,7 +174,7 @@ async def open_live_stage(
     async def still_lives(_: Ticket) -> bool:
         return lives[-1]
 
-    port = LivePort(settings, hub, tickets, facts=facts, metrics=metrics, lives=still_lives)
+    port = LivePort(settings, hub, tickets, facts=facts, metrics=metrics, lives=still_lives, marks=marks)
     agents = AgentPort(publisher, facts, metrics, lambda: told[-1], budget_bytes=64 << 20, live=hub)
     cert, key = pki / "gateway.pem", pki / "gateway.key"
     number = agents.listen("127.0.0.1", 0, server_context(Profile.MODERN, cert, key, pki / "ca.pem", listener="agent"))

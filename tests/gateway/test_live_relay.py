@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from gateway.facts import now_ms
 from gateway.live import bus, distant, relay
@@ -280,11 +281,19 @@ async def test_a_gateway_that_asks_anew_takes_no_second_places(pki: Path, tmp_pa
 
 
 async def test_a_ticket_is_good_at_one_gateway(fleet: Fleet, ana: Credentials) -> None:
-    """Whoever shows it second is refused by the gateway that has the agent."""
+    """Whoever shows it second is refused, by their own gateway; were its mark gone, by the one that has the agent."""
     endpoint = await fleet["b"].greet(ana)
     text = json.dumps({"ticket": fleet["a"].tickets.issue(fleet["a"].ticket(ana, viewer_key=KEY))})
     await fleet["a"].open(text)
     await started(endpoint)
+    for name in "cb":
+        assert "used" in (await (await fleet[name].open(text)).status("refused"))["reason"]
+    text = json.dumps({"ticket": fleet["a"].tickets.issue(fleet["a"].ticket(ana, viewer_key=KEY))})
+    await fleet["a"].open(text)
+    await wait_until(lambda: fleet["b"].hub.viewers(str(ana.agent_id), "screen") == 2)
+    client: Redis = Redis.from_url(fleet.redis.url)
+    await client.flushall()
+    await client.aclose()
     assert "used" in (await (await fleet["c"].open(text)).status("over"))["reason"]
 
 
