@@ -94,7 +94,7 @@ function InBrowser({ running }: { running: UnlockFacts | undefined }) {
       setFaults({ other: error });
     } finally {
       setBusy(false);
-      if (ring.files.some(({ keyId }) => !keyId)) passphrase.current?.focus();
+      if (ring.files.some(({ keyId }) => !keyId)) askAgain(passphrase.current);
     }
   };
   const action = running ? "Add" : "Unlock";
@@ -125,6 +125,12 @@ function InBrowser({ running }: { running: UnlockFacts | undefined }) {
       </div>
     </form>
   );
+}
+
+/** Where the next passphrase is typed, in sight with what stands beside it. */
+function askAgain(field: HTMLInputElement | null): void {
+  field?.focus();
+  field?.scrollIntoView({ block: "center" });
 }
 
 /** The files of this dialog; gone with it, and with the page. */
