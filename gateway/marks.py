@@ -1,7 +1,9 @@
-"""What all gateway processes mark and count together, in Redis: tickets that were used, secrets that were wrong.
+"""What all gateway processes mark and count together, in Redis: tickets that were used, secrets that were wrong, and
+which process has an unlock.
 
 Never keeps anybody waiting for Redis: while it is away nothing is known of others, and each process goes by what it
-has seen itself. Never puts a secret or an address there, only hashes.
+has seen itself. Never puts a secret or an address there, only hashes and the
+names of processes.
 """
 
 from __future__ import annotations
@@ -53,6 +55,14 @@ class Marks:
     async def add(self, what: str, window_s: float) -> None:
         """Count one more; the count is forgotten `window_s` after its first."""
         await self._ask(lambda redis: self._add(redis, what, window_s), unknown=None)
+
+    async def note(self, what: str, where: str, life_ms: int) -> None:
+        """Let others know for so long at which process it is."""
+        await self._ask(lambda redis: redis.set(self._key(what), where, px=life_ms), unknown=None)
+
+    async def noted(self, what: str) -> str:
+        """At which process it is; empty where nobody said so, or nobody can tell."""
+        return str(await self._ask(lambda redis: redis.get(self._key(what)), unknown=None) or "")
 
     async def close(self) -> None:
         """End the connections."""

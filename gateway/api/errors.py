@@ -45,6 +45,7 @@ class ApiError(SealstreamError):
 REFUSALS = {
     "unauthorised": 401,
     "out_of_turn": 409,
+    "elsewhere": 409,
     "too_many_sessions": 429,
     "nothing_found": 404,
     "too_many_attempts": 429,

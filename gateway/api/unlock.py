@@ -18,7 +18,7 @@ from gateway.api.access import Permission, Principal, needs
 from gateway.api.services import Services, Serving
 from gateway.recordings.places import agents_of
 from gateway.unlock.finding import find, read
-from gateway.unlock.held import batches
+from gateway.unlock.held import Held, batches
 from gateway.unlock.refusal import NOTHING_FOUND, RefusedError
 from gateway.unlock.request import read_object, text_of
 from gateway.unlock.scope import Scope
@@ -98,6 +98,9 @@ async def begin(principal: Unlocking, services: Serving, request: Request) -> Un
         persons=persons,
     )
     survey = await services.unlocks.begin(session, principal.actor)
+    await services.marks.note(
+        _mark(session.id.hex(), principal), services.facts.reporter, int(services.unlocks.session_s * 1000)
+    )
     return UnlockBegun(
         session=session.id.hex(),
         public_key=base64.b64encode(survey.public_key).decode(),
@@ -111,7 +114,7 @@ async def begin(principal: Unlocking, services: Serving, request: Request) -> Un
 @router.post("/unlock/{session}/passphrase", openapi_extra=_body_of(SealedPassphrase))
 async def open_keys(session: str, principal: Unlocking, services: Serving, request: Request) -> UnlockOpened:
     """Give the sealed passphrase; the KEKs that it opened. One that opens none ends the unlock."""
-    held = services.unlocks.find(session, principal.actor)
+    held = await _find(services, session, principal)
     body = await read_object(request)
     viewer, sealed = _bytes_of(body, "public_key"), _bytes_of(body, "sealed")
     return UnlockOpened(keys=await services.unlocks.open(held, viewer, sealed))
@@ -120,14 +123,14 @@ async def open_keys(session: str, principal: Unlocking, services: Serving, reque
 @router.get("/unlock/{session}/segments", response_class=StreamingResponse, responses=_BYTES)
 async def release(session: str, principal: Unlocking, services: Serving) -> StreamingResponse:
     """The sealed messages; then the unlock is over."""
-    messages = await services.unlocks.release(services.unlocks.find(session, principal.actor))
+    messages = await services.unlocks.release(await _find(services, session, principal))
     return StreamingResponse(messages, media_type="application/octet-stream")
 
 
 @router.delete("/unlock/{session}", status_code=204)
 async def end(session: str, principal: Unlocking, services: Serving) -> None:
     """End an unlock; when this is answered, its memory is gone."""
-    await services.unlocks.end(services.unlocks.find(session, principal.actor))
+    await services.unlocks.end(await _find(services, session, principal))
 
 
 @router.get("/envelopes", response_class=StreamingResponse, responses=_BYTES)
@@ -157,6 +160,24 @@ async def show_envelopes(  # noqa: PLR0917  # FastAPI calls it by names
     found = await find(services.settings, scope)
     envelopes = (envelope.value for envelope in read(found, scope))
     return StreamingResponse(batches(envelopes), media_type="application/octet-stream")
+
+
+async def _find(services: Services, session: str, principal: Principal) -> Held:
+    """That person's unlock; raises `RefusedError`, which says so where another server of this name has it."""
+    try:
+        return services.unlocks.find(session, principal.actor)
+    except RefusedError:
+        place = await services.marks.noted(_mark(session, principal))
+        if place in ("", services.facts.reporter):
+            raise
+        told = (
+            f"this unlock is at the server {place}, and this is {services.facts.reporter}: send all its requests there"
+        )
+        raise RefusedError("elsewhere", told) from None
+
+
+def _mark(session: str, principal: Principal) -> str:
+    return f"unlock\0{principal.actor}\0{session}"
 
 
 async def _persons_of(services: Services, principal: Principal, scope: Scope) -> list[str]:
