@@ -21,7 +21,7 @@ from sinks.elasticsearch.client import refusal, request
 from sinks.elasticsearch.mapping import alias_name
 from sinks.retention.periods import OTHER, Kept, Periods, midnight
 
-PAGE = 5000
+PAGE = 10_000
 
 _STREAMS = tuple(kind.label for kind in StreamKind)
 KINDS = (*_STREAMS, OTHER)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_LOOK_S = 60.0
+_LOOK_S = 300.0
 _RETRY_S = 900.0
 
 Clock = Callable[[], datetime]
@@ -55,24 +55,25 @@ class RetentionDuty:
         if not self._settings.retention.is_set:
             return
         await opened.wait()
-        pause_s = 0.0
-        told = False
+        pause_s, told = 0.0, False
         while True:
             await asyncio.sleep(pause_s)
             pause_s = _LOOK_S
             try:
-                if not told:
-                    await self._tell()
-                    told = True
                 if await self.due():
                     pause_s = _RETRY_S if (await self.run()).faults else _LOOK_S
+                elif not told:
+                    await self._tell()
+                told = True
             except SealstreamError as error:
                 log.warning("retention_waits", reason=str(error))
                 pause_s = _RETRY_S
 
     async def due(self) -> bool:
         """Whether no run has succeeded since the hour of the day that is set; the first comes when that hour does."""
-        return is_due(await self._last(), self._clock(), self._settings.retention.hour)
+        last = await self._last()
+        self._meter.waits_since(last.timestamp())
+        return is_due(last, self._clock(), self._settings.retention.hour)
 
     async def run(self) -> Tally:
         """Apply it now, and show what came of it."""
@@ -89,7 +90,6 @@ class RetentionDuty:
         return last.started_at if last else self._since
 
     async def _tell(self) -> None:
-        self._meter.waits_since((await self._last()).timestamp())
         async with opened(self._settings) as connection:
             with store_errors():
                 self._meter.show(await oldest_of_all(self._settings, connection))

@@ -19,6 +19,8 @@ from sinks.retention.periods import Hold, Kept
 STEP_LOCK = 0x5EA1_0025
 """Key of the advisory lock under which one step erases, or a hold is placed."""
 
+_WAIT_S = 900.0
+
 _FIRST, _LAST = Hold(frozenset()).since, Hold(frozenset()).until
 _AGENTS = """
 SELECT agent_id FROM agent WHERE user_name = $1
@@ -92,7 +94,7 @@ async def place_hold(
     if since and until and until < since:
         raise ConfigError("a hold cannot end before it begins")
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", STEP_LOCK)
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", STEP_LOCK, timeout=_WAIT_S)
         number: int = await connection.fetchval(
             "INSERT INTO retention_hold (agent_id, person, since, until, purpose, placed_by) "
             "VALUES ($1, $2, $3, $4, $5, $6) RETURNING hold_id",

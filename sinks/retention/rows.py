@@ -1,6 +1,6 @@
 """Rows of PostgreSQL that are too old: what each table's rows are, when they are of, and how they go.
 
-Never deletes from the audit, and never more than a few thousand rows in one transaction.
+Never deletes from the audit, and never so much in one transaction that others wait for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from schemas.kinds import StreamKind
 from sinks.postgresql.connection import Connection
 from sinks.retention.periods import ACTIVITY, ALERTS, OTHER, SESSIONS, Kept, Periods
 
-BATCH = 5000
+BATCH = 50_000
+
+_LONG_S = 900.0
+"""Seconds for what reads or changes a day of a large installation at once."""
 
 _STREAMS = tuple(kind.label for kind in StreamKind)
 _STREAM = f"CASE WHEN t.stream IN ({', '.join(map(repr, _STREAMS))}) THEN t.stream ELSE '{OTHER}' END"
@@ -55,10 +58,10 @@ WITH gone AS (
 SELECT kind, count(*) AS count FROM gone GROUP BY 1"""  # noqa: S608  # tables of ours
 _OLDEST = "SELECT {kind} AS kind, min({time}) AS at FROM {table} t WHERE {time} IS NOT NULL GROUP BY 1"
 
+_NAMES = "SELECT file FROM archive_file WHERE stream = $1 AND day = $2 ORDER BY file"
 _RUNS = """
-DELETE FROM archive_run r USING archive_file f
-WHERE f.file = r.file AND f.stream = $1 AND f.day = $2 AND NOT r.agent_id = ANY($3::uuid[])
-AND ($4::uuid[] IS NULL OR r.agent_id = ANY($4))"""
+DELETE FROM archive_run r WHERE r.file = $1 AND NOT r.agent_id = ANY($2::uuid[])
+AND ($3::uuid[] IS NULL OR r.agent_id = ANY($3))"""
 _FILES = """
 DELETE FROM archive_file f WHERE f.stream = $1 AND f.day = $2
 AND NOT EXISTS (SELECT FROM archive_run r WHERE r.file = f.file)"""
@@ -90,7 +93,8 @@ async def count_old(connection: Connection, table: Table, periods: Periods, kept
     arguments = _arguments(table, periods, kept)
     if arguments is None:
         return {}
-    return {row["kind"]: row["count"] for row in await connection.fetch(_sql(_COUNT, table), *arguments)}
+    rows = await connection.fetch(_sql(_COUNT, table), *arguments, timeout=_LONG_S)
+    return {row["kind"]: row["count"] for row in rows}
 
 
 async def delete_some(connection: Connection, table: Table, periods: Periods, kept: Kept) -> dict[str, int]:
@@ -98,13 +102,13 @@ async def delete_some(connection: Connection, table: Table, periods: Periods, ke
     arguments = _arguments(table, periods, kept)
     if arguments is None:
         return {}
-    rows = await connection.fetch(_sql(_DELETE, table), *arguments, BATCH)
+    rows = await connection.fetch(_sql(_DELETE, table), *arguments, BATCH, timeout=_LONG_S)
     return {row["kind"]: row["count"] for row in rows}
 
 
 async def oldest(connection: Connection, table: Table) -> dict[str, datetime]:
     """When the oldest row of each kind is of."""
-    return {row["kind"]: row["at"] for row in await connection.fetch(_sql(_OLDEST, table))}
+    return {row["kind"]: row["at"] for row in await connection.fetch(_sql(_OLDEST, table), timeout=_LONG_S)}
 
 
 async def old_indexed(connection: Connection, periods: Periods) -> list[tuple[StreamKind, str]]:
@@ -124,7 +128,8 @@ async def unindex_runs(connection: Connection, kind: StreamKind, day: str, kept:
     when = date.fromisoformat(day)
     held = [agent for hold in kept.holds for agent in hold.agents if kept.keeps_epochs(agent, when)]
     only = None if kept.only is None else _uuids(kept.only)
-    await connection.execute(_RUNS, kind.label, when, _uuids(held), only)
+    for row in await connection.fetch(_NAMES, kind.label, when):
+        await connection.execute(_RUNS, row["file"], _uuids(held), only, timeout=_LONG_S)
 
 
 async def unindex_files(connection: Connection, kind: StreamKind, day: str) -> None:
