@@ -35,7 +35,7 @@ const AGENT = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/;
 /** What was done to whom: an agent by the name of its person, where the entry has it. The details have its id. */
 export function targetWords(entry: Pick<Entry, "target" | "detail">): string {
   const { persons } = entry.detail;
-  const named = persons && !persons.includes(",") ? entry.target.replace(AGENT, persons) : entry.target;
+  const named = persons && !persons.includes(",") ? entry.target.replace(AGENT, () => persons) : entry.target;
   return named.replaceAll(",", ", ").replaceAll("  ", " ");
 }
 
