@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -208,16 +209,19 @@ def hold(
     if not purpose.strip():
         raise ConfigError("say why: --purpose")
     whose = _agent(agent) if agent else None
-    number = asyncio.run(_place(load_settings(), whose, person or None, _day(since), _day(until), purpose))
-    print(f"hold {number} is in force")
+    number, agents = asyncio.run(_place(load_settings(), whose, person or None, _day(since), _day(until), purpose))
+    print(f"hold {number} is in force" + (f" for {agents} agents" if person else ""))
+    if not agents:
+        print(f"sealstream: nobody is known as {person} so far: is that the user name?", file=sys.stderr)
 
 
 async def _place(  # noqa: PLR0917  # the command's options
     settings: Settings, agent: UUID | None, person: str | None, since: date | None, until: date | None, purpose: str
-) -> int:
+) -> tuple[int, int]:
+    """Its number, and how many agents it holds now."""
     from infra.audit import audit_trail, this_person
     from sinks.postgresql.connection import store_errors
-    from sinks.retention.holds import place_hold
+    from sinks.retention.holds import agents_of, place_hold
     from sinks.retention.run import opened
 
     detail, target = {"since": str(since or ""), "until": str(until or "")}, f"hold {agent or person}"
@@ -227,8 +231,9 @@ async def _place(  # noqa: PLR0917  # the command's options
             number = await place_hold(
                 connection, agent=agent, person=person, since=since, until=until, purpose=purpose, by=this_person()
             )
+            agents = 1 if person is None else len(await agents_of(connection, person))
         await write("hold", target, purpose=purpose, detail={**detail, "hold": str(number)})
-    return number
+    return number, agents
 
 
 @app.command()

@@ -56,7 +56,7 @@ async def step(connection: Connection, only: frozenset[bytes] | None = None) -> 
 async def read_kept(connection: Connection, only: frozenset[bytes] | None = None) -> Kept:
     """The holds in force, with the agents that their people are known by."""
     rows = await connection.fetch("SELECT * FROM retention_hold WHERE released_at IS NULL ORDER BY hold_id")
-    agents = {row["person"]: await _agents_of(connection, row["person"]) for row in rows if row["person"] is not None}
+    agents = {row["person"]: await agents_of(connection, row["person"]) for row in rows if row["person"] is not None}
     holds = (
         Hold(
             agents[row["person"]] if row["agent_id"] is None else frozenset({row["agent_id"].bytes}),
@@ -68,7 +68,8 @@ async def read_kept(connection: Connection, only: frozenset[bytes] | None = None
     return Kept(tuple(holds), only)
 
 
-async def _agents_of(connection: Connection, person: str) -> frozenset[bytes]:
+async def agents_of(connection: Connection, person: str) -> frozenset[bytes]:
+    """The agents that a person is or was known by, by their user name."""
     return frozenset(row["agent_id"].bytes for row in await connection.fetch(_AGENTS, person))
 
 

@@ -44,7 +44,11 @@ async def test_retention(
     async def run(*arguments: str, days: str = "0") -> tuple[int, str]:
         monkeypatch.setenv("SEALSTREAM_RETENTION__DAYS", days)
         code = await asyncio.to_thread(cli.run, ["retention", *arguments])
-        return code, capsys.readouterr().out
+        captured = capsys.readouterr()
+        told.append(captured.err)
+        return code, captured.out
+
+    told: list[str] = []
 
     assert (await run("apply", "--yes"))[0] == 2, "everything is kept for ever"
     assert (await run("hold", "--purpose", "x"))[0] == 2, "nobody is named"
@@ -57,11 +61,13 @@ async def test_retention(
     assert (code, dry.splitlines()[0]) == (0, "archive: 0 files with 0 bytes would go")
     code, done = await run("apply", "--yes", "--json", days="30")
     assert (code, json.loads(done)["faults"]) == (0, [])
-    _, told = await run("show", days="30")
-    assert "case 4711" in told
-    assert ", done\n" in told
+    _, text = await run("show", days="30")
+    assert "case 4711" in text
+    assert ", done\n" in text
     assert (await run("release", str(hold["id"]), "--purpose", "closed"))[0] == 0
     assert (await run("release", str(hold["id"]), "--purpose", "closed"))[0] == 1
     assert "no holds" in (await run("holds"))[1]
+    assert await run("hold", "--person", "nobdoy", "--purpose", "x") == (0, "hold 2 is in force for 0 agents\n")
+    assert "nobody is known as nobdoy" in told[-1]
     assert AGENT in (await run("holds", "--all"))[1]
-    assert sum((await ends(place, ("audit",))).values()) == 2 + 2 + 4
+    assert sum((await ends(place, ("audit",))).values()) == 2 + 2 + 4 + 2
