@@ -14,6 +14,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
+from infra.hosts import authority
 from schemas.errors import ConfigError, UnavailableError
 
 STAGGER_S = 1.0
@@ -35,7 +36,7 @@ class Door:
     @property
     def address(self) -> str:
         """`host:port`, as in the settings."""
-        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return authority(self.host, self.port)
 
 
 @dataclass(frozen=True, slots=True)

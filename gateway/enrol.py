@@ -15,6 +15,7 @@ from uuid import uuid4
 import asyncpg
 
 from gateway.body import read_texts
+from infra.hosts import authority
 from infra.keys.signer import pinned_signers
 from infra.keys.table import connected, run_aside
 from infra.pki import ca_fingerprint
@@ -130,10 +131,11 @@ def make_token(settings: Settings, *, uses: int = 1, expires_s: float = 3600.0) 
     secret = secrets.token_urlsafe(SECRET_BYTES)
     keep_token(settings, secret, uses=uses, expires_s=expires_s)
     gateway = settings.gateway
-    host = f"[{settings.node.advertise}]" if ":" in settings.node.advertise else settings.node.advertise
     signers = tuple(pinned_signers(settings.keys.dir).values())
     pins = trust_set(gateway.ca_file.parent).pins if gateway.pin_server else ()
-    return str(EnrolmentToken(f"{host}:{gateway.https_port}", fingerprint, secret, signers, pins))
+    return str(
+        EnrolmentToken(authority(settings.node.advertise, gateway.https_port), fingerprint, secret, signers, pins)
+    )
 
 
 def check_request(settings: Settings, csr: str) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from cryptography import x509
 
+from infra.hosts import authority
 from infra.pki.pins import pin_of_certificate
 from infra.pki.register import format_serial
 from schemas.errors import MalformedError, WireError
@@ -88,8 +89,7 @@ def certified_agent(certificate: Mapping[str, Any]) -> str:
 def address_text(peername: object) -> str:
     """Host and port; an IPv4 address within IPv6 as the IPv4 address that it is."""
     if isinstance(peername, tuple) and len(peername) >= 2 and isinstance(peername[0], str):
-        host = peername[0].removeprefix("::ffff:")
-        return f"[{host}]:{peername[1]}" if ":" in host else f"{host}:{peername[1]}"
+        return authority(peername[0].removeprefix("::ffff:"), peername[1])
     return ""
 
 

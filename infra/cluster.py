@@ -8,13 +8,16 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
+from infra.hosts import authority
 from infra.settings import Settings, read_secret
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from infra.settings import RedisSettings
 
 _KAFKA_PORT, _ELASTICSEARCH_PORT, _POSTGRESQL_PORT, _REDIS_PORT = 9092, 9200, 5432, 6379
 _TRANSPORT_PORT = 9300
@@ -29,7 +32,7 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return authority(self.host, self.port)
 
     @classmethod
     def parse(cls, text: str, default_port: int) -> Address:
@@ -160,22 +163,21 @@ def dsn_at(dsn: str, place: Address, database: str = "") -> str:
 
 def own_redis(settings: Settings) -> Address:
     """Where Redis listens."""
-    parts = urlsplit(settings.redis.url)
+    return _redis_at(settings.redis)
+
+
+def _redis_at(redis: RedisSettings) -> Address:
+    parts = urlsplit(redis.url)
     return Address(parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT)
 
 
-def redis_password(settings: Settings) -> str:
-    """What Redis asks for: nothing on the loopback, where no other machine comes. Raises `ConfigError`."""
-    return "" if own_redis(settings).is_loopback else read_secret(settings.redis.password_file)
+def redis_password(redis: RedisSettings) -> str:
+    """What to tell Redis: nothing on the loopback, where no other machine comes, nor where there is no such file.
 
-
-def redis_url(settings: Settings) -> str:
-    """Redis's address with its password in it, for the driver alone: never logged."""
-    password = redis_password(settings)
-    if not password:
-        return settings.redis.url
-    parts = urlsplit(settings.redis.url)
-    return parts._replace(netloc=f":{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}").geturl()
+    Raises `ConfigError` for a file that cannot be read.
+    """
+    there = redis.password_file is not None and redis.password_file.exists()
+    return "" if _redis_at(redis).is_loopback or not there else read_secret(redis.password_file).strip()
 
 
 def store_places(settings: Settings, store: str) -> list[Address]:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from infra.datadir import DataDir
+from infra.hosts import authority
 from infra.metrics import CONTENT_TYPE, Metrics
 from infra.monitoring.targets import find_targets
 
@@ -84,9 +85,9 @@ class HealthServer:
         self._server = await self._open()
         host, port = self._server.sockets[0].getsockname()[:2]
         near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a name for it, not a binding
-        self.url = f"http://{_authority(near, port)}/healthz"
+        self.url = f"http://{authority(near, port)}/healthz"
         far = self._serving.advertise if self._serving.reached_from_afar else near
-        note = {"pid": os.getpid(), "address": self._address, "health": self.url, "metrics": _authority(far, port)}
+        note = {"pid": os.getpid(), "address": self._address, "health": self.url, "metrics": authority(far, port)}
         write_note(self._note, note)
         return self
 
@@ -161,10 +162,6 @@ def is_loopback(address: str) -> bool:
         return address == "localhost"
     mapped = getattr(parsed, "ipv4_mapped", None)
     return bool((mapped or parsed).is_loopback)
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def free_note(data: DataDir, name: str) -> Path:

@@ -12,6 +12,7 @@ from uuid import UUID
 from gateway.accounts.sealing import hash_of, make_secret
 from gateway.accounts.store import any_administrator
 from gateway.api.errors import ApiError
+from infra.hosts import authority, bracket
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -96,8 +97,7 @@ def console_address(settings: Settings) -> str:
     if settings.accounts.address:
         return settings.accounts.address.rstrip("/")
     host, port = settings.node.advertise, settings.gateway.https_port
-    host = f"[{host}]" if ":" in host else host
-    return f"https://{host}" if port == 443 else f"https://{host}:{port}"
+    return f"https://{bracket(host) if port == 443 else authority(host, port)}"
 
 
 def _void() -> ApiError:

@@ -19,6 +19,7 @@ from gateway.api.services import Services, Serving
 from gateway.facts import now_ms
 from gateway.live.port import PATH
 from gateway.live.tickets import LIFE_MS, Ticket
+from infra.hosts import authority
 from schemas.live import load_viewer_key
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ async def give_ticket(
     sealed = wish.what == "screen" and (place.end_to_end or desk.hub.end_to_end(str(place.agent)))
     cipher = services.settings.live.audio_cipher if wish.what == "audio" else ""
     host = place.host or request.url.hostname or "localhost"
-    url = f"wss://{f'[{host}]' if ':' in host else host}:{place.port}{PATH}"
+    url = f"wss://{authority(host, place.port)}{PATH}"
     return LiveAnswer(url=url, ticket=desk.tickets.issue(ticket), end_to_end=sealed, cipher=cipher)
 
 

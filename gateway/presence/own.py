@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.facts import now_ms
 from gateway.presence.store import AgentNote, GatewayReport
+from infra.hosts import authority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,10 +35,8 @@ class OwnGateway:
     def __init__(self, settings: Settings, reporter: Reporter, port: AgentPort, hub: Hub, health: Health) -> None:
         self.name = reporter.node_id
         self._incarnation = reporter.incarnation
-        host = settings.node.advertise
-        host = f"[{host}]" if ":" in host else host
-        self._agent_address = f"{host}:{settings.gateway.agent_port}"
-        self._live_address = f"{host}:{settings.live_port}"
+        self._agent_address = authority(settings.node.advertise, settings.gateway.agent_port)
+        self._live_address = authority(settings.node.advertise, settings.live_port)
         self._capacity = settings.gateway.max_connections
         self._port = port
         self._hub = hub

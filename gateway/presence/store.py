@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from infra.cluster import redis_password
 
 if TYPE_CHECKING:
     from infra.settings import RedisSettings
@@ -34,8 +35,6 @@ TIMEOUT_S = 2.0
 
 REDIS_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 """What asking Redis raises while it is away; a closed transport's write is a `RuntimeError` of uvloop's."""
-
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost", ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def open_redis(settings: RedisSettings, *, connections: int = 4, decode: bool = 
     """
     client: Redis = Redis.from_url(
         settings.url,
-        password=_password(settings),
+        password=redis_password(settings) or None,
         protocol=2,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
@@ -118,14 +117,6 @@ def open_redis(settings: RedisSettings, *, connections: int = 4, decode: bool = 
         decode_responses=decode,
     )
     return client
-
-
-def _password(settings: RedisSettings) -> str | None:
-    """What the settings say; none for a server on this machine."""
-    host = urlsplit(settings.url).hostname or ""
-    if settings.password_file is None or host in LOOPBACK or not settings.password_file.is_file():
-        return None
-    return settings.password_file.read_text("utf-8").strip() or None
 
 
 _REPORT = TypeAdapter(GatewayReport)

@@ -238,7 +238,7 @@ async def check_redis(settings: Settings) -> str:
     """Its release and its clock."""
     host, port = own_redis(settings).host, own_redis(settings).port
     question = b"INFO server\r\n"
-    if password := redis_password(settings):
+    if password := redis_password(settings.redis):
         question = f"AUTH {password}\r\n".encode() + question
     began = time.time()
     try:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from infra.files import write_whole
+from infra.hosts import authority
 from schemas.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class ChildNode:
     @property
     def address(self) -> str:
         """As `add` took it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ssh://{self.user}@{host}:{self.port}"
+        return f"ssh://{self.user}@{authority(self.host, self.port)}"
 
     @property
     def pattern(self) -> str:

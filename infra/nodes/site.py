@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from infra.hosts import bracket
 from infra.settings.nodes import NodeRole, Store
 from schemas.errors import ConfigError
 
@@ -159,8 +160,3 @@ def load_site(path: Path) -> Site:
         raise ConfigError(f"{path}: " + "; ".join(faults)) from None
     except ValueError as error:  # TOML's own
         raise ConfigError(f"{path}: {error}") from None
-
-
-def bracket(address: str) -> str:
-    """An address as it stands before a port."""
-    return f"[{address}]" if ":" in address else address

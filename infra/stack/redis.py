@@ -17,7 +17,7 @@ from infra.settings import Settings
 from infra.stack.account import Account, give
 from infra.stack.component import Component, NotReadyError
 from infra.stack.probe import tcp_ask
-from schemas.errors import UnavailableError
+from schemas.errors import ConfigError, UnavailableError
 
 NAME = "redis"
 ACCESS = "access.conf"
@@ -39,7 +39,9 @@ def find_server() -> str:
 def redis_component(settings: Settings, account: Account | None) -> Component:
     """Redis at the port of the settings."""
     home = settings.data.store(NAME)
-    place, password = own_redis(settings), redis_password(settings)
+    place, password = own_redis(settings), redis_password(settings.redis)
+    if not password and not place.is_loopback:
+        raise ConfigError(f"Redis on {place} wants a password: put one into {settings.redis.password_file}")
     login = f"AUTH {password}\r\n" if password else ""
 
     async def prepare() -> None:

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from infra.approved import ApprovedNodes
 from infra.health import HealthServer
+from infra.hosts import authority
 from infra.kafka import producer
 from infra.keys.table import connected
 from infra.lifecycle import Reporter
@@ -126,9 +127,8 @@ class MinerProcess:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         await self._tell_health(serves=False)
-        host = f"[{self._miner.host}]" if ":" in self._miner.host else self._miner.host
         try:
-            server.add_secure_port(f"{host}:{self._miner.port}", credentials)
+            server.add_secure_port(authority(self._miner.host, self._miner.port), credentials)
         except RuntimeError:
             raise ConfigError(
                 f"port {self._miner.port} on {self._miner.host} cannot be opened: free it, or name another in the "

@@ -18,7 +18,7 @@ from infra.cluster import (
     own_broker,
     own_database,
     own_transport,
-    redis_url,
+    redis_password,
     wanted_copies,
 )
 from infra.copies import TopicCopies, plan_growth
@@ -27,6 +27,7 @@ from infra.render import nftables, pg_hba
 from infra.render.nodes import node_ports
 from infra.settings import NodeSettings, Settings, postgresql_dsn
 from infra.stack import elasticsearch, kafka
+from infra.stack.redis import redis_component
 from infra.stack.standby import following_options
 from schemas.errors import ConfigError
 
@@ -179,10 +180,14 @@ def test_ports_between_the_nodes_of_a_cluster_are_closed_to_others() -> None:
 
 
 def test_redis_is_reached_with_a_password_from_other_machines(tmp_path: Path) -> None:
-    """On the loopback it has none, and the address says none."""
+    """On the loopback it has none; ours is not started for others without one."""
     (tmp_path / "word").write_text("a/b:c\n")
     far = {"url": "redis://10.0.0.5:6379/0", "password_file": tmp_path / "word"}
-    assert redis_url(settings_with(redis=far)) == "redis://:a%2Fb%3Ac@10.0.0.5:6379/0"
-    assert redis_url(settings_with()) == "redis://127.0.0.1:6379/0"
+    assert redis_password(settings_with(redis=far).redis) == "a/b:c"
+    assert redis_password(settings_with(redis={**far, "url": "redis://[::1]:6379/0"}).redis) == ""
+    gone = settings_with(redis={**far, "password_file": tmp_path / "none"})
+    assert redis_password(gone.redis) == "", "one that somebody else runs may ask for none"
+    with pytest.raises(ConfigError, match="wants a password"):
+        redis_component(gone, None)
     with pytest.raises(ConfigError, match="no address"):
         Address.parse("10.0.0.5:x", 1)
