@@ -43,6 +43,8 @@ from schemas.keys import Identity
 MB = 1_000_000
 BLOCK = 65536
 OFFERED = 26 * MB
+START_S = 180.0
+"""Longest wait for a gateway to listen: on a busy machine its start takes as long as half a minute."""
 WARM_S = 3.0
 """Start of a run whose latencies do not count: a producer's first requests to topics that were just made."""
 
@@ -317,7 +319,7 @@ def _free_port() -> int:
 
 
 def _wait_for_port(port: int) -> None:
-    deadline = time.time() + 30
+    deadline = time.time() + START_S
     while time.time() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
