@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,13 @@ from schemas.frames import LiveStart, LiveStop
 from schemas.live import Watch
 from tests.agent.patience import wait_until
 from tests.gateway.endpoint import Credentials
+from tests.gateway.live_fixtures import soon, three_gateways
 from tests.gateway.live_fleet import Fleet, listen_in, open_fleet
 from tests.gateway.live_stage import POLICY, receive_frame, state
-from tests.gateway.live_viewing import KEY, OTHER, OTHER_KEY, SERVER, VIEWER, hasten, sees, started
+from tests.gateway.live_viewing import KEY, OTHER, OTHER_KEY, SERVER, VIEWER, sees, started
 from tests.gateway.test_live import epoch_for, refused
 
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
-
-
-@pytest.fixture
-async def fleet(pki: Path, tmp_path: Path) -> AsyncIterator[Fleet]:
-    """Three gateways."""
-    async with open_fleet(pki, tmp_path) as opened:
-        yield opened
+__all__ = ["soon", "three_gateways"]
 
 
 async def test_an_agent_of_another_gateway_is_seen(fleet: Fleet, ana: Credentials) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,22 +13,13 @@ from schemas.errors import MalformedError
 from schemas.frames import LiveStart, LiveStop
 from tests.agent.patience import wait_until
 from tests.gateway.endpoint import Credentials
-from tests.gateway.live_fleet import Fleet, listen_in, open_fleet, publish
+from tests.gateway.live_fixtures import soon, three_gateways
+from tests.gateway.live_fleet import Fleet, listen_in, publish
 from tests.gateway.live_stage import receive_frame
-from tests.gateway.live_viewing import KEY, SERVER, hasten, sees, started
+from tests.gateway.live_viewing import KEY, SERVER, sees, started
 from tests.gateway.test_live import epoch_for, heard, udp
 
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasten(monkeypatch)
-
-
-@pytest.fixture
-async def fleet(pki: Path, tmp_path: Path) -> AsyncIterator[Fleet]:
-    """Three gateways."""
-    async with open_fleet(pki, tmp_path) as opened:
-        yield opened
+__all__ = ["soon", "three_gateways"]
 
 
 async def test_sound_is_heard_from_afar_and_passes_redis_sealed(fleet: Fleet, ana: Credentials) -> None:
