@@ -43,11 +43,11 @@ interface Shown {
   readonly names: ReadonlyMap<string, string>;
 }
 
-/** The first of them, and the others when they are asked for; those that are registered first, a person may have their files. */
+/** What helps most first: needed keys that have a name, then those that are open; the others when they are asked for. */
 export function KeysOfPage({ keys, names }: Shown) {
   if (!keys.length) return null;
-  const known = (key: NeededKey) => (names.get(key.keyId) ? 0 : 1);
-  const ordered = [...keys].sort((one, other) => Number(other.state === "needed") - Number(one.state === "needed") || known(one) - known(other));
+  const rank = ({ keyId, state }: NeededKey) => (state === "open" ? 1 : state === "spare" ? 3 : names.get(keyId) ? 0 : 2);
+  const ordered = [...keys].sort((one, other) => rank(one) - rank(other));
   const more = ordered.length - SHOWN;
   return (
     <section class="keys-of-page" aria-label="Keys of what is on this page">
