@@ -219,7 +219,7 @@ async def test_what_is_long_ends_when_the_role_or_the_teams_change(desk: Desk) -
     async with desk.services.database() as connection:
         assert await still_watches(connection, account, "bob")
         await desk.post("/teams", 201, name="sales")
-        await desk.put("/teams/sales", note="", members=["bob"])
+        await desk.put("/teams/sales", 204, note="", members=["bob"])
         await desk.put(f"/accounts/{account}", role="officer", teams=["sales"])
         assert [await still_watches(connection, account, user) for user in ("bob", "ann")] == [True, False]
         assert await still_lives(connection, account, None, "olga", "officer")
