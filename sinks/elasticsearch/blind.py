@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from elasticsearch import ApiError, AsyncElasticsearch
+from elasticsearch import AsyncElasticsearch
 
-from schemas.errors import ConfigError, UnavailableError
-from sinks.elasticsearch.client import refusal, request
-from sinks.elasticsearch.mapping import alias_name
-from sinks.elasticsearch.search import Question, build_filters
+from schemas.errors import ConfigError
+from sinks.elasticsearch.search import Question, ask, build_filters
 
 MOST_AGENTS = 10_000
 MOST_TERMS = 60_000
 """Of one request; Elasticsearch takes 65,536."""
 
-_PATH = "_search?ignore_unavailable=true&allow_no_indices=true"
 _END_TO_END: dict[str, Any] = {"term": {"end_to_end": True}}
 
 
@@ -57,7 +54,7 @@ async def find_spans(client: AsyncElasticsearch, prefix: str, question: Question
     streams = {"terms": {"field": "stream", "size": 16}, "aggs": times}
     agents = {"terms": {"field": "agent_id", "size": MOST_AGENTS}, "aggs": {"streams": streams}}
     body = {"size": 0, "query": _query(question, []), "aggs": {"agents": agents}}
-    answer = await _ask(client, prefix, body)
+    answer = await ask(client, prefix, body)
     if "aggregations" not in answer:  # no index yet
         return []
     found = answer["aggregations"]["agents"]
@@ -72,7 +69,7 @@ async def find_spans(client: AsyncElasticsearch, prefix: str, question: Question
 
 async def count_end_to_end(client: AsyncElasticsearch, prefix: str, question: Question) -> int:
     """How many end-to-end texts are in the question's scope, whatever they say."""
-    answer = await _ask(client, prefix, {"size": 0, "track_total_hits": True, "query": _query(question, [])})
+    answer = await ask(client, prefix, {"size": 0, "track_total_hits": True, "query": _query(question, [])})
     return int(answer["hits"]["total"]["value"])
 
 
@@ -86,23 +83,13 @@ async def find_candidates(
         "sort": [{"@timestamp": "asc" if question.order == "oldest" else "desc"}],
         "_source": {"excludes": ["tokens", "lines", "went"]},
     }
-    answer = await _ask(client, prefix, body)
+    answer = await ask(client, prefix, body)
     return [_candidate(hit) for hit in answer["hits"]["hits"]]
 
 
 def _query(question: Question, words: Sequence[Sequence[str]]) -> dict[str, Any]:
     terms = [{"terms": {"tokens": list(tokens)}} for tokens in words]
     return {"bool": {"filter": [_END_TO_END, *terms, *build_filters(question)]}}
-
-
-async def _ask(client: AsyncElasticsearch, prefix: str, body: dict[str, Any]) -> dict[str, Any]:
-    try:
-        answer = await request(client, "POST", f"/{alias_name(prefix)}/{_PATH}", body=body)
-    except ApiError as error:
-        raise UnavailableError(f"Elasticsearch refuses the search: {refusal(error)}") from error
-    if answer.get("timed_out") or answer["_shards"]["failed"]:
-        raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
-    return dict(answer)
 
 
 def _candidate(hit: dict[str, Any]) -> Candidate:

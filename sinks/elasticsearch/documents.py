@@ -8,14 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from elasticsearch import ApiError, AsyncElasticsearch
+from elasticsearch import AsyncElasticsearch
 
-from schemas.errors import UnavailableError
-from sinks.elasticsearch.client import refusal, request
-from sinks.elasticsearch.mapping import alias_name
-from sinks.elasticsearch.search import HIGHLIGHTED, MARK_END, MARK_START, Question, build_filters, build_words
+from sinks.elasticsearch.search import HIGHLIGHTED, MARK_END, MARK_START, Question, ask, build_filters, build_words
 
-_PATH = "_search?ignore_unavailable=true&allow_no_indices=true"
 SUGGESTED = ("application", "user", "computer")
 
 
@@ -40,7 +36,7 @@ async def read_document(
         },
         "_source": {"excludes": ["tokens"]},
     }
-    hits = (await _ask(client, prefix, body))["hits"]["hits"]
+    hits = (await ask(client, prefix, body))["hits"]["hits"]
     return dict(hits[0]) if hits else None
 
 
@@ -56,15 +52,5 @@ async def suggest_values(
         "query": {"bool": {"filter": [*beginnings, *scope]}},
         "aggs": {"values": {"terms": {"field": name, "size": limit}}},
     }
-    buckets = (await _ask(client, prefix, body)).get("aggregations", {}).get("values", {}).get("buckets", ())
+    buckets = (await ask(client, prefix, body)).get("aggregations", {}).get("values", {}).get("buckets", ())
     return [(str(one["key"]), int(one["doc_count"])) for one in buckets if one["key"]]
-
-
-async def _ask(client: AsyncElasticsearch, prefix: str, body: dict[str, Any]) -> dict[str, Any]:
-    try:
-        answer = await request(client, "POST", f"/{alias_name(prefix)}/{_PATH}", body=body)
-    except ApiError as error:
-        raise UnavailableError(f"Elasticsearch refuses the search: {refusal(error)}") from error
-    if answer.get("timed_out") or answer["_shards"]["failed"]:
-        raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
-    return dict(answer)

@@ -97,15 +97,21 @@ class Answer:
     facets: Facets | None = None
 
 
-async def search(client: AsyncElasticsearch, prefix: str, question: Question) -> Answer:
-    """The answer; raises `UnavailableError` when the cluster does not give one."""
+async def ask(client: AsyncElasticsearch, prefix: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What the indices that begin with `prefix` answer to a search, whole; raises `UnavailableError`."""
     path = f"/{alias_name(prefix)}/_search?ignore_unavailable=true&allow_no_indices=true"
     try:
-        body = await request(client, "POST", path, body=build_search(question))
+        answer = await request(client, "POST", path, body=body)
     except ApiError as error:
         raise UnavailableError(f"Elasticsearch refuses the search: {refusal(error)}") from error
-    if body.get("timed_out") or body["_shards"]["failed"]:
+    if answer.get("timed_out") or answer["_shards"]["failed"]:
         raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
+    return dict(answer)
+
+
+async def search(client: AsyncElasticsearch, prefix: str, question: Question) -> Answer:
+    """The answer; raises `UnavailableError` when the cluster does not give one."""
+    body = await ask(client, prefix, build_search(question))
     total, found = body["hits"]["total"], body["hits"]["hits"]
     return Answer(
         tuple(_hit(hit) for hit in found),
