@@ -48,7 +48,7 @@ format: ## put the code into form
 	$(BIN)/ruff check --fix $(LINT)
 	$(BIN)/ruff format $(LINT)
 
-BENCHES := seal gateway connections fleet ocr sinks replay latency blind_index live player
+BENCHES := seal gateway connections fleet ocr sinks replay latency blind_index live player tracing
 
 bench: ## each bench against its peer, one after the other, on the local stack
 	@infra/bootstrap.sh --demo

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from infra.settings import Settings
 from tests.running_stack import chosen_stack
 
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Settings]:

@@ -182,7 +182,7 @@ def _recipients(
     settings: Settings, identities: Sequence[Unwrapper]
 ) -> tuple[Callable[[EpochHeader], list[Recipient]], list[Recipient]]:
     """Who an epoch is sealed to, as far as their public halves are here; and the server's own KEKs."""
-    from gateway.unlock.opener import key_ids
+    from gateway.unlock.naming import key_ids
     from infra.keys.registry import Purpose, State
     from infra.keys.table import registered
 

@@ -61,7 +61,8 @@ async def unlocking(
 async def _open(settings: Settings, names: Sequence[str], passphrase_file: Path | None) -> dict[str, Unwrapper]:
     """Count an attempt on each KEK that the passphrase is tried on, and try it."""
     from gateway.unlock.attempts import Attempts
-    from gateway.unlock.opener import key_ids, open_each
+    from gateway.unlock.naming import key_ids
+    from gateway.unlock.opener import open_each
     from gateway.unlock.refusal import refusal_of
     from infra.audit import this_person
     from infra.cli.secret_entry import entered_passphrase
