@@ -16,6 +16,7 @@ from tests.running_stack import chosen_stack
 hypothesis_settings.register_profile("untimed", deadline=None)
 hypothesis_settings.load_profile("untimed")
 
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Settings]:
     """The settings of a whole running stack: stores, gateway, stream workers, sinks."""
