@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+WRITE_S = 5.0
+"""So long a call that is to end waits for what it is writing, seconds."""
+
 Handler = Any
 """grpc's `RpcMethodHandler`: which of four functions it has says what streams."""
 
@@ -47,6 +50,30 @@ class NotAdmittedError(SealstreamError):
         super().__init__(reason)
         self.reason = reason
         self.told = told
+
+
+class _WholeWrites:
+    """A call's context whose writes are never broken off: grpc sends no status behind half a write, and the caller
+    would wait for its end for ever.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._writing: asyncio.Future[None] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def write(self, message: Any) -> None:
+        """As grpc's, but that it goes on when who waits for it is cancelled."""
+        self._writing = asyncio.ensure_future(self._context.write(message))
+        self._writing.add_done_callback(lambda writing: writing.cancelled() or writing.exception())
+        await asyncio.shield(self._writing)
+
+    async def written(self) -> None:
+        """Wait until nothing is being written, but not for ever for a caller that reads nothing."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=WRITE_S)
 
 
 class Admission(grpc.aio.ServerInterceptor):
@@ -89,8 +116,8 @@ class Admission(grpc.aio.ServerInterceptor):
                 task.cancel()
 
     def _guard(self, behaviour: Callable[[Any, Any], Any], method: str) -> Callable[[Any, Any], Any]:
-        async def guarded(request: Any, context: Any) -> Any:
-            code = "OK"
+        async def guarded(request: Any, bare: Any) -> Any:
+            context, code = _WholeWrites(bare), "OK"
             try:
                 with self._noted(self._admit(context)):
                     return await _answer(behaviour(request, context), context)
@@ -98,6 +125,7 @@ class Admission(grpc.aio.ServerInterceptor):
                 code = "PERMISSION_DENIED"
                 self._metrics.counter("miner_calls_refused_total").labels(error.reason).inc()
                 log.warning("miner_call_refused", address=context.peer(), method=method, reason=error.reason)
+                await context.written()
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, error.told)
             except SealstreamError as error:
                 status = code_of(error)

@@ -115,6 +115,11 @@ async def ask_health(channel: grpc.aio.Channel, service: str = SERVICE) -> int:
     return int(answer.status)
 
 
+async def read_to_the_end(stream: Any) -> None:
+    while await stream.read() is not grpc.aio.EOF:
+        pass
+
+
 async def services_of(channel: grpc.aio.Channel) -> set[str]:
     """What reflection names."""
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
@@ -209,6 +214,28 @@ async def test_a_call_that_goes_on_ends_when_its_address_is_taken_off(authority:
             site.process.approved.reload()
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await watching.read()
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_call_ends_though_it_is_writing_when_its_address_is_taken_off(authority: Path, tmp_path: Path) -> None:
+    """At whatever turn of the loop that falls: what is being written gets there, and the code behind it."""
+    for turns in range(6):
+        async with running(authority, tmp_path / f"site-{turns}", approved=()) as site, site.calling() as channel:
+            listed = site.settings.node.data_dir / "approved"
+            listed.write_text("127.0.0.1\n")
+            site.process.approved.reload()
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            watching = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+            reading = asyncio.ensure_future(read_to_the_end(watching))
+            while not site.process._admission._calls:  # noqa: ASYNC110  # a write takes but a few turns of the loop
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            listed.write_text("")
+            site.process.approved.reload()
+            async with asyncio.timeout(30):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await reading
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
