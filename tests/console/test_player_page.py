@@ -369,7 +369,7 @@ def test_keys_are_listed(console: Console, day: Day) -> None:
         page = open_at(visit, day, 3)
         await_frame(page, 3)
         page.keyboard.press("?")
-        expect(page.get_by_role("dialog", name="Keys")).to_contain_text("one frame back, forth")
+        expect(page.get_by_role("dialog", name="Keys of the player")).to_contain_text("one frame back, forth")
         visit.check_accessible()
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)

@@ -1,10 +1,9 @@
 /** Which keys do something, of the console and of the page that is shown. Never listens to any itself. */
 
+import { KeyList, type Keys } from "../ui/KeyList";
 import { Dialog } from "../ui/parts";
 import { path } from "./router";
 import { may } from "./session";
-
-type Keys = readonly (readonly [string, string])[];
 
 const EVERYWHERE: Keys = [
   ["Tab", "to the next control; the first is “Skip to content”"],
@@ -34,18 +33,7 @@ function Listed(props: { title: string; keys: Keys }) {
   return (
     <section>
       <h3>{props.title}</h3>
-      <dl class="keyboard">
-        {props.keys.map(([keys, text]) => (
-          <div key={keys}>
-            <dt>
-              {keys.split(" ").map((key) => (
-                <kbd key={key}>{key}</kbd>
-              ))}
-            </dt>
-            <dd>{text}</dd>
-          </div>
-        ))}
-      </dl>
+      <KeyList keys={props.keys} />
     </section>
   );
 }

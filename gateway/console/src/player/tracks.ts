@@ -14,7 +14,7 @@ export interface Track {
   readonly activity: readonly ActivitySpan[];
 }
 
-const STREAMS = [["screen", "Screen"], ["keystrokes", "Terminal"], ["email", "Mail"], ["audio", "Sound"]] as const;
+const STREAMS = [["screen", "Screen"], ["keystrokes", "Terminal"], ["email", "Email"], ["audio", "Sound"]] as const;
 
 /** A computer's tracks stand together, whichever of its agents recorded them. */
 export function tracksOf(timeline: TimelineAnswer): Track[] {

@@ -32,7 +32,7 @@ export function Chooser() {
   );
   return (
     <>
-      <PageHead title="Watch" />
+      <PageHead title="Player" />
       <div class="stack">
         <Field label="Person or computer">
           {(ids) => <input {...ids} type="search" autocomplete="off" value={typed.value} onInput={(event) => (typed.value = event.currentTarget.value)} />}

@@ -1,8 +1,9 @@
 /** The keys of the player. */
 
+import { KeyList, type Keys } from "../../ui/KeyList";
 import { Dialog } from "../../ui/parts";
 
-export const KEYS: readonly (readonly [string, string])[] = [
+const KEYS: Keys = [
   ["Space", "play or pause"],
   ["← →", "5 seconds back, forth"],
   [", .", "one frame back, forth"],
@@ -22,19 +23,8 @@ export const KEYS: readonly (readonly [string, string])[] = [
 
 export function KeysDialog({ close }: { close: () => void }) {
   return (
-    <Dialog title="Keys" close={close}>
-      <dl class="keys">
-        {KEYS.map(([keys, text]) => (
-          <div key={keys}>
-            <dt>
-              {keys.split(" ").map((key) => (
-                <kbd key={key}>{key}</kbd>
-              ))}
-            </dt>
-            <dd>{text}</dd>
-          </div>
-        ))}
-      </dl>
+    <Dialog title="Keys of the player" close={close}>
+      <KeyList keys={KEYS} columns />
     </Dialog>
   );
 }

@@ -63,7 +63,7 @@ export function Transport(props: { replay: Replay; markers: number; go: (directi
       <Button small onClick={props.makeClip}>
         Export
       </Button>
-      <Button kind="plain" small aria-label="Keys" title="Keys (?)" onClick={props.showKeys}>
+      <Button kind="plain" small aria-label="Keys of the player" title="Keys of the player (?)" onClick={props.showKeys}>
         ?
       </Button>
     </div>

@@ -24,7 +24,7 @@ import { useKeys } from "./useKeys";
 type Pane = "screen" | "terminal" | "mail" | "activity" | "markers";
 
 const PANES: readonly (readonly [Pane, string])[] = [
-  ["screen", "Screen"], ["terminal", "Terminal"], ["mail", "Mail"], ["activity", "Activity"], ["markers", "Markers"],
+  ["screen", "Screen"], ["terminal", "Terminal"], ["mail", "Email"], ["activity", "Activity"], ["markers", "Markers"],
 ];
 const AROUND_MS = 15 * 60_000;
 const WHOLE_MS = 4 * 60 * 60_000;
