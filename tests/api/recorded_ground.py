@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 
@@ -23,12 +23,13 @@ from schemas.kinds import StreamKind
 from schemas.records import decode_record, encode_record
 from sinks.archive.index import index_file
 from sinks.archive.layout import Layout
-from sinks.elasticsearch.client import connect, request
+from sinks.elasticsearch.client import request
 from sinks.elasticsearch.mapping import alias_name
 from sinks.elasticsearch.sink import ElasticsearchSink
 from sinks.sink import SinkRecord
 from tests.api.accounts import as_principal, principal_of
 from tests.api.ground import PASSPHRASE, Ground, open_ground
+from tests.own_index import own_index
 from tests.recordings.recorded import AGENT, NOON_MS, OFFICER, OTHER, Recording
 from tests.recordings.test_reader import focus, message, output
 
@@ -39,19 +40,13 @@ SEALED_S = 60
 @asynccontextmanager
 async def open_recorded(backing: Settings, root: Path) -> AsyncIterator[Ground]:
     """Ann was recorded: screens, a shell, a mail, activity; and a mail end to end. Bob has an agent too."""
-    async with open_ground(backing, root, Role.OFFICER) as ground:
+    async with open_ground(backing, root, Role.OFFICER) as ground, own_index(backing) as (client, cluster):
         make_kek(ground.settings.keys.dir, "server", PASSPHRASE.encode(), 2048)
         await record(ground)
-        prefix = f"sealstream-test-{uuid4().hex[:8]}"
-        cluster = backing.elasticsearch.model_copy(update={"index_prefix": prefix})
         ground.services.settings = ground.settings.model_copy(update={"elasticsearch": cluster})
-        client = connect(cluster)
-        await index(ElasticsearchSink(client, prefix))
-        await request(client, "POST", f"/{alias_name(prefix)}-*/_refresh")
+        await index(ElasticsearchSink(client, cluster.index_prefix))
+        await request(client, "POST", f"/{alias_name(cluster.index_prefix)}-*/_refresh")
         yield ground
-        await request(client, "DELETE", f"/{alias_name(prefix)}-2026.11")
-        await request(client, "DELETE", f"/_index_template/{alias_name(prefix)}")
-        await client.close()
 
 
 async def record(ground: Ground) -> None:

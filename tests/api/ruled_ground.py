@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 from elasticsearch import AsyncElasticsearch
@@ -18,7 +17,7 @@ from infra.rules.book import RuleBook
 from infra.rules.store import fetch_rules, fetch_world
 from infra.settings import ElasticsearchSettings, Settings, postgresql_dsn
 from schemas.records import encode_record
-from sinks.elasticsearch.client import connect, request
+from sinks.elasticsearch.client import request
 from sinks.elasticsearch.mapping import alias_name
 from sinks.elasticsearch.sink import ElasticsearchSink
 from sinks.postgresql.sink import PostgresqlSink
@@ -27,6 +26,7 @@ from streams.alerts import AlertProcessor
 from streams.incoming import Incoming
 from streams.past import NoPast
 from tests.api.stores import own_database
+from tests.own_index import own_index
 from tests.sinks.contract import put
 
 DAY_MS = 86_400_000
@@ -95,22 +95,9 @@ SPANS = [
 @asynccontextmanager
 async def ruled_stores(backing: Settings) -> AsyncIterator[Settings]:
     """Settings with an index and a database of their own, filled; the index is taken away at the end."""
-    prefix = f"sealstream-test-{uuid4().hex[:12]}"
-    elasticsearch = backing.elasticsearch.model_copy(update={"index_prefix": prefix})
-    client = connect(elasticsearch)
-    try:
-        async with own_database(backing) as own:
-            await _fill(own, elasticsearch, client)
-            yield own.model_copy(update={"elasticsearch": elasticsearch})
-    finally:
-        for name in await request(
-            client, "GET", f"/{alias_name(prefix)}-*/_settings?filter_path=*.settings.index.uuid"
-        ):
-            await request(client, "DELETE", f"/{name}")
-        await client.options(ignore_status=404).perform_request(
-            "DELETE", f"/_index_template/{alias_name(prefix)}", headers={"accept": "application/json"}
-        )
-        await client.close()
+    async with own_index(backing) as (client, elasticsearch), own_database(backing) as own:
+        await _fill(own, elasticsearch, client)
+        yield own.model_copy(update={"elasticsearch": elasticsearch})
 
 
 async def _fill(settings: Settings, elasticsearch: ElasticsearchSettings, client: AsyncElasticsearch) -> None:

@@ -16,12 +16,13 @@ from infra.migrate import Migration, load_migrations, migrate
 from infra.settings import Settings, postgresql_dsn
 from schemas.errors import ConfigError, UnavailableError
 from schemas.records import encode_record
-from sinks.elasticsearch.client import connect, request
+from sinks.elasticsearch.client import request
 from sinks.elasticsearch.mapping import PROPERTIES, alias_name
 from sinks.elasticsearch.search import MARK_END, MARK_START, Question, search
 from sinks.elasticsearch.sink import ElasticsearchSink
 from sinks.postgresql.sink import PostgresqlSink
 from sinks.sink import SinkRecord
+from tests.own_index import own_index
 from tests.sinks.contract import SinkContract, Store, put
 from tests.sinks.envelopes import NOON_MS, as_records, begin, seal
 
@@ -47,19 +48,8 @@ async def dsn(backing: Settings) -> AsyncIterator[str]:
 @pytest.fixture
 async def cluster(backing: Settings) -> AsyncIterator[tuple[AsyncElasticsearch, str]]:
     """A client, and an index prefix of this test's own."""
-    prefix = f"sealstream-test-{uuid4().hex[:12]}"  # the stack's user may write `sealstream*` alone
-    client = connect(backing.elasticsearch)
-    try:
-        yield client, prefix
-    finally:
-        for path in await request(
-            client, "GET", f"/{alias_name(prefix)}-*/_settings?filter_path=*.settings.index.uuid"
-        ):
-            await request(client, "DELETE", f"/{path}")
-        await client.options(ignore_status=404).perform_request(
-            "DELETE", f"/_index_template/{alias_name(prefix)}", headers={"accept": "application/json"}
-        )
-        await client.close()
+    async with own_index(backing) as (client, settings):
+        yield client, settings.index_prefix
 
 
 def document(number: int, text: str = "the invoice is overdue", **fields: Any) -> SinkRecord:
