@@ -29,6 +29,11 @@ _SEARCH = "_search?ignore_unavailable=true&allow_no_indices=true"
 _MONTH = re.compile(r"-(\d{4})\.(\d{2})$")
 
 
+async def refresh(client: AsyncElasticsearch, prefix: str) -> None:
+    """Let what was written until now be found by what follows."""
+    await _ask(client, f"/{alias_name(prefix)}/_refresh?ignore_unavailable=true&allow_no_indices=true")
+
+
 def build_query(kind: str, before: datetime, kept: Kept) -> dict[str, Any]:
     """Documents of a kind that go."""
     filters: list[Any] = [{"range": {"until": {"lt": _iso(before)}}}]
@@ -70,7 +75,7 @@ async def delete_some(
     refused = await send(client, [_deletion(number, hit) for number, hit in enumerate(hits)])
     if len(refused) == len(hits):
         raise UnavailableError(f"Elasticsearch deletes nothing: {refused[0].reason} {refused[0].detail}")
-    await _ask(client, f"/{alias_name(prefix)}/_refresh")
+    await refresh(client, prefix)
     return len(hits) - len(refused)
 
 

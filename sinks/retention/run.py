@@ -147,6 +147,7 @@ async def foresee(settings: Settings, *, now: datetime, only: frozenset[bytes] |
     client = elasticsearch.connect(settings.elasticsearch)
     try:
         prefix = settings.elasticsearch.index_prefix
+        await documents.refresh(client, prefix)
         tally.add(ELASTICSEARCH, await documents.count_old(client, prefix, periods, kept))
     finally:
         await client.close()
@@ -239,6 +240,7 @@ class Runner:
         """Months that are too old whole, then stream by stream."""
         client, prefix = elasticsearch.connect(self._settings.elasticsearch), self._settings.elasticsearch.index_prefix
         try:
+            await documents.refresh(client, prefix)
             async with step(self._connection, self._only) as kept:
                 self._tally.add(ELASTICSEARCH, await documents.drop_months(client, prefix, self._periods, kept))
             for kind, before in self._periods.before(documents.KINDS).items():

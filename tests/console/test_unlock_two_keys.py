@@ -109,14 +109,12 @@ def test_a_key_is_added_while_it_is_open(console: Console, rotation: Rotated, tm
     """What needs it is said, then opens; the audit has the key under the same purpose, and the time stays."""
     purpose = f"case {uuid4().hex}"
     with watching(console, tmp_path) as (visit, traffic):
-        visit.page.clock.install()
         page = visit.go("/search")
         unlock(page, rotation.after, purpose, minutes=5)
         only_sealed(page)
         search(page, rotation.after.words.mail, f"About {rotation.after.words.mail}")
         page.get_by_role("searchbox").fill(rotation.before.words.mail)
         expect(page.locator(".sealed-state")).to_contain_text("0 sealed texts found")
-        page.clock.fast_forward("02:00")
         page.get_by_role("button", name="Add a key").click()
         dialog = page.get_by_role("dialog", name="Add keys")
         keys = dialog.get_by_role("region", name="Keys of what is on this page").locator("li")
@@ -124,19 +122,40 @@ def test_a_key_is_added_while_it_is_open(console: Console, rotation: Rotated, tm
         expect(keys.filter(has_text=rotation.after.kek)).to_contain_text("open")
         expect(dialog.get_by_text(purpose)).to_be_visible()
         visit.check_accessible()
-        dialog.get_by_label("Key files").set_input_files(rotation.before.key_file)
-        dialog.get_by_label("Passphrase").fill(rotation.before.passphrase)
-        dialog.get_by_role("button", name="Add", exact=True).click()
+        add(dialog, rotation.before)
         bar = page.get_by_label("Sealed recordings are open")
         expect(bar).to_contain_text("2 keys")
         expect(page.locator(".result", has_text=f"About {rotation.before.words.mail}").first).to_be_visible()
-        page.clock.fast_forward("03:10")
-        expect(page.get_by_text("The time is over.")).to_be_visible()
+        bar.get_by_role("button", name="Lock now").click()
+        expect(page.get_by_text("Locked. Keys and what was opened are gone")).to_be_visible()
         assert not secrets_of_both(page.evaluate(SHOWN) + heap_of(page), rotation)
     assert not traffic.find(rotation.needles())
     assert audited(console.settings, purpose, "added")["keys"] == key_id_of(rotation.before)
     assert audited(console.settings, purpose, "granted")["keys"] == key_id_of(rotation.after)
+    assert ended(console.settings, purpose)["reason"] == "locked"
+
+
+def test_an_added_key_lasts_no_longer_than_the_unlock(console: Console, rotation: Rotated, tmp_path: Path) -> None:
+    """The end that was told at the beginning stays, whenever a key is added."""
+    purpose = f"case {uuid4().hex}"
+    with watching(console, tmp_path) as (visit, _):
+        visit.page.clock.install()
+        page = visit.go("/search")
+        unlock(page, rotation.after, purpose, minutes=5)
+        page.clock.fast_forward("02:00")
+        page.get_by_role("button", name="Add a key").click()
+        add(page.get_by_role("dialog", name="Add keys"), rotation.before)
+        expect(page.get_by_label("Sealed recordings are open")).to_contain_text("2 keys")
+        page.clock.fast_forward("03:10")
+        expect(page.get_by_text("The time is over.")).to_be_visible()
+        assert not secrets_of_both(page.evaluate(SHOWN), rotation)
     assert ended(console.settings, purpose)["reason"] == "time_out"
+
+
+def add(dialog: Locator, one: SealedEndpoint) -> None:
+    dialog.get_by_label("Key files").set_input_files(one.key_file)
+    dialog.get_by_label("Passphrase").fill(one.passphrase)
+    dialog.get_by_role("button", name="Add", exact=True).click()
 
 
 def test_what_was_recorded_before_and_after_is_played(console: Console, rotation: Rotated) -> None:
