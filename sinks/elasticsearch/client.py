@@ -20,6 +20,9 @@ from schemas.errors import ConfigError, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+SEARCH = "_search?ignore_unavailable=true&allow_no_indices=true"
+"""Behind an index's name: a search that finds nothing where there is no index."""
+
 _TIMEOUT_S = 60.0
 
 
@@ -83,6 +86,24 @@ async def request(
     with transport_errors():
         response = await client.perform_request(method, path, headers=headers, body=body)
     return response.body
+
+
+async def ask_whole(
+    client: AsyncElasticsearch,
+    path: str,
+    body: Mapping[str, Any] | None = None,
+    method: str = "POST",
+    *,
+    what: str = "the search",
+) -> dict[str, Any]:
+    """The decoded answer of all shards, in time; else raises `UnavailableError`, which calls the request `what`."""
+    try:
+        answer = await request(client, method, path, body=body)
+    except ApiError as error:
+        raise UnavailableError(f"Elasticsearch refuses {what}: {refusal(error)}") from error
+    if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
+        raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
+    return dict(answer)
 
 
 @contextmanager

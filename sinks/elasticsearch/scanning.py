@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from elasticsearch import ApiError, AsyncElasticsearch
+from elasticsearch import AsyncElasticsearch
 
 from infra.rules.rule import Conditions
 from infra.rules.words import Wanted
 from schemas.errors import UnavailableError
-from sinks.elasticsearch.client import refusal, request
+from sinks.elasticsearch.client import SEARCH, ask_whole
 from sinks.elasticsearch.mapping import alias_name, iso_time
 
 PAGE = 100
@@ -24,7 +24,6 @@ _KEEP = "30s"
 _PARTS = ("text.parts", "title.parts", "sender.parts", "recipients.parts", "attachments.parts")
 _NAMES = ("agent_id", "user", "computer", "stream", "kind", "application", "title", "@timestamp")
 _TEXTS = ("text", "sender", "recipients", "attachments")
-_SEARCH = "_search?ignore_unavailable=true&allow_no_indices=true"
 
 
 def narrow(conditions: Conditions, members: Collection[str] | None, persons: Collection[str] | None) -> list[Any]:
@@ -90,17 +89,17 @@ async def scan_documents(
         "sort": [{"@timestamp": "desc"}],
         "_source": [*_NAMES, *(_TEXTS if texts else ())],
     }
-    answer = await _ask(client, f"/{alias_name(prefix)}/{_SEARCH}&scroll={_KEEP}", body)
+    answer = await ask_whole(client, f"/{alias_name(prefix)}/{SEARCH}&scroll={_KEEP}", body)
     try:
         while hits := answer["hits"]["hits"]:
             yield hits
             if len(hits) < PAGE:
                 return
-            answer = await _ask(client, "/_search/scroll", {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]})
+            answer = await ask_whole(client, "/_search/scroll", {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]})
     finally:
         with suppress(UnavailableError):  # it ends by itself, only later
             if "_scroll_id" in answer:
-                await _ask(client, "/_search/scroll", {"scroll_id": answer["_scroll_id"]}, "DELETE")
+                await ask_whole(client, "/_search/scroll", {"scroll_id": answer["_scroll_id"]}, "DELETE")
 
 
 async def busy_people(
@@ -113,19 +112,9 @@ async def busy_people(
         "query": {"bool": {"filter": [*filters, _between(since_ms, until_ms)]}},
         "aggs": {"people": {"terms": {"field": "user", "size": 1000, "min_doc_count": int(more_than) + 1}}},
     }
-    answer = await _ask(client, f"/{alias_name(prefix)}/{_SEARCH}", body)
+    answer = await ask_whole(client, f"/{alias_name(prefix)}/{SEARCH}", body)
     return [str(one["key"]) for one in answer.get("aggregations", {}).get("people", {}).get("buckets", ())]
 
 
 def _between(since_ms: int, until_ms: int) -> dict[str, Any]:
     return {"range": {"@timestamp": {"gte": iso_time(since_ms), "lt": iso_time(until_ms)}}}
-
-
-async def _ask(client: AsyncElasticsearch, path: str, body: dict[str, Any], method: str = "POST") -> dict[str, Any]:
-    try:
-        answer = await request(client, method, path, body=body)
-    except ApiError as error:
-        raise UnavailableError(f"Elasticsearch refuses the search: {refusal(error)}") from error
-    if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
-        raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
-    return dict(answer)

@@ -12,10 +12,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from elasticsearch import ApiError, AsyncElasticsearch
+from elasticsearch import AsyncElasticsearch
 
-from schemas.errors import UnavailableError
-from sinks.elasticsearch.client import refusal, request
+from sinks.elasticsearch.client import SEARCH, ask_whole
 from sinks.elasticsearch.facets import Facets, build_facets, parse_facets
 from sinks.elasticsearch.mapping import alias_name, iso_time
 
@@ -99,14 +98,7 @@ class Answer:
 
 async def ask(client: AsyncElasticsearch, prefix: str, body: dict[str, Any]) -> dict[str, Any]:
     """What the indices that begin with `prefix` answer to a search, whole; raises `UnavailableError`."""
-    path = f"/{alias_name(prefix)}/_search?ignore_unavailable=true&allow_no_indices=true"
-    try:
-        answer = await request(client, "POST", path, body=body)
-    except ApiError as error:
-        raise UnavailableError(f"Elasticsearch refuses the search: {refusal(error)}") from error
-    if answer.get("timed_out") or answer["_shards"]["failed"]:
-        raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
-    return dict(answer)
+    return await ask_whole(client, f"/{alias_name(prefix)}/{SEARCH}", body)
 
 
 async def search(client: AsyncElasticsearch, prefix: str, question: Question) -> Answer:

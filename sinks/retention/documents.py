@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from elasticsearch import ApiError, AsyncElasticsearch
+from elasticsearch import AsyncElasticsearch
 
 from schemas.errors import UnavailableError
 from schemas.identity import agent_text
 from schemas.kinds import StreamKind
 from sinks.elasticsearch.bulk import Item, send
-from sinks.elasticsearch.client import refusal, request
+from sinks.elasticsearch.client import SEARCH, ask_whole
 from sinks.elasticsearch.mapping import alias_name
 from sinks.retention.periods import OTHER, Kept, Periods, midnight
 
@@ -25,7 +25,6 @@ PAGE = 10_000
 
 _STREAMS = tuple(kind.label for kind in StreamKind)
 KINDS = (*_STREAMS, OTHER)
-_SEARCH = "_search?ignore_unavailable=true&allow_no_indices=true"
 _MONTH = re.compile(r"-(\d{4})\.(\d{2})$")
 
 
@@ -69,7 +68,7 @@ async def delete_some(
 ) -> int:
     """Delete some documents of a kind that are too old, at most `page`; none are left when it is 0."""
     body = {"size": page, "_source": False, "query": build_query(kind, before, kept)}
-    hits = (await _ask(client, f"/{alias_name(prefix)}/{_SEARCH}", body))["hits"]["hits"]
+    hits = (await _ask(client, f"/{alias_name(prefix)}/{SEARCH}", body))["hits"]["hits"]
     if not hits:
         return 0
     refused = await send(client, [_deletion(number, hit) for number, hit in enumerate(hits)])
@@ -103,7 +102,7 @@ def _seen_since(first: date) -> dict[str, Any]:
 
 async def _count(client: AsyncElasticsearch, name: str, query: dict[str, Any]) -> int:
     body = {"size": 0, "track_total_hits": True, "query": query}
-    return int((await _ask(client, f"/{name}/{_SEARCH}", body))["hits"]["total"]["value"])
+    return int((await _ask(client, f"/{name}/{SEARCH}", body))["hits"]["total"]["value"])
 
 
 async def oldest(client: AsyncElasticsearch, prefix: str) -> dict[str, datetime]:
@@ -125,7 +124,7 @@ async def _by_stream(client: AsyncElasticsearch, name: str) -> dict[str, dict[st
             kind: {"filter": {"terms": {"stream": [kind]}}, "aggs": first} for kind in _STREAMS
         } | {OTHER: {"filter": {"bool": {"must_not": [{"terms": {"stream": list(_STREAMS)}}]}}, "aggs": first}},
     }  # fmt: skip
-    rows: dict[str, dict[str, Any]] = (await _ask(client, f"/{name}/{_SEARCH}", body)).get("aggregations", {})
+    rows: dict[str, dict[str, Any]] = (await _ask(client, f"/{name}/{SEARCH}", body)).get("aggregations", {})
     return {kind: row for kind, row in rows.items() if row["doc_count"]}
 
 
@@ -144,10 +143,4 @@ def _end_of_month(name: str) -> date:
 async def _ask(
     client: AsyncElasticsearch, path: str, body: dict[str, Any] | None = None, method: str = "POST"
 ) -> dict[str, Any]:
-    try:
-        answer = await request(client, method, path, body=body)
-    except ApiError as error:
-        raise UnavailableError(f"Elasticsearch refuses it: {refusal(error)}") from error
-    if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
-        raise UnavailableError("Elasticsearch could not search everything: ask again when the cluster is well")
-    return dict(answer)
+    return await ask_whole(client, path, body, method, what="it")
