@@ -23,9 +23,9 @@ console: ## the console's pages, into gateway/console/dist/pages
 setup: ## what the product needs on this machine, and nothing more
 	@infra/bootstrap.sh
 
-test: ## all tests but the slow ones; starts and stops the real components that it needs
+test: ## all tests but the slow ones, in two processes; starts and stops the real components that it needs
 	@infra/bootstrap.sh --demo
-	$(BIN)/pytest -q -m "not slow and not chaos"
+	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not slow and not chaos"
 
 test-slow: ## kills, rebalances and restarts under load, real desktops, whole commands
 	@infra/bootstrap.sh --demo

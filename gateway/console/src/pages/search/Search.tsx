@@ -4,7 +4,7 @@
  */
 
 import "./search.css";
-import { effect, signal } from "@preact/signals";
+import { effect, signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { isTyping } from "../../app/Shell";
 import { query, setQuery } from "../../app/router";
@@ -90,14 +90,14 @@ function SearchField(props: { asked: Asked; focused: boolean }) {
     typed.current = asked.q;
     field.current!.value = asked.q;
   }, [asked.q]);
-  const unlocked = Boolean(unlockFacts.value);
   const clear = () => {
     clearTimeout(timer.current);
     typed.current = field.current!.value = "";
   };
-  useEffect(() => {
-    if (!unlocked && asked.where === "sealed") clear();
-  }, [unlocked]);
+  useSignalEffect(() => {
+    // With the lock itself, not when the page is next painted.
+    if (!unlockFacts.value && askedOf(query.peek()).where === "sealed") clear();
+  });
   const ask = (where = asked.where) => {
     clearTimeout(timer.current);
     if (where === "sealed" && !unlockFacts.peek()) return clear(); // was to stay in this page: it was locked meanwhile
