@@ -9,6 +9,6 @@ CREATE TABLE browser_unlock (
     ended_at timestamptz
 );
 CREATE INDEX browser_unlock_ends ON browser_unlock (ends_at);
-COMMENT ON TABLE browser_unlock IS 'written before the audit says that an unlock began; rows go a day after it is over';
+COMMENT ON TABLE browser_unlock IS 'has a row once the audit says that an unlock began; it goes a day after the end';
 COMMENT ON COLUMN browser_unlock.account_id IS 'who began it, and alone may go on with it';
 COMMENT ON COLUMN browser_unlock.ended_at IS 'empty: the page did not tell that it is over, and nobody wrote yet that its time was';
