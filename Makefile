@@ -3,7 +3,7 @@
 BIN := .venv/bin
 LINT := schemas infra agent gateway streams sinks tests bench
 
-.PHONY: demo demo-e2e demo-fleet console setup test test-slow test-all lint format bench requirements clean
+.PHONY: demo demo-e2e demo-fleet console setup test test-live test-alone test-slow test-all lint format bench requirements clean
 
 demo: ## the whole product on real input, in one data directory
 	@infra/bootstrap.sh --demo
@@ -23,9 +23,16 @@ console: ## the console's pages, into gateway/console/dist/pages
 setup: ## what the product needs on this machine, and nothing more
 	@infra/bootstrap.sh
 
-test: ## all tests but the slow ones, in two processes; starts and stops the real components that it needs
+test: ## all tests but the slow ones, in two runs side by side; starts and stops the real components that it needs
 	@infra/bootstrap.sh --demo
-	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not slow and not chaos"
+	@echo "two runs side by side, some fifteen minutes; each tells at its end" >&2
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-live test-alone
+
+test-live: ## of these, what needs the real components
+	$(BIN)/pytest -q -m "live and not slow and not chaos"
+
+test-alone: ## of these, what needs none of them
+	$(BIN)/pytest -q -m "not live and not slow and not chaos"
 
 test-slow: ## kills, rebalances and restarts under load, real desktops, whole commands
 	@infra/bootstrap.sh --demo

@@ -17,14 +17,6 @@ hypothesis_settings.register_profile("untimed", deadline=None)
 hypothesis_settings.load_profile("untimed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, one has the shared stack, and a module's tests stay together."""
-    for item in items:
-        shared = {"stack", "backing"} & set(getattr(item, "fixturenames", ()))
-        group = "stack" if shared else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Settings]:
     """The settings of a whole running stack: stores, gateway, stream workers, sinks."""
