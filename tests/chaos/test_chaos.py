@@ -13,6 +13,7 @@ import pytest
 from tests.chaos.acks import Acks, Pauses
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.ground import FAR, Ground, cannot_run, open_ground, say
+from tests.chaos.judged import heard_again
 from tests.live.accounting import check_every_envelope, in_spool, letters
 from tests.live.load import Account
 from tests.live.operator import until, until_caught_up
@@ -121,6 +122,7 @@ def count(ground: Ground) -> None:
         endpoint.await_end()
     say("all agents have ended")
     until_caught_up(ground.settings, 180)
+    say(f"given up and heard again: {'; '.join(heard_again(ground.settings)) or 'nobody'}")
     say(f"counted: {check_every_envelope(ground.settings, ground.agents)}")
 
 
