@@ -131,6 +131,7 @@ async def push_until_cut(credentials: Credentials, port: int, identity: Identity
             acked += pushed[len(acked) : frame.next]
 
 
+@pytest.mark.slow
 async def test_what_was_acknowledged_before_a_kill_is_in_kafka(site: Settings, tmp_path: Path) -> None:
     """Three times: four agents push, the gateway is killed in the midst; no acknowledged envelope is missing."""
     identity = Identity.generate(2048)

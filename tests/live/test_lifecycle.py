@@ -15,7 +15,7 @@ from infra.datadir import VARIABLE
 from infra.settings import Settings
 from tests.live.operator import end, mirror_lines, sealstream, until
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 WORKER = 9
 

@@ -11,7 +11,7 @@ from infra.settings import Settings
 from tests.live.operator import documents_of, elasticsearch_of, sealstream, until, until_caught_up
 from tests.live.recording import Recording, make_recording
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 STREAMS = ("screen", "keystrokes", "email", "activity")
 

@@ -131,6 +131,7 @@ def test_another_stack_is_told_who_has_the_port(own: Settings) -> None:
         shutil.rmtree(root)
 
 
+@pytest.mark.slow
 def test_a_stack_survives_the_kill_of_its_supervisor(own: Settings) -> None:
     """After kill -9 the stores live on and `status` says so; `up` ends them, starts anew, and has the same data."""
     before = load_state(own.data)
