@@ -12,7 +12,10 @@ MINUTE_S = 60.0
 
 
 class Rates:
-    """Counters that only grow, looked at now and then; one that went back (a topic made anew) begins again."""
+    """Counters that only grow, looked at now and then.
+
+    One that went back (a topic made anew) begins again, and so do all where nobody looked for longer than the window.
+    """
 
     def __init__(self, window_s: float = MINUTE_S) -> None:
         self._window_s = window_s
@@ -21,7 +24,8 @@ class Rates:
     def look(self, now_s: float, counters: Mapping[str, float]) -> None:
         """What the counters say now."""
         newest = self._looks[-1][1] if self._looks else {}
-        if any(counters.get(name, value) < value for name, value in newest.items()):
+        slept = bool(self._looks) and now_s - self._looks[-1][0] > self._window_s
+        if slept or any(counters.get(name, value) < value for name, value in newest.items()):
             self._looks.clear()
         self._looks.append((now_s, dict(counters)))
         while len(self._looks) > 2 and self._looks[1][0] <= now_s - self._window_s:

@@ -29,6 +29,7 @@ HEARTBEAT_S = 10.0
 async def show(principal: Annotated[Principal, needs(Permission.OVERVIEW)], services: Serving) -> Overview:
     """Agents, streams, lag, storage, nodes, gaps, and what wants attention."""
     async with services.overview.looking() as sampler:
+        await sampler.until_read()
         return sampler.picture().for_principal(principal)
 
 
@@ -40,7 +41,8 @@ async def show(principal: Annotated[Principal, needs(Permission.OVERVIEW)], serv
 async def follow(principal: Annotated[Principal, needs(Permission.OVERVIEW)], services: Serving) -> StreamingResponse:
     """The same as server-sent events, every two seconds: `overview` with the whole picture as its data.
 
-    The stream ends, with the event `end`, when the session does. Every event is whole, so `Last-Event-ID` changes
+    The first is what is known now: `parts` says how old each part is, and which are being read. Others follow as they
+    come. The stream ends, with the event `end`, when the session does. Every event is whole, so `Last-Event-ID` changes
     nothing.
     """
     return stream(services, principal, _pictures(services, principal))

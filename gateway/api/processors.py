@@ -103,6 +103,7 @@ class Wish(BaseModel):
 async def show(principal: Annotated[Principal, needs(Permission.PROCESSORS)], services: Serving) -> ProcessorList:  # noqa: ARG001
     """Every processor and sink with its partitions, lag and rate, and the components that run them."""
     async with services.overview.looking() as sampler:
+        await sampler.until_read("readers", "tables")
         board, picture = sampler.board, sampler.picture()
     rows = {row.group: row for row in picture.groups}
     standings = {one.group: one for one in board.groups}

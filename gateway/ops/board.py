@@ -18,6 +18,7 @@ from gateway.ops.picture import (
     GroupRow,
     NodeRow,
     Overview,
+    PartRow,
     Storage,
     StreamRow,
     Suite,
@@ -28,7 +29,7 @@ from infra.rates import Rates
 from schemas.topics import ENVELOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.api.services import Services
     from infra.lag import GroupStanding
@@ -66,7 +67,9 @@ class Board:
         self._tables: Tables | None = None
         self._missing: list[str] = []
         self._dead: int | None = None
-        self._away: dict[int, Away] = {}
+        self._away: dict[str, Away] = {}
+        self._read_ms: dict[str, int | None] = {}
+        self._measuring: set[str] = set()
 
     @property
     def components(self) -> list[ComponentRow]:
@@ -78,12 +81,22 @@ class Board:
         """Every consumer group, with its members."""
         return self._groups
 
-    def answers(self, part: int) -> None:
+    def begin(self, parts: Iterable[str]) -> None:
+        """Somebody looks again: what is known is as old as it is until its part was read."""
+        self._measuring = set(parts)
+        self._read_ms = {part: self._read_ms.get(part) for part in self._measuring}
+        self._away.clear()
+        self._lags.clear()
+
+    def answers(self, part: str, now_ms: int) -> None:
         """That part was read."""
         self._away.pop(part, None)
+        self._read_ms[part] = now_ms
+        self._measuring.discard(part)
 
-    def fails(self, part: int, store: str, fault: str, now_ms: int) -> None:
+    def fails(self, part: str, store: str, fault: str, now_ms: int) -> None:
         """That part could not be read."""
+        self._measuring.discard(part)
         before = self._away.get(part)
         self._away[part] = Away(store=store, fault=fault, since_ms=before.since_ms if before else now_ms)
 
@@ -115,6 +128,10 @@ class Board:
             measured_ms=now_ms,
             node=self._services.settings.node.id,
             problems=[],
+            parts=[
+                PartRow(part=part, read_ms=read_ms, measuring=part in self._measuring)
+                for part, read_ms in sorted(self._read_ms.items())
+            ],
             away=sorted(away.values(), key=lambda one: one.store),
             agents=self._agents(now_ms),
             streams=[self._stream(topic) for topic in self.topics],
@@ -166,7 +183,7 @@ class Board:
         """Every gateway that acknowledged something, this one as it is now."""
         here = _acks(self._services.facts.reporter, self._acks.told())
         others = self._tables.acks if self._tables else {}
-        told = [_acks(node, load) for node, load in others.items() if node != here.node]
+        told = [_acks(node, load) for node, load in others.items() if node != here.node or here.p99_ms is None]
         return [one for one in (here, *told) if one.p99_ms is not None]
 
     def _nodes(self) -> list[NodeRow]:

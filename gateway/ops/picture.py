@@ -125,7 +125,7 @@ class ComponentRow(Frozen):
 
 
 class GapRow(Frozen):
-    """A known hole."""
+    """A known hole; where it is not known from when to when, it is where it was noticed."""
 
     agent_id: str
     person: str
@@ -133,6 +133,8 @@ class GapRow(Frozen):
     stream: str
     reason: str
     noticed_ms: int
+    from_ms: int
+    until_ms: int
 
 
 class DayCount(Frozen):
@@ -179,6 +181,17 @@ class Alerts(Frozen):
     high: int = 0
 
 
+class PartRow(Frozen):
+    """A part of the picture that is read from a store: when it was read last, none for never.
+
+    `measuring`: somebody has just begun to look, and this part was not read since.
+    """
+
+    part: str
+    read_ms: int | None
+    measuring: bool
+
+
 class Away(Frozen):
     """A store that cannot be asked; the rest of the picture still holds."""
 
@@ -202,6 +215,8 @@ class Overview(Frozen):
     measured_ms: int
     node: str
     problems: list[Problem]
+    parts: list[PartRow]
+    """How old what was read from stores is: readers, tables, arrivals, archive, elasticsearch, disk."""
     away: list[Away]
     agents: Agents
     streams: list[StreamRow]

@@ -84,7 +84,7 @@ def _lag(picture: Overview) -> Iterator[Problem]:
                 advice="Start what reads there, or see why it ended.",
                 link="/processors",
             )
-        elif group.lag >= MANY_RECORDS and not (group.per_s or 0):
+        elif group.lag >= MANY_RECORDS and group.per_s == 0:
             yield Problem(
                 tone="bad",
                 title=f"{group.what} stands still with {group.lag} records before it",

@@ -38,7 +38,7 @@ LINGER_S = 30.0
 """How long it goes on measuring after the last one has looked: a page that is loaded anew finds its rates."""
 
 FIRST_S = 6.0
-"""How long the first one who looks waits for all parts at most."""
+"""How long who wants parts whole waits for them at most."""
 
 PART_S = 15.0
 """How long one reading of a part may take."""
@@ -48,6 +48,7 @@ PART_S = 15.0
 class Part:
     """One part of the picture. `store` names what is asked, as people say it."""
 
+    name: str
     store: str
     every_s: float
     read: Callable[[], Awaitable[None]]
@@ -61,18 +62,18 @@ class Sampler:
         self.board = Board(services)
         self._lag = LagReader(services.settings)
         self._parts = (
-            Part("Kafka", 2 * TICK_S, self._read_kafka),
-            Part("PostgreSQL", 10.0, self._read_tables),
-            Part("PostgreSQL", 10.0, self._read_arrivals),
-            Part("PostgreSQL", 30.0, self._read_archive),
-            Part("Elasticsearch", 30.0, self._read_elasticsearch),
-            Part("The data directory", 30.0, self._read_disk),
+            Part("readers", "Kafka", 2 * TICK_S, self._read_kafka),
+            Part("tables", "PostgreSQL", 10.0, self._read_tables),
+            Part("arrivals", "PostgreSQL", 10.0, self._read_arrivals),
+            Part("archive", "PostgreSQL", 30.0, self._read_archive),
+            Part("elasticsearch", "Elasticsearch", 30.0, self._read_elasticsearch),
+            Part("disk", "The data directory", 30.0, self._read_disk),
         )
         self._viewers = 0
         self._running: asyncio.Task[None] | None = None
         self._ending: asyncio.TimerHandle | None = None
-        self._first: set[int] = set()
-        self._all_read = asyncio.Event()
+        self._read = {part.name: asyncio.Event() for part in self._parts}
+        """Of each part whether it was read, or could not be, since somebody looks."""
         self._ticked = asyncio.Event()
         self.closed = False
         self.number = 0
@@ -80,17 +81,22 @@ class Sampler:
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[Sampler]:
-        """Somebody looks: everything is measured meanwhile; the first picture is there."""
+        """Somebody looks: everything is measured meanwhile. What was known before is there at once, with its age."""
         self._viewers += 1
         self._start()
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._all_read.wait(), FIRST_S)
             yield self
         finally:
             self._viewers -= 1
             if not self._viewers and not self.closed:
                 self._ending = asyncio.get_running_loop().call_later(LINGER_S, self._end)
+
+    async def until_read(self, *parts: str) -> None:
+        """Return when these parts, or all, were read since somebody looks, or could not be; after `FIRST_S` at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_S):
+                for name in parts or self._read:
+                    await self._read[name].wait()
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait for the next picture; whether there is one within the time."""
@@ -137,8 +143,9 @@ class Sampler:
             self._ending.cancel()
             self._ending = None
         if self._running is None or self._running.done():
-            self._first.clear()
-            self._all_read.clear()
+            for read in self._read.values():
+                read.clear()
+            self.board.begin(self._read)
             self._running = asyncio.create_task(self._run(), name="overview")
 
     def _end(self) -> None:
@@ -146,7 +153,7 @@ class Sampler:
             self._running.cancel()
 
     async def _run(self) -> None:
-        tasks = [asyncio.create_task(self._keep(index, part)) for index, part in enumerate(self._parts)]
+        tasks = [asyncio.create_task(self._keep(part)) for part in self._parts]
         try:
             while True:
                 self.board.look()
@@ -158,27 +165,27 @@ class Sampler:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._lag.close()
 
-    async def _keep(self, index: int, part: Part) -> None:
+    async def _keep(self, part: Part) -> None:
         while True:
             try:
                 async with asyncio.timeout(PART_S):
                     await part.read()
             except TimeoutError:
-                self._fail(index, part, f"no answer within {PART_S:.0f} s")
+                self._fail(part, f"no answer within {PART_S:.0f} s")
             except SealstreamError as error:
-                self._fail(index, part, str(error))
+                self._fail(part, str(error))
             except Exception as error:  # noqa: BLE001 - whatever a store's client raises, the other parts are shown
                 log.warning("overview_part_failed", store=part.store, error=type(error).__name__, reason=str(error))
-                self._fail(index, part, f"it says {type(error).__name__}")
+                self._fail(part, f"it says {type(error).__name__}")
             else:
-                self.board.answers(index)
-            self._first.add(index)
-            if len(self._first) == len(self._parts):
-                self._all_read.set()
+                self.board.answers(part.name, now_ms())
+            if not self._read[part.name].is_set():
+                self._read[part.name].set()
+                self._tick()  # who looks sees each part as it comes
             await asyncio.sleep(part.every_s)
 
-    def _fail(self, index: int, part: Part, fault: str) -> None:
-        self.board.fails(index, part.store, fault.removeprefix(f"{part.store} "), now_ms())
+    def _fail(self, part: Part, fault: str) -> None:
+        self.board.fails(part.name, part.store, fault.removeprefix(f"{part.store} "), now_ms())
 
     def _tick(self) -> None:
         self.number += 1

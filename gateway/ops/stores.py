@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.api.times import from_ms, to_ms
 from gateway.ops.picture import Alerts, ComponentRow, DayCount, GapRow, Gaps, History, Named
+from gateway.recordings.timeline import hole_of
 from infra.stack.wishes import TELL_AGAIN_S, is_stoppable
 from sinks.elasticsearch.client import request
 
@@ -124,7 +125,7 @@ async def read_tables(connection: Connection) -> Tables:
     )
     recent = await connection.fetch(
         "SELECT g.agent_id, coalesce(a.user_name, '') AS person, coalesce(a.computer, '') AS computer, g.stream, "
-        "g.reason, g.noticed_at FROM gap g LEFT JOIN agent a USING (agent_id) "
+        "g.reason, g.noticed_at, g.detail FROM gap g LEFT JOIN agent a USING (agent_id) "
         "WHERE g.noticed_at > $1 ORDER BY g.noticed_at DESC LIMIT $2",
         *(since, RECENT_GAPS),
     )
@@ -240,6 +241,7 @@ def _named(rows: list[tuple[str, int]]) -> list[Named]:
 
 
 def _gap(row: Mapping[str, Any]) -> GapRow:
+    hole = hole_of(row)
     return GapRow(
         agent_id=str(row["agent_id"]),
         person=row["person"],
@@ -247,6 +249,8 @@ def _gap(row: Mapping[str, Any]) -> GapRow:
         stream=row["stream"],
         reason=row["reason"],
         noticed_ms=to_ms(row["noticed_at"]),
+        from_ms=hole.from_ms,
+        until_ms=hole.until_ms,
     )
 
 

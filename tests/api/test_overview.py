@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import AsyncMock, patch
 from uuid import uuid4
 
@@ -20,6 +22,10 @@ from schemas.records import encode_record
 from tests.api.accounts import principal_of
 from tests.api.ground import Ground
 from tests.api.operations import add_states, execute, open_operations
+
+if TYPE_CHECKING:
+    from gateway.ops.stores import Tables
+    from sinks.postgresql.connection import Connection
 
 pytestmark = pytest.mark.live
 
@@ -112,6 +118,19 @@ async def test_gaps_are_counted_by_day(ground: Ground) -> None:
     assert gaps["last_day"] == 1
     assert sum(day["count"] for day in gaps["days"]) == 4
     assert [row["reason"] for row in gaps["recent"]] == ["spool full"] * 4
+    assert all(row["from_ms"] == row["until_ms"] == row["noticed_ms"] for row in gaps["recent"])
+
+
+async def test_a_gap_says_from_when_to_when_it_was(ground: Ground) -> None:
+    """As the player has it: it was noticed later than it was."""
+    await execute(
+        ground,
+        "INSERT INTO gap (agent_id, gap_id, noticed_at, stream, reason, detail) VALUES ($1, '1', now(), 'screen', "
+        """'agent_killed', '{"from_us": "1700000000123456", "until_us": "1700000060000000"}')""",
+        AGENT,
+    )
+    [row] = (await ground.get("/overview"))["gaps"]["recent"]
+    assert (row["from_ms"], row["until_ms"]) == (1_700_000_000_123, 1_700_000_060_000)
 
 
 async def test_events_come_and_end_with_the_server(ground: Ground) -> None:
@@ -126,6 +145,53 @@ async def test_events_come_and_end_with_the_server(ground: Ground) -> None:
     ground.services.overview.stop()
     assert [event async for event in first] in ([], [event async for event in second])
     assert ground.services.overview.closed
+
+
+def parts_of(event: bytes) -> dict[str, tuple[int | None, bool]]:
+    """Of each part when it was read, and whether it is being read for the first time."""
+    told = json.loads(event.split(b"data: ")[1])
+    return {one["part"]: (one["read_ms"], one["measuring"]) for one in told["parts"]}
+
+
+async def test_who_looks_first_waits_for_no_store(ground: Ground) -> None:
+    """What this process knows comes at once, and each part as it is read: one that is slow holds up no other."""
+    log = ground.services.lifecycle = LifecycleLog(lambda: 0.0)
+    tell(log, "connected")
+    answers, read = asyncio.Event(), sampler.read_tables
+
+    async def read_late(connection: Connection) -> Tables:
+        await answers.wait()
+        return await read(connection)
+
+    with patch.object(sampler, "read_tables", read_late):
+        pictures = overview._pictures(ground.services, principal_of(Role.OPERATOR, persons=None))
+        first = await anext(pictures)
+        assert set(parts_of(first).values()) == {(None, True)}
+        assert json.loads(first.split(b"data: ")[1])["agents"]["connected"] == 1
+        event = first
+        while sum(measuring for _, measuring in parts_of(event).values()) > 1:
+            event = await anext(pictures)
+        assert parts_of(event)["tables"] == (None, True)
+        assert parts_of(event)["readers"][0]
+        answers.set()
+        while parts_of(event)["tables"][1]:
+            event = await anext(pictures)
+        assert json.loads(event.split(b"data: ")[1])["dead_letters"] == 0
+        await pictures.aclose()
+
+
+async def test_what_was_known_before_is_told_with_its_age(ground: Ground) -> None:
+    """Nobody looked for a while: the last picture is there at once, and its parts say from when they are."""
+    with patch.object(sampler, "LINGER_S", 0.0):
+        before = {one["part"]: one["read_ms"] for one in (await ground.get("/overview"))["parts"]}
+        running = ground.services.overview._running
+        assert running
+        await asyncio.wait([running])
+        pictures = overview._pictures(ground.services, principal_of(Role.OPERATOR, persons=None))
+        first = await anext(pictures)
+        await pictures.aclose()
+    assert parts_of(first) == {part: (read_ms, True) for part, read_ms in before.items()}
+    assert json.loads(first.split(b"data: ")[1])["dead_letters"] == 0
 
 
 async def test_events_end_with_the_session(ground: Ground) -> None:

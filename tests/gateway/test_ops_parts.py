@@ -31,6 +31,7 @@ def make_picture(**parts: object) -> Overview:
         measured_ms=0,
         node="node-1",
         problems=[],
+        parts=[],
         away=[],
         agents=Agents(known=1, connected=1),
         streams=[],
@@ -96,6 +97,16 @@ def test_a_counter_that_goes_back_begins_again() -> None:
     assert rates.per_second("a") is None
     rates.look(2, {"a": 3, "b": 10})
     assert (rates.per_second("a"), rates.per_second("b")) == (3, 5)
+
+
+def test_where_nobody_looked_for_long_it_begins_again() -> None:
+    """What is called the last minute's is not an hour's."""
+    rates = Rates(window_s=60)
+    rates.look(0, {"a": 0})
+    rates.look(3600, {"a": 3600})
+    assert rates.per_second("a") is None
+    rates.look(3602, {"a": 3800})
+    assert rates.per_second("a") == 100
 
 
 def test_a_counter_that_came_later_counts_from_then() -> None:
@@ -180,6 +191,11 @@ def test_what_is_wrong_is_told_with_what_to_do(parts: dict[str, object], tone: s
     assert problem.advice
 
 
+def test_a_reader_whose_pace_is_not_known_yet_does_not_stand_still() -> None:
+    """There was one look so far."""
+    assert find_problems(make_picture(groups=[make_group(lag=5000, per_s=None)])) == []
+
+
 def test_the_worst_is_told_first() -> None:
     """However they are found."""
     found = find_problems(make_picture(dead_letters=1, keks_missing=["a.pub.pem"]))
@@ -193,7 +209,16 @@ def test_names_of_people_are_for_those_who_may_see_them() -> None:
         for name in ("ann", "bob")
     ]
     gaps = [
-        GapRow(agent_id="x", person="bob", computer="bob-desk", stream="screen", reason="spool full", noticed_ms=0),
+        GapRow(
+            agent_id="x",
+            person="bob",
+            computer="bob-desk",
+            stream="screen",
+            reason="spool full",
+            noticed_ms=0,
+            from_ms=0,
+            until_ms=0,
+        ),
     ]
     picture = make_picture(agents=Agents(known=9, went_silent=rows), gaps=Gaps(last_day=4, recent=gaps))
     seen = picture.for_principal(principal_of(Role.OFFICER, persons={"ann"}))

@@ -3,9 +3,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { getJson, subscribe } from "../../api/client";
 import { query, setQuery } from "../../app/router";
-import { formatClock, formatDay } from "../../ui/format";
+import { reasonOf } from "../../player/markers";
+import { formatClock, formatDay, formatTime } from "../../ui/format";
 import { Badge, Button, Empty, Field, Loading, Trouble } from "../../ui/parts";
-import { EVENT_TONES, type Fact, type HistoryAnswer } from "./answers";
+import { EVENT_TONES, gapOf, type Fact, type HistoryAnswer } from "./answers";
 
 const KEPT = 2000;
 
@@ -122,12 +123,20 @@ function FactList(props: { facts: readonly Fact[] }) {
           <Event fact={fact} />
           <span class="what">
             <strong>{fact.id}</strong> {fact.address && <span class="quiet">{fact.address}</span>}
-            <span class="quiet"> {detailOf(fact)}</span>
+            <span class="quiet"> {fact.event === "gap" ? gapTold(fact) : detailOf(fact)}</span>
           </span>
         </li>
       ))}
     </ol>
   );
+}
+
+/** Whose recording has a hole, from when to when and why. Who sees nodes sees no recordings, so there is no way there. */
+function gapTold(fact: Fact): string {
+  const gap = gapOf(fact);
+  const end = gap.until_ms > gap.from_ms ? ` to ${formatTime(gap.until_ms, fact.time_ms)}` : "";
+  const whose = [fact.detail.user, fact.detail.computer].filter(Boolean).join(" on ");
+  return `${gap.stream} of ${whose || "an agent"}: ${reasonOf(gap)}, ${formatTime(gap.from_ms, fact.time_ms)}${end}`;
 }
 
 function Event(props: { fact: Fact }) {

@@ -1,5 +1,7 @@
 /** What the server tells of nodes. */
 
+import type { Gap } from "../../player/answers";
+
 export interface Node {
   id: string;
   node: string;
@@ -30,6 +32,14 @@ export interface Fact {
   address: string;
   reporter: string;
   detail: Record<string, string>;
+}
+
+/** The hole that a fact `gap` tells of; where it does not say when, it is where it was noticed. */
+export function gapOf({ detail, time_ms }: Fact): Omit<Gap, "agent_id"> {
+  const [from_us, until_us] = [Number(detail.from_us), Number(detail.until_us)];
+  const until_ms = until_us ? Math.floor(until_us / 1000) : time_ms;
+  const from_ms = Math.min(from_us ? Math.floor(from_us / 1000) : time_ms, until_ms);
+  return { stream: detail.stream ?? "", from_ms, until_ms, reason: detail.reason || "unknown", detail: detail.note ?? "" };
 }
 
 export interface HistoryAnswer {

@@ -5,7 +5,14 @@ import { may } from "../../app/session";
 import { PAGES } from "../table";
 import type { Problem } from "./answers";
 
-export function Attention(props: { problems: readonly Problem[] }) {
+export function Attention(props: { problems: readonly Problem[]; measuring: boolean }) {
+  if (!props.problems.length && props.measuring) {
+    return (
+      <p class="all-well quiet" role="status">
+        <span class="dot" aria-hidden="true" /> Looking for what needs attention.
+      </p>
+    );
+  }
   if (!props.problems.length) {
     return (
       <p class="all-well" role="status">

@@ -1,36 +1,54 @@
 /** What is kept where, which holes there are, and which agents went away. */
 
+import { gapLink } from "../../player/gapLink";
 import { reasonOf } from "../../player/markers";
 import { Link } from "../../app/router";
 import { may } from "../../app/session";
-import { formatBytes, formatNumber } from "../../ui/format";
-import { Badge, Table, Time, type Column } from "../../ui/parts";
-import { streamTitle, type AgentRow, type Agents, type Gaps, type Storage } from "./answers";
+import { formatBytes, formatDuration, formatNumber } from "../../ui/format";
+import { Badge, Loading, Table, Time, type Column } from "../../ui/parts";
+import { AsOf, ageOf, Pending, type Age } from "./age";
+import { streamTitle, type AgentRow, type Agents, type GapRow, type Gaps, type PartName, type Picture, type Storage } from "./answers";
 
-export function Stores(props: { storage: Storage }) {
-  const { storage } = props;
-  const rows: [string, number | null, string][] = [
-    ["Archive", storage.archive_bytes, ""],
-    ["Kafka", storage.kafka_bytes, storage.kafka_bytes === null ? "not on this machine" : "waits for 7 days"],
-    ["PostgreSQL", storage.postgresql_bytes, ""],
-    ["Elasticsearch", storage.elasticsearch_bytes, documents(storage)],
+export function Stores({ picture }: { picture: Picture }) {
+  const { storage } = picture;
+  const rows: [string, number | null, string, PartName][] = [
+    ["Archive", storage.archive_bytes, "", "archive"],
+    ["Kafka", storage.kafka_bytes, storage.kafka_bytes === null ? "not on this machine" : "waits for 7 days", "disk"],
+    ["PostgreSQL", storage.postgresql_bytes, "", "archive"],
+    ["Elasticsearch", storage.elasticsearch_bytes, documents(storage), "elasticsearch"],
   ];
+  const archive = ageOf(picture, "archive");
   return (
     <>
       <dl class="facts">
-        {rows.map(([name, bytes, note]) => (
+        {rows.map(([name, bytes, note, part]) => (
           <div key={name}>
             <dt>{name}</dt>
             <dd>
-              {bytes === null ? "–" : formatBytes(bytes)} {note && <span class="quiet">{note}</span>}
+              <Size bytes={bytes} note={note} age={ageOf(picture, part)} />
             </dd>
           </div>
         ))}
       </dl>
-      <h3>Archive by stream</h3>
-      <Bars rows={storage.archive_streams.map((one) => [streamTitle(one.name), one.bytes, formatBytes(one.bytes)])} none="The archive is empty." />
-      <h3>Archive by day</h3>
-      <Bars rows={storage.archive_days.slice(-7).map((one) => [one.name, one.bytes, formatBytes(one.bytes)])} none="The archive is empty." />
+      {archive.waiting ? (
+        <Loading what="Reading the archive" />
+      ) : (
+        <>
+          <h3>Archive by stream</h3>
+          <Bars rows={storage.archive_streams.map((one) => [streamTitle(one.name), one.bytes, formatBytes(one.bytes)])} none="The archive is empty." />
+          <h3>Archive by day</h3>
+          <Bars rows={storage.archive_days.slice(-7).map((one) => [one.name, one.bytes, formatBytes(one.bytes)])} none="The archive is empty." />
+        </>
+      )}
+    </>
+  );
+}
+
+function Size(props: { bytes: number | null; note: string; age: Age }) {
+  if (props.age.waiting) return <Pending />;
+  return (
+    <>
+      {props.bytes === null ? "–" : formatBytes(props.bytes)} {props.note && <span class="quiet">{props.note}</span>} <AsOf age={props.age} />
     </>
   );
 }
@@ -59,14 +77,22 @@ function Bars(props: { rows: readonly (readonly [string, number, string])[]; non
   );
 }
 
-type Gap = Gaps["recent"][number];
-
-const GAPS: readonly Column<Gap>[] = [
-  { title: "Whose", show: (row) => <Whose {...row} /> },
+const GAPS: readonly Column<GapRow>[] = [
+  { title: "Whose", show: (row) => <Whose {...row} link={gapLink(row.person, row)} /> },
   { title: "Stream", keep: true, show: (row) => row.stream },
   { title: "Why", show: (row) => reasonOf({ reason: row.reason || "unknown", detail: "" }) },
-  { title: "Noticed", keep: true, show: (row) => <Time ms={row.noticed_ms} age /> },
+  { title: "When", show: (row) => <GapTime gap={row} /> },
 ];
+
+/** From when, and how long; where that is not known, when it was noticed. */
+function GapTime({ gap }: { gap: GapRow }) {
+  const ms = gap.until_ms - gap.from_ms;
+  return (
+    <>
+      <Time ms={gap.from_ms} age /> {ms > 0 && <span class="quiet nowrap">for {formatDuration(ms)}</span>}
+    </>
+  );
+}
 
 export function GapPart(props: { gaps: Gaps | null }) {
   if (!props.gaps) return <p class="quiet">PostgreSQL has not told of gaps yet.</p>;
@@ -81,7 +107,7 @@ export function GapPart(props: { gaps: Gaps | null }) {
 }
 
 const SILENT: readonly Column<AgentRow>[] = [
-  { title: "Agent", show: (row) => <Whose {...row} /> },
+  { title: "Agent", show: (row) => <Whose {...row} link={`/player?person=${encodeURIComponent(row.person)}`} /> },
   { title: "Was on", show: (row) => row.gateway.replace(/\/gateway$/, "") },
   { title: "Silent since", keep: true, show: (row) => <Time ms={row.since_ms} age /> },
 ];
@@ -113,12 +139,12 @@ export function SilentAgents(props: { agents: Agents }) {
 }
 
 /** A person with their computer for who may see them; for others the agent alone. */
-function Whose(props: { person: string; computer: string; agent_id: string }) {
+function Whose(props: { person: string; computer: string; agent_id: string; link: string }) {
   if (!props.person) return <code title="Whose agent it is, your account may not see">{props.agent_id.slice(0, 8)}</code>;
   const named = (
     <>
       <bdi>{props.person}</bdi> on <bdi>{props.computer}</bdi>
     </>
   );
-  return may("recordings") ? <Link href={`/player?person=${encodeURIComponent(props.person)}`}>{named}</Link> : <span>{named}</span>;
+  return may("recordings") ? <Link href={props.link}>{named}</Link> : <span>{named}</span>;
 }

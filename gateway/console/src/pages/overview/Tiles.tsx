@@ -4,22 +4,27 @@ import type { ComponentChildren } from "preact";
 import { Link } from "../../app/router";
 import { may } from "../../app/session";
 import { formatBytes, formatNumber } from "../../ui/format";
+import { AsOf, ageOf, Pending, type Age } from "./age";
 import type { Picture, StreamRow } from "./answers";
 import { Sparkline } from "./Sparkline";
 
 export function Tiles(props: { picture: Picture }) {
   const { agents, streams, acks, groups, storage, gaps, dead_letters, alerts } = props.picture;
+  const tables = ageOf(props.picture, "tables");
+  const arrivals = ageOf(props.picture, "arrivals");
+  const readers = ageOf(props.picture, "readers");
   const slowest = [...acks].sort((a, b) => (b.p99_ms ?? 0) - (a.p99_ms ?? 0))[0];
   const behind = groups.reduce((sum, group) => sum + group.lag, 0);
   const people = (
     <>
       <Tile
         title="Alerts open"
+        age={tables}
         value={known(alerts?.open)}
         tone={alerts?.high ? "bad" : undefined}
         note={may("alerts") ? <Link href="/alerts">see them</Link> : `${known(alerts?.high)} of high severity`}
       />
-      <Tile title="Gaps in 24 h" value={known(gaps?.last_day)} tone={gaps?.last_day ? "warn" : undefined} note="known holes in recordings" />
+      <Tile title="Gaps in 24 h" age={tables} value={known(gaps?.last_day)} tone={gaps?.last_day ? "warn" : undefined} note="known holes in recordings" />
     </>
   );
   return (
@@ -36,12 +41,14 @@ export function Tiles(props: { picture: Picture }) {
       />
       <Tile
         title="Envelopes a second"
+        age={arrivals}
         value={rate(total(streams, "envelopes_per_s"))}
         note="last minute; line: 15 min"
         values={history(streams, "envelopes")}
       />
       <Tile
         title="Data a second"
+        age={arrivals}
         value={bytesRate(total(streams, "bytes_per_s"))}
         note="last minute; line: 15 min"
         values={history(streams, "bytes")}
@@ -49,23 +56,26 @@ export function Tiles(props: { picture: Picture }) {
       <Tile
         title="Acknowledged within"
         value={slowest ? `${formatNumber(slowest.p50_ms ?? 0)} ms` : "–"}
-        note={slowest ? `99 % within ${formatNumber(slowest.p99_ms ?? 0)} ms, ${slowest.node}` : "nothing came within a minute"}
+        note={slowest ? `99 % within ${formatNumber(slowest.p99_ms ?? 0)} ms, ${slowest.node}` : tables.waiting ? "not read yet" : "nothing came within a minute"}
       />
       <Tile
         title="Records behind"
-        value={formatNumber(behind)}
+        age={readers}
+        value={groups.length ? formatNumber(behind) : "–"}
         note="wait to be read from Kafka"
         values={lagHistory(props.picture)}
         tone={behind >= 1000 ? "warn" : undefined}
       />
       <Tile
         title="Disk free"
+        age={ageOf(props.picture, "disk")}
         value={storage.disk_free_bytes === null ? "–" : formatBytes(storage.disk_free_bytes)}
         note={storage.disk_bytes === null ? "" : `of ${formatBytes(storage.disk_bytes)}`}
         share={storage.disk_bytes ? 1 - (storage.disk_free_bytes ?? 0) / storage.disk_bytes : undefined}
       />
       <Tile
         title="Dead letters"
+        age={tables}
         value={known(dead_letters)}
         tone={dead_letters ? "warn" : undefined}
         note={may("processors") ? <Link href="/processors?tab=dead-letters">see why</Link> : "records not processed"}
@@ -80,16 +90,21 @@ export const watchesPeople = () => may("alerts") && !may("processors");
 
 function Tile(props: {
   title: string;
+  /** Of what the value was read from, where that is a store. */
+  age?: Age;
   value: string;
   note?: ComponentChildren;
   values?: readonly number[] | undefined;
   share?: number | undefined;
   tone?: "warn" | "bad" | undefined;
 }) {
+  const waiting = props.age?.waiting;
   return (
-    <div class={`card tile ${props.tone ?? ""}`}>
-      <div class="title">{props.title}</div>
-      <div class="value">{props.value}</div>
+    <div class={`card tile ${waiting ? "" : (props.tone ?? "")}`} aria-busy={waiting}>
+      <div class="title">
+        {props.title} {props.age && <AsOf age={props.age} />}
+      </div>
+      <div class="value">{waiting ? <Pending /> : props.value}</div>
       {props.values && <Sparkline label={`${props.title}, the last quarter of an hour`} values={props.values} />}
       {props.share !== undefined && (
         <div class="bar" role="img" aria-label={`${Math.round(props.share * 100)} % used`}>

@@ -89,13 +89,36 @@ export interface Storage {
 export interface Gaps {
   last_day: number;
   days: { day: string; count: number }[];
-  recent: { agent_id: string; person: string; computer: string; stream: string; reason: string; noticed_ms: number }[];
+  recent: GapRow[];
+}
+
+export interface GapRow {
+  agent_id: string;
+  person: string;
+  computer: string;
+  stream: string;
+  reason: string;
+  noticed_ms: number;
+  from_ms: number;
+  until_ms: number;
+}
+
+/** What is read from stores: each part by itself. */
+export type PartName = "readers" | "tables" | "arrivals" | "archive" | "elasticsearch" | "disk";
+
+export interface Part {
+  part: PartName;
+  /** When it was read last; `null`: never yet. */
+  read_ms: number | null;
+  /** Somebody has just begun to look, and it was not read since. */
+  measuring: boolean;
 }
 
 export interface Picture {
   measured_ms: number;
   node: string;
   problems: Problem[];
+  parts: Part[];
   away: Away[];
   agents: Agents;
   streams: StreamRow[];

@@ -1,6 +1,6 @@
 /** Everything worth going to, as a list: for those who do not use the timeline's picture, and to search the day. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { setQuery } from "../../app/router";
 import { may } from "../../app/session";
 import type { Marker } from "../../player/markers";
@@ -13,6 +13,8 @@ const KINDS = { hit: ["Found", undefined], alert: ["Alert", "bad"], gap: ["Gap",
 export function MarkerPane(props: { replay: Replay; markers: readonly Marker[]; q: string; loading: boolean; error: unknown }) {
   const [typed, setTyped] = useState(props.q);
   const at = props.replay.coarse.value;
+  const list = useRef<HTMLOListElement>(null);
+  useEffect(() => list.current!.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" }), []);
   const search = (event: Event) => {
     event.preventDefault();
     setQuery({ q: typed.trim() || undefined });
@@ -29,7 +31,7 @@ export function MarkerPane(props: { replay: Replay; markers: readonly Marker[]; 
       )}
       {props.error !== undefined && <Trouble error={props.error} />}
       {!props.markers.length && <p class="quiet">{emptyText(props.q, props.loading)}</p>}
-      <ol aria-label="Markers">
+      <ol ref={list} aria-label="Markers">
         {props.markers.map((marker) => (
           <li key={marker.id} aria-current={Math.abs(marker.at - at) < 500 ? "time" : undefined}>
             <button type="button" class="marker" onClick={() => props.replay.seek(marker.at)}>

@@ -126,14 +126,16 @@ function Panes(props: PaneProps) {
   );
 }
 
-/** All that there is, when it is not more than some hours, else what is around the moment. */
+/** All that there is, when it is not more than some hours, else what is around the moment, or around the gap that it is in. */
 function around(replay: Replay, limits: View): View {
   const { from_ms, until_ms } = replay.whole;
   const at = replay.at.peek();
   const edge = Math.max(15_000, (until_ms - from_ms) * 0.02);
   const whole = { from: Math.max(limits.from, from_ms - edge), until: Math.min(limits.until, until_ms + edge) };
   if (until_ms - from_ms <= WHOLE_MS && whole.from <= at && at <= whole.until) return whole;
-  return zoom({ from: at - AROUND_MS, until: at + AROUND_MS }, 1, at, limits);
+  const gap = replay.timeline.gaps.find((one) => one.from_ms <= at && at <= one.until_ms) ?? { from_ms: at, until_ms: at };
+  const margin = Math.max(AROUND_MS, (gap.until_ms - gap.from_ms) / 4);
+  return zoom({ from: gap.from_ms - margin, until: gap.until_ms + margin }, 1, at, limits);
 }
 
 /** The moment into the address while it stands, and out of it when somebody goes elsewhere. */
