@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from infra.settings import RedisSettings
 
 _KAFKA_PORT, _ELASTICSEARCH_PORT, _POSTGRESQL_PORT, _REDIS_PORT = 9092, 9200, 5432, 6379
+_SENTINEL_PORT = 26379
 _TRANSPORT_PORT = 9300
 _SAFE_COPIES, _SAFE_INSYNC = 3, 2
 
@@ -162,13 +163,30 @@ def dsn_at(dsn: str, place: Address, database: str = "") -> str:
 
 
 def own_redis(settings: Settings) -> Address:
-    """Where Redis listens."""
-    return _redis_at(settings.redis)
+    """Where this node's Redis listens; without one of its own, where all reach it."""
+    named = settings.redis.listen
+    return Address.parse(named, _REDIS_PORT) if named else redis_at(settings.redis)
 
 
-def _redis_at(redis: RedisSettings) -> Address:
+def redis_at(redis: RedisSettings) -> Address:
+    """The server of `redis.url`."""
     parts = urlsplit(redis.url)
     return Address(parts.hostname or "127.0.0.1", parts.port or _REDIS_PORT)
+
+
+def sentinels(redis: RedisSettings) -> list[Address]:
+    """The Sentinels, each once; empty where there is one Redis alone."""
+    return list(dict.fromkeys(Address.parse(it, _SENTINEL_PORT) for it in redis.sentinels))
+
+
+def own_sentinel(settings: Settings) -> Address:
+    """Where this node's Sentinel listens, beside its Redis; raises `ConfigError`."""
+    if settings.redis.sentinel_listen:
+        return Address.parse(settings.redis.sentinel_listen, _SENTINEL_PORT)
+    host, named = own_redis(settings).host, sentinels(settings.redis)
+    if (own := next((it for it in named if it.host == host), None)) is None:
+        raise ConfigError(f"redis.sentinels names {shown(named)}, and none on {host}, where this node's Redis is")
+    return own
 
 
 def redis_password(redis: RedisSettings) -> str:
@@ -177,7 +195,7 @@ def redis_password(redis: RedisSettings) -> str:
     Raises `ConfigError` for a file that cannot be read.
     """
     there = redis.password_file is not None and redis.password_file.exists()
-    return "" if _redis_at(redis).is_loopback or not there else read_secret(redis.password_file).strip()
+    return "" if redis_at(redis).is_loopback or not there else read_secret(redis.password_file).strip()
 
 
 def store_places(settings: Settings, store: str) -> list[Address]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from gateway.presence.primary import open_primary
 from infra.cluster import redis_password
 
 if TYPE_CHECKING:
@@ -104,18 +105,21 @@ class Keys:
 def open_redis(settings: RedisSettings, *, connections: int = 4, decode: bool = True) -> Redis:
     """A client that fails soon rather than waits; no connection is made before it is used. Without `decode`: bytes.
 
+    With Sentinels each connection goes to the server that is primary when it is made; one that breaks is made anew.
     RESP2 by hiredis: it reads large answers several times as fast as RESP3 does.
     """
-    client: Redis = Redis.from_url(
-        settings.url,
-        password=redis_password(settings) or None,
-        protocol=2,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=connections,
-        decode_responses=decode,
-    )
+    options: dict[str, Any] = {
+        "password": redis_password(settings) or None,
+        "protocol": 2,
+        "socket_timeout": TIMEOUT_S,
+        "socket_connect_timeout": TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": connections,
+        "decode_responses": decode,
+    }
+    if settings.sentinels:
+        return open_primary(settings, **options)
+    client: Redis = Redis.from_url(settings.url, **options)
     return client
 
 

@@ -11,8 +11,18 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from infra.cluster import brokers, controllers, elasticsearch_urls, wanted_copies
+from infra.cluster import (
+    brokers,
+    controllers,
+    elasticsearch_urls,
+    own_redis,
+    own_sentinel,
+    redis_at,
+    sentinels,
+    wanted_copies,
+)
 from infra.settings.keeping import CONTENT
+from schemas.errors import ConfigError
 from schemas.kinds import StreamKind
 from schemas.topics import DAY_MS, TOPICS, envelope_topic
 
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
 Rule = Callable[["Settings"], Iterator[str]]
 
 _AGENT_PORTS = range(10_000, 11_001)
+_FEWEST_SENTINELS = 3
 
 
 def find_contradictions(settings: Settings) -> list[str]:
@@ -101,6 +112,31 @@ def _stores(settings: Settings) -> Iterator[str]:
         yield 'archive.fsync = "never": a power cut loses what was committed; set "commit"'
 
 
+def _redis(settings: Settings) -> Iterator[str]:
+    redis, named = settings.redis, sentinels(settings.redis)
+    if not named:
+        if redis.listen and own_redis(settings) != redis_at(redis):
+            yield f"redis.listen = {redis.listen}, but all look for Redis at redis.url: set redis.sentinels for several"
+        return
+    if len(named) < _FEWEST_SENTINELS:
+        yield (
+            f"redis.sentinels names {len(named)}: more than half must be left to promote a server, so that the loss of "
+            "one stops it; name three, or none for one Redis alone"
+        )
+    elif len(named) % 2 == 0:
+        yield f"redis.sentinels names {len(named)}: of {len(named) - 1} as many may be lost; name an odd number"
+    if redis_at(redis).is_loopback != all(it.is_loopback for it in named):
+        yield "redis.url and redis.sentinels are not all of this machine, or all of the network: no one password fits"
+    if "master" in settings.node.roles and "redis" not in settings.node.external:
+        try:
+            own = own_sentinel(settings)
+        except ConfigError as error:
+            yield f"{error}: name it there, or set redis.listen"
+        else:
+            if own not in named:
+                yield f"redis.sentinels does not name {own}, where this node's Sentinel listens: name it there"
+
+
 def _sign_in(settings: Settings) -> Iterator[str]:
     accounts, oidc = settings.accounts, settings.oidc
     if accounts.idle_s > accounts.session_s:
@@ -135,7 +171,7 @@ def _kafka_days(kind: StreamKind) -> int:
     return TOPICS[envelope_topic(kind)].retention_ms // DAY_MS
 
 
-RULES: tuple[Rule, ...] = (_node, _kafka, _gateway, _stores, _sign_in, _retention)
+RULES: tuple[Rule, ...] = (_node, _kafka, _gateway, _stores, _redis, _sign_in, _retention)
 
 
 def is_loopback(host: str) -> bool:

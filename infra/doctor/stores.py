@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from infra.cluster import brokers, databases, elasticsearch_urls, own_redis, redis_password, shown, wanted_copies
 from infra.doctor.finding import Finding, check_later
 from infra.doctor.releases import ask_release
+from infra.doctor.sentinels import check_sentinels
+from infra.sentinels import find_primary
 from infra.settings import postgresql_dsn, read_secret
 from infra.stack.probe import http_get, tcp_ask
 from schemas.errors import ConfigError, UnavailableError
@@ -37,7 +39,7 @@ _RETENTION_MS = 3_600_000
 
 
 async def check_stores(settings: Settings) -> list[Finding]:
-    """All four at once: one that does not answer holds up no other."""
+    """All of them at once: one that does not answer holds up no other."""
     looks = {
         "at postgresql": check_postgresql,
         "at kafka": check_kafka,
@@ -45,6 +47,7 @@ async def check_stores(settings: Settings) -> list[Finding]:
         "kafka write": check_kafka_write,
         "at elasticsearch": check_elasticsearch,
         "at redis": check_redis,
+        **({"redis sentinels": check_sentinels} if settings.redis.sentinels else {}),
     }
     return await asyncio.gather(*(check_later(name, partial(look, settings)) for name, look in looks.items()))
 
@@ -236,7 +239,8 @@ async def _ask_elasticsearch(settings: Settings, url: str) -> dict[str, Any]:
 
 async def check_redis(settings: Settings) -> str:
     """Its release and its clock."""
-    host, port = own_redis(settings).host, own_redis(settings).port
+    place = await find_primary(settings.redis) if settings.redis.sentinels else own_redis(settings)
+    host, port = place.host, place.port
     question = b"INFO server\r\n"
     if password := redis_password(settings.redis):
         question = f"AUTH {password}\r\n".encode() + question

@@ -27,8 +27,8 @@ from infra.hosts import bracket
 from infra.settings.nodes import NodeRole, Store
 from schemas.errors import ConfigError
 
-CONTROLLER_PORT, TRANSPORT_PORT = 9093, 9300
-"""Where Kafka's controllers, and the nodes of Elasticsearch, speak among themselves."""
+CONTROLLER_PORT, TRANSPORT_PORT, SENTINEL_PORT = 9093, 9300, 26379
+"""Where Kafka's controllers, the nodes of Elasticsearch, and Redis's Sentinels speak among themselves."""
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 _ADDRESS = r"^[A-Za-z0-9.:-]{1,253}$"
@@ -81,8 +81,16 @@ class Site(BaseModel):
     @property
     def brokers(self) -> list[str]:
         """Masters that run a Kafka broker: an odd number, since more than half of them must be there."""
+        return [] if "kafka" in self.external else self._voters()
+
+    @property
+    def redis_nodes(self) -> list[str]:
+        """Masters that run a Redis and a Sentinel: as many as can outvote one that is lost, else the first alone."""
+        return [] if "redis" in self.external else self._voters()
+
+    def _voters(self) -> list[str]:
         masters = self.having("master")
-        return [] if "kafka" in self.external else masters[: len(masters) - (len(masters) + 1) % 2]
+        return masters[: len(masters) - (len(masters) + 1) % 2]
 
     def settings_of(self, name: str) -> dict[str, dict[str, Any]]:
         """The tables of one node's settings file; what the site and the node say of their own comes last."""
@@ -117,7 +125,7 @@ class Site(BaseModel):
         """Stores of this node's roles that another node of the same role runs for all."""
         elsewhere = set()
         if name in self.having("master"):
-            elsewhere |= {"redis"} if name != self.having("master")[0] else set()
+            elsewhere |= {"redis"} if name not in self.redis_nodes else set()
             elsewhere |= {"kafka"} if name not in self.brokers else set()
         return elsewhere
 
@@ -133,6 +141,10 @@ class Site(BaseModel):
             "elasticsearch": {"url": ",".join(f"https://{addresses[one]}:9200" for one in self.having("mining-db"))},
             "redis": {"url": f"redis://{addresses[self.having('master')[0]]}:6379/0"},
         }
+        if len(watched := self.redis_nodes) > 1:
+            stores["redis"]["sentinels"] = [f"{addresses[one]}:{SENTINEL_PORT}" for one in watched]
+            if name in watched:
+                stores["redis"]["listen"] = f"{addresses[name]}:6379"
         if name in self.brokers:
             stores["kafka"]["node_id"] = self.brokers.index(name) + 1
             stores["kafka"]["controllers"] = [

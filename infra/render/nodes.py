@@ -14,6 +14,7 @@ from infra.cluster import (
     own_database,
     own_elasticsearch,
     own_redis,
+    own_sentinel,
     own_transport,
 )
 
@@ -28,6 +29,8 @@ def node_ports(settings: Settings) -> Mapping[str, int]:
         between["kafka controllers"] = own_controller(settings).port
     if settings.elasticsearch.seeds:
         between["elasticsearch nodes"] = own_transport(settings).port
+    if settings.redis.sentinels:
+        between["redis sentinels"] = own_sentinel(settings).port
     return {
         "mirror": settings.gateway.mirror_port,
         "miner": settings.miner.port,

@@ -33,4 +33,12 @@ def render(settings: Settings, _approval: Approval) -> str:
         "enable-debug-command": "no",
         "enable-module-command": "no",
     }
+    if settings.redis.sentinels:
+        # The others reach it, when it follows, as it is named here; a lost line is noticed sooner than by a minute.
+        rows |= {
+            "replica-announce-ip": place.host,
+            "replica-announce-port": str(place.port),
+            "repl-diskless-sync-delay": "0",
+            "repl-timeout": "15",
+        }
     return comment("Redis", *notes) + "".join(f"{name} {value}\n" for name, value in rows.items())

@@ -107,9 +107,17 @@ class RedisSettings(Group):
     """Short-lived state shared by processes."""
 
     url: str = "redis://127.0.0.1:6379/0"
-    """Address of the server, without a password."""
+    """Address of the server, without a password; with `sentinels`, of the one that is primary at the very first."""
+    sentinels: list[str] = []
+    """All Sentinels, `host:port`, three or five: they say which server is primary. Empty for the one of `url` alone."""
+    service: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")] = "sealstream"
+    """Name by which the Sentinels know the servers."""
+    listen: str = ""
+    """`host:port` of the server that this node runs, as all reach it; that of `url` if empty."""
+    sentinel_listen: str = ""
+    """`host:port` of the Sentinel that this node runs; the one of `sentinels` on its server's host if empty."""
     password_file: Path | None = Path("secrets/redis.password")
-    """File with the password, which is asked for and given where `url` is no address of the loopback."""
+    """File with the password of servers and Sentinels, where `url` is no address of the loopback."""
     prefix: str = "sealstream:"
     """Every key and channel begins with it: installations that share a server differ by it."""
 

@@ -21,7 +21,7 @@ import structlog
 
 from infra.datadir import VARIABLE, DataDir
 from infra.settings import Settings, load_settings
-from infra.stack import elasticsearch, kafka, postgresql, redis
+from infra.stack import elasticsearch, kafka, postgresql, redis, sentinel
 from infra.stack.account import check_reach, find_account
 from infra.stack.artifacts import cache_dir, fetch_artifacts
 from infra.stack.child import Mark, carriers, end_processes, members, rotate
@@ -32,7 +32,7 @@ from infra.stack.java import find_java
 from infra.stack.ports import PortRule
 from infra.stack.preflight import EVERYTHING, KEPT_DISK, choose_heaps, require, require_ports
 from infra.stack.processes import our_components
-from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, STANDBY, is_whole, stores_of
+from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, SENTINEL, STANDBY, is_whole, stores_of
 from infra.stack.state import Phase, StackState, load_state, save_state
 from infra.stack.supervisor import Supervisor
 from infra.stack.wishes import Wishes, WishFollower
@@ -130,7 +130,8 @@ def _prepare(data: DataDir, choice: Choice, tell: Callable[[str], None], disk: i
     require(data, stores, mines=known is None or "miner" in known.node.roles, disk=disk)
     settings = prepare_node(data) if choice.node else prepare_installation(data, ports=choice.ports, tell=tell)
     stores = stores_of(settings)
-    require_ports(settings, (stores & BACKING) if choice.backing_only else (stores & BACKING) | _listeners(settings))
+    listening = stores & (BACKING | {SENTINEL})
+    require_ports(settings, listening if choice.backing_only else listening | _listeners(settings))
     backing = _backing(settings, stores, tell)
     return backing if choice.backing_only else [*backing, *our_components(settings)]
 
@@ -148,6 +149,8 @@ def _backing(settings: Settings, stores: AbstractSet[str], tell: Callable[[str],
         components.append(postgresql.postgresql_standby_component(settings, account))
     if REDIS in stores:
         components.append(redis.redis_component(settings, account))
+    if SENTINEL in stores:
+        components.append(sentinel.sentinel_component(settings, account))
     if stores & {KAFKA, ELASTICSEARCH}:
         java, heaps = find_java(), choose_heaps(settings)
         check_reach(cache_dir(), account)

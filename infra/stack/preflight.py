@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.cluster import own_sentinel
 from infra.datadir import DataDir
 from infra.doctor.finding import Finding, check
 from infra.settings import Settings
@@ -21,7 +22,7 @@ from infra.stack.java import find_java
 from infra.stack.ports import check_port
 from infra.stack.postgresql import find_programs
 from infra.stack.redis import find_server
-from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, STANDBY
+from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, SENTINEL, STANDBY
 from schemas.errors import UnavailableError
 
 GIB = 1024**3
@@ -91,6 +92,9 @@ def require_ports(settings: Settings, names: AbstractSet[str]) -> None:
         if name in names:
             ours = name in ("agent", "https", "mirror", "miner")
             check_port(name, port, settings.gateway.host if ours else _host_of(settings, name))
+    if SENTINEL in names:
+        place = own_sentinel(settings)
+        check_port(SENTINEL, place.port, place.host if place.is_loopback else settings.node.address)
 
 
 def _host_of(settings: Settings, name: str) -> str:

@@ -13,6 +13,7 @@ from infra.settings import Settings
 from schemas.errors import ConfigError
 
 KAFKA, REDIS, POSTGRESQL, STANDBY, ELASTICSEARCH = "kafka", "redis", "postgresql", "postgresql-standby", "elasticsearch"
+SENTINEL = "redis-sentinel"
 
 STORES_OF_ROLE: Mapping[str, tuple[str, ...]] = {
     "master": (KAFKA, REDIS),
@@ -43,7 +44,8 @@ def stores_of(settings: Settings) -> frozenset[str]:
     stores = {store for role in roles for store in STORES_OF_ROLE.get(role, ())}
     if POSTGRESQL in stores or "postgresql" in settings.node.external:
         stores.discard(STANDBY)
-    return frozenset(stores - set(settings.node.external))
+    stores -= set(settings.node.external)
+    return frozenset(stores | ({SENTINEL} if REDIS in stores and settings.redis.sentinels else set()))
 
 
 def processes_of(settings: Settings) -> list[Process]:

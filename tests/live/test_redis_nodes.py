@@ -1,0 +1,40 @@
+"""Redis on three nodes, under the account of the stores: who is primary outlives a stop of all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from infra.stack.account import find_account
+from schemas.errors import UnavailableError
+from tests.live.redis_nodes import RedisNode, open_redis_nodes, primary_of, settled
+from tests.live.store_node import store_root, until  # noqa: F401  # a fixture
+
+pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+
+async def test_a_site_that_starts_again_has_the_primary_that_it_had(root: Path) -> None:
+    """Also when the one of `redis.url` is there first, and no other Sentinel yet."""
+    async with open_redis_nodes(root, find_account()) as nodes:
+        await settled(nodes)
+        first = nodes[0]
+        await first.kill()
+
+        async def other() -> RedisNode | None:
+            with contextlib.suppress(UnavailableError):
+                found = await primary_of(nodes)
+                return found if found is not first else None
+            return None
+
+        second = await until("another is promoted", other)
+        await first.start()
+        await settled(nodes)
+        for node in nodes:
+            await node.kill()
+        await first.start()
+        assert (await first.role())[0] == "slave"
+        await asyncio.gather(*(node.start() for node in nodes[1:]))
+        assert (await settled(nodes)).startswith(f"{second.place} is primary")
