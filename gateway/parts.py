@@ -172,6 +172,7 @@ class WebPart:
         tasks: dict[str, Coroutine[Any, Any, Any]] = {"https": self.https.serve(self._listener, self._https.context)}
         if self.https.services:
             tasks["replays"] = self.https.services.replays.follow()
+            tasks["browser unlocks"] = self.https.services.browser_unlocks.follow()
         return tasks
 
 

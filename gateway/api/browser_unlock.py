@@ -1,13 +1,14 @@
 """Unlocks in the browser: the page says that one began, grew and ended, for which KEKs and why; the audit has it.
 
-Never takes a key, a passphrase or anything that was opened: key ids, a purpose and times are all that comes here.
+Never takes a key, a passphrase or anything that was opened: key ids, a purpose and times are all that comes here. Never
+writes down of an unlock what others than its person tell, or what they tell when it is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Annotated, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,7 +20,6 @@ from infra.keys.table import fetch_rows
 
 router = APIRouter(prefix="/api/v1/unlock/browser", tags=["unlock"])
 
-ACTION = "unlock_browser"
 MOST_KEYS = 8
 MOST_MINUTES = 60
 MOST_NAMES = 64
@@ -72,25 +72,13 @@ class Ended(BaseModel):
 @router.post("", status_code=201)
 async def begin(principal: Viewer, services: Serving, begun: Begun) -> Named:
     """Write down that an unlock begins in this person's browser; when this fails, the page opens nothing."""
-    unlock = uuid4()
-    await services.audit(
-        principal,
-        ACTION,
-        f"unlock {unlock}",
-        purpose=begun.purpose,
-        outcome="granted",
-        keys=", ".join(begun.keys),
-        minutes=str(begun.minutes),
-    )
-    return Named(id=unlock)
+    return Named(id=await services.browser_unlocks.begin(principal, begun.purpose, begun.keys, begun.minutes))
 
 
 @router.post("/{unlock}/keys", status_code=204)
 async def add_keys(principal: Viewer, services: Serving, unlock: UUID, added: Added) -> None:
-    """Write down that more KEKs are used in an unlock; when this fails, the page opens nothing with them."""
-    await services.audit(
-        principal, ACTION, f"unlock {unlock}", purpose=added.purpose, outcome="added", keys=", ".join(added.keys)
-    )
+    """Write down that more KEKs are used in an unlock of this person that goes on; else the page opens nothing."""
+    await services.browser_unlocks.add_keys(principal, unlock, added.purpose, added.keys)
 
 
 @router.get("/keys")
@@ -107,7 +95,5 @@ async def name_keys(
 
 @router.post("/{unlock}/end", status_code=204)
 async def end(principal: Viewer, services: Serving, unlock: UUID, ended: Ended) -> None:
-    """Write down that it is over: the keys are gone from the page."""
-    await services.audit(
-        principal, ACTION, f"unlock {unlock}", outcome="ended", reason=ended.reason, opened=str(ended.opened)
-    )
+    """Write down that an unlock of this person is over: the keys are gone from the page."""
+    await services.browser_unlocks.end(principal, unlock, ended.reason, ended.opened)

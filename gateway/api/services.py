@@ -6,7 +6,7 @@ Never opens a store before somebody needs it, and never does what cannot be audi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +21,9 @@ from gateway.ops.letters import DeadLetters
 from gateway.ops.sampler import Sampler
 from gateway.protection import Protection
 from gateway.recordings.shelf import Recordings
+from gateway.unlock.browser import BrowserUnlocks
 from gateway.unlock.held import HeldUnlocks
+from gateway.unlock.passing import UnlockPassing
 from infra.postgresql import connect
 from infra.replays.runner import Replays
 from infra.settings import postgresql_dsn
@@ -59,6 +61,10 @@ class Services:
         self.identify: Identify = self.desk.identities.identify
         self.recordings = Recordings(settings)
         self.unlocks = HeldUnlocks(settings)
+        self.browser_unlocks = BrowserUnlocks(self)
+        self.passing = UnlockPassing(self)
+        self.approved: Container[str] = ()
+        """Addresses of nodes of ours; set by the process that follows them."""
         self.jobs = Jobs(self)
         self.protection = Protection(settings)
         self.overview = Sampler(self)

@@ -152,6 +152,22 @@ def test_an_added_key_lasts_no_longer_than_the_unlock(console: Console, rotation
     assert ended(console.settings, purpose)["reason"] == "time_out"
 
 
+def test_what_is_over_for_the_server_is_locked(console: Console, rotation: Rotated, tmp_path: Path) -> None:
+    """A key that the server does not take any more locks the page, which says why."""
+    purpose = f"case {uuid4().hex}"
+    with watching(console, tmp_path) as (visit, _):
+        page = visit.go("/search")
+        unlock(page, rotation.after, purpose)
+        psql(console.settings, f"update browser_unlock set ended_at = now() where purpose = '{purpose}'")
+        page.get_by_role("button", name="Add a key").click()
+        add(page.get_by_role("dialog", name="Add keys"), rotation.before)
+        expect(page.get_by_text("for the server this unlock was over")).to_be_visible()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        visit.check_accessible()
+        visit.shot("unlock-refused")
+        assert not secrets_of_both(page.evaluate(SHOWN) + heap_of(page), rotation)
+
+
 def add(dialog: Locator, one: SealedEndpoint) -> None:
     dialog.get_by_label("Key files").set_input_files(one.key_file)
     dialog.get_by_label("Passphrase").fill(one.passphrase)

@@ -15,6 +15,7 @@ const ENDED: Record<EndReason, string> = {
   time_out: "The time is over. Keys and what was opened are gone from this page.",
   signed_out: "",
   closed: "",
+  refused: "Locked: for the server this unlock was over. Keys and what was opened are gone from this page.",
 };
 
 export function UnlockBar() {

@@ -10,7 +10,8 @@ import type { OpenedSource } from "../player/source";
 import type { UnlockSession } from "../unlock/session";
 import { serverTexts, unlockFacts, unlockSession, unlockSource, type UnlockFacts } from "./current";
 
-export type EndReason = "locked" | "time_out" | "signed_out" | "closed";
+/** What the server is told; `refused` is what it told: that the unlock is over, as it has it. */
+export type EndReason = "locked" | "time_out" | "signed_out" | "closed" | "refused";
 
 /** So long before the end a person is warned. */
 export const WARNING_MS = 60_000;
@@ -60,7 +61,7 @@ export async function lock(reason: EndReason): Promise<void> {
     serverTexts.value = [];
     endedBy.value = reason;
   });
-  if (session) await tell(facts.id, reason, session.opened);
+  if (session && reason !== "refused") await tell(facts.id, reason, session.opened);
 }
 
 /** Lock what is over; a page that slept is late, and looks when it wakes. */

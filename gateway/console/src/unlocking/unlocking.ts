@@ -3,14 +3,14 @@
  * Never sends one: the server is told that it happens, by key id and purpose, before anything is opened.
  */
 
-import { postJson } from "../api/client";
+import { ApiError, postJson } from "../api/client";
 import { KeySource } from "../player/source";
 import { toHex } from "../unlock/bytes";
 import { LockedError } from "../unlock/errors";
 import type { Identity } from "../unlock/identity";
 import { UnlockSession } from "../unlock/session";
 import { unlockFacts, unlockSession } from "./current";
-import { begin, proceed } from "./locking";
+import { begin, lock, proceed } from "./locking";
 
 export const MINUTES = [5, 15, 30, 60] as const;
 export const USUAL_MINUTES = 15;
@@ -40,7 +40,7 @@ export async function unlock({ identities, purpose, minutes }: UnlockWish): Prom
 
 /**
  * Have more keys in the unlock that is in force: same purpose, same end. Throws `ApiError` when it cannot be audited,
- * and `LockedError` when it was locked meanwhile: then they open nothing.
+ * and `LockedError` when it was locked meanwhile: then they open nothing. For the server it may be over: then it is locked.
  */
 export async function addKeys(identities: readonly Identity[]): Promise<void> {
   const facts = unlockFacts.peek();
@@ -48,9 +48,19 @@ export async function addKeys(identities: readonly Identity[]): Promise<void> {
   const more = identities.filter(({ keyId }) => !facts.keyIds.includes(toHex(keyId)));
   if (!more.length) return;
   const keys = more.map(({ keyId }) => toHex(keyId));
-  await postJson(`/unlock/browser/${facts.id}/keys`, { purpose: facts.purpose, keys });
+  try {
+    await postJson(`/unlock/browser/${facts.id}/keys`, { purpose: facts.purpose, keys });
+  } catch (error) {
+    if (isOver(error) && unlockFacts.peek()?.id === facts.id) await lock("refused");
+    throw error;
+  }
   const before = unlockSession.peek();
   if (!before || unlockFacts.peek()?.id !== facts.id) throw new LockedError();
   const session = before.extend(more);
   proceed(new KeySource(session), session);
+}
+
+/** Whether the server says that there is no such unlock any more. */
+function isOver(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
 }

@@ -70,7 +70,7 @@ export function Filters() {
         {(ids) => (
           <select {...ids} value={search.get("outcome") ?? ""} onChange={(event) => setQuery({ outcome: event.currentTarget.value }, false)}>
             <option value="">any</option>
-            {["done", "refused", "failed", "asked", "found", "granted", "begun", "ended", "broken_off"].map((name) => (
+            {["done", "refused", "failed", "asked", "found", "granted", "added", "begun", "ended", "over", "broken_off"].map((name) => (
               <option key={name} value={name}>
                 {name.replace("_", " ")}
               </option>

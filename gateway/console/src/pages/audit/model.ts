@@ -44,5 +44,5 @@ export const actionWords = (action: string) => action.replaceAll("_", " ");
 export function outcomeTone(outcome: string): "good" | "bad" | "warn" | undefined {
   if (outcome === "done" || outcome === "granted") return "good";
   if (outcome === "refused" || outcome === "failed") return "bad";
-  return outcome === "broken_off" ? "warn" : undefined;
+  return outcome === "broken_off" || outcome === "over" ? "warn" : undefined;
 }

@@ -1,0 +1,194 @@
+"""Requests for an unlock that another gateway has: passed on to it over TLS, so that its person need not know of it.
+
+Never has a passphrase or plaintext: what passes is sealed between the viewer and the opener process. Never passes on
+what was passed on, and never takes what a master of this installation did not seal for this gateway, a moment ago.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx2 as httpx
+import structlog
+
+from gateway.accounts.sealing import NotOursError
+from gateway.api.errors import ApiError
+from gateway.unlock.refusal import RefusedError
+from infra.hosts import authority
+from infra.tls import client_context
+
+if TYPE_CHECKING:
+    from gateway.api.access import Principal
+    from gateway.api.services import Services
+
+log = structlog.get_logger(__name__)
+
+Part = Literal["open", "release", "end"]
+
+PATH = "/api/v1/unlock/passed"
+LIFE_S = 30.0
+"""So long what was passed on is good; the masters' clocks must agree so far."""
+
+CONNECT_S = 3.0
+ANSWER_S = 60.0
+_LABEL = "an unlock's request, passed on"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which gateway has an unlock. `address` is `host:port` of its HTTPS port among nodes, empty where it told none."""
+
+    gateway: str
+    address: str = ""
+
+    @classmethod
+    def of_mark(cls, text: str) -> Place:
+        """From what `UnlockPassing.note` left."""
+        gateway, _, address = text.partition(" ")
+        return cls(gateway, address)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A request, as one gateway asserts it to another: it has checked who asks, and that they may.
+
+    `public_key` and `sealed` are the viewer's, in base64, where a passphrase is given.
+    """
+
+    to: str
+    sender: str
+    part: Part
+    session: str
+    actor: str
+    public_key: str = ""
+    sealed: str = ""
+
+
+class UnlockPassing:
+    """One of them for the application."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def note(self, session: str, principal: Principal) -> None:
+        """Let the other gateways know that this one has it, and where they reach it."""
+        services = self._services
+        own = authority(services.settings.node.address, services.settings.gateway.https_port)
+        life_ms = int(services.unlocks.session_s * 1000)
+        await services.marks.note(_mark(session, principal.actor), f"{services.facts.reporter} {own}", life_ms)
+
+    async def find(self, session: str, principal: Principal) -> Place | None:
+        """The other gateway that has that person's unlock, as far as is known."""
+        place = Place.of_mark(await self._services.marks.noted(_mark(session, principal.actor)))
+        return None if place.gateway in ("", self._services.facts.reporter) else place
+
+    async def open(self, place: Place, session: str, principal: Principal, viewer: bytes, sealed: bytes) -> list[str]:
+        """As `HeldUnlocks.open`, there."""
+        texts = {"public_key": _text(viewer), "sealed": _text(sealed)}
+        async with self._asked(place, "open", session, principal, **texts) as answer:
+            return [str(name) for name in _object(await answer.aread())["keys"]]
+
+    async def release(self, place: Place, session: str, principal: Principal) -> AsyncIterator[bytes]:
+        """As `HeldUnlocks.release`, there. Where it breaks off, the summary at the end is missing."""
+        async with AsyncExitStack() as stack:
+            answer = await stack.enter_async_context(self._asked(place, "release", session, principal))
+            opened = stack.pop_all()
+
+        async def body() -> AsyncIterator[bytes]:
+            async with opened:
+                try:
+                    async for piece in answer.aiter_raw():
+                        yield piece
+                except httpx.HTTPError as error:
+                    log.warning("unlock_passing_cut", gateway=place.gateway, reason=type(error).__name__)
+
+        return body()
+
+    async def end(self, place: Place, session: str, principal: Principal) -> None:
+        """As `HeldUnlocks.end`, there."""
+        async with self._asked(place, "end", session, principal):
+            pass
+
+    async def take(self, text: str, address: str) -> Passed:
+        """What another gateway passed on to this one; raises `RefusedError` for anything else."""
+        fault = "" if address in self._services.approved else "not an approved node"
+        try:
+            told = Passed(**_known(await self._services.desk.key.open_object(_LABEL, text)))
+            fault = fault or ("" if told.to == self._services.facts.reporter else "for another gateway")
+        except (NotOursError, TypeError) as error:
+            fault = fault or str(error)
+        if fault:
+            log.warning("unlock_passing_refused", address=address, reason=fault)
+            raise RefusedError("not_passed", "this was not passed on by a master of this installation")
+        return told
+
+    @asynccontextmanager
+    async def _asked(
+        self, place: Place, part: Part, session: str, principal: Principal, **texts: str
+    ) -> AsyncIterator[httpx.Response]:
+        """Its answer; raises what it refused, and `RefusedError` when it cannot be asked."""
+        told = Passed(place.gateway, self._services.facts.reporter, part, session, principal.actor, **texts)
+        if not place.address:
+            raise self._elsewhere(place, "send all its requests there")
+        sealed = await self._services.desk.key.seal_object(_LABEL, asdict(told), LIFE_S)
+        try:
+            context = await asyncio.to_thread(self._context)
+            async with (
+                httpx.AsyncClient(
+                    verify=context, timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S), trust_env=False
+                ) as client,
+                client.stream("POST", f"https://{place.address}{PATH}", json={"passed": sealed}) as answer,
+            ):
+                if answer.status_code >= 300:
+                    raise self._refusal(place, answer.status_code, await answer.aread(), answer.headers)
+                yield answer
+        except (httpx.HTTPError, OSError) as error:
+            log.warning("unlock_passing_failed", gateway=place.gateway, reason=type(error).__name__)
+            raise self._elsewhere(place, "it does not answer this one now: begin another unlock") from error
+
+    def _refusal(self, place: Place, status: int, body: bytes, headers: httpx.Headers) -> ApiError | RefusedError:
+        """What that gateway said to the person, or that it does not listen to this one."""
+        try:
+            told = _object(body)
+            word, message = str(told["error"]), str(told["message"])
+        except (ValueError, LookupError):
+            return self._elsewhere(place, f"it answers {status} to this one: begin another unlock")
+        if word == "not_passed" or (status, word) == (404, "not_found"):  # the latter of a release before this one
+            return self._elsewhere(place, "it takes no requests from this one: see docs/unlock.md")
+        retry = headers.get("retry-after", "")
+        return ApiError(status, word, message, retry_after_s=int(retry) if retry.isdecimal() else 0)
+
+    def _elsewhere(self, place: Place, advice: str) -> RefusedError:
+        own = self._services.facts.reporter
+        told = f"this unlock is at the server {place.gateway}, and this is {own}: {advice}"
+        return RefusedError("elsewhere", told)
+
+    def _context(self) -> ssl.SSLContext:
+        gateway = self._services.settings.gateway
+        return client_context(gateway.https_tls_profile or gateway.tls_profile, gateway.ca_file, listener="https")
+
+
+def _mark(session: str, actor: str) -> str:
+    return f"unlock\0{actor}\0{session}"
+
+
+def _known(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[name] for name in Passed.__slots__ if name in values}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    value = json.loads(body)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004
+    return value
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
