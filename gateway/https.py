@@ -98,6 +98,7 @@ class HttpsPort:
         from gateway.api.services import Services
 
         self.services = Services(self._settings, self._facts, self._metrics, self._marks)
+        self.services.approved = self._approved
         return create_app(self.services, [*routes, Route(ENROL_PATH, self.enrol, methods=["POST"])])
 
     async def assign(self, request: Request) -> Response:

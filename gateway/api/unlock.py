@@ -1,6 +1,7 @@
 """Unlocking over HTTPS: the routes that a console or `sealstream unlock --server` uses, as docs/unlock.md says.
 
 Never has a passphrase or plaintext in this process: what passes is sealed between the viewer and the opener process.
+An unlock is in the memory of one gateway; the others pass requests for it on to that one.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 
 from gateway.api.access import Permission, Principal, needs
+from gateway.api.documents import OPEN
 from gateway.api.services import Services, Serving
+from gateway.peer import address_of
 from gateway.recordings.places import agents_of
 from gateway.unlock.finding import find, read
 from gateway.unlock.held import Held, batches
+from gateway.unlock.passing import Place
 from gateway.unlock.refusal import NOTHING_FOUND, RefusedError
 from gateway.unlock.request import read_object, text_of
 from gateway.unlock.scope import Scope
@@ -98,9 +102,7 @@ async def begin(principal: Unlocking, services: Serving, request: Request) -> Un
         persons=persons,
     )
     survey = await services.unlocks.begin(session, principal.actor)
-    await services.marks.note(
-        _mark(session.id.hex(), principal), services.facts.reporter, int(services.unlocks.session_s * 1000)
-    )
+    await services.passing.note(session.id.hex(), principal)
     return UnlockBegun(
         session=session.id.hex(),
         public_key=base64.b64encode(survey.public_key).decode(),
@@ -114,23 +116,49 @@ async def begin(principal: Unlocking, services: Serving, request: Request) -> Un
 @router.post("/unlock/{session}/passphrase", openapi_extra=_body_of(SealedPassphrase))
 async def open_keys(session: str, principal: Unlocking, services: Serving, request: Request) -> UnlockOpened:
     """Give the sealed passphrase; the KEKs that it opened. One that opens none ends the unlock."""
-    held = await _find(services, session, principal)
+    found = await _find(services, session, principal)
     body = await read_object(request)
-    viewer, sealed = _bytes_of(body, "public_key"), _bytes_of(body, "sealed")
-    return UnlockOpened(keys=await services.unlocks.open(held, viewer, sealed))
+    viewer, sealed = (_bytes_of(text_of(body, name), name) for name in ("public_key", "sealed"))
+    if isinstance(found, Place):
+        return UnlockOpened(keys=await services.passing.open(found, session, principal, viewer, sealed))
+    return UnlockOpened(keys=await services.unlocks.open(found, viewer, sealed))
 
 
 @router.get("/unlock/{session}/segments", response_class=StreamingResponse, responses=_BYTES)
 async def release(session: str, principal: Unlocking, services: Serving) -> StreamingResponse:
     """The sealed messages; then the unlock is over."""
-    messages = await services.unlocks.release(await _find(services, session, principal))
+    found = await _find(services, session, principal)
+    if isinstance(found, Place):
+        messages = await services.passing.release(found, session, principal)
+    else:
+        messages = await services.unlocks.release(found)
     return StreamingResponse(messages, media_type="application/octet-stream")
 
 
 @router.delete("/unlock/{session}", status_code=204)
 async def end(session: str, principal: Unlocking, services: Serving) -> None:
     """End an unlock; when this is answered, its memory is gone."""
-    await services.unlocks.end(await _find(services, session, principal))
+    found = await _find(services, session, principal)
+    if isinstance(found, Place):
+        await services.passing.end(found, session, principal)
+    else:
+        await services.unlocks.end(found)
+
+
+@router.post("/unlock/passed", tags=[OPEN], include_in_schema=False, response_model=None)
+async def take_passed(services: Serving, request: Request) -> Response:
+    """A request that came to another gateway, which has checked who asks; it is answered here, or nowhere."""
+    passed = await services.passing.take(text_of(await read_object(request), "passed"), address_of(request))
+    held = services.unlocks.find(passed.session, passed.actor)
+    match passed.part:
+        case "open":
+            viewer, sealed = _bytes_of(passed.public_key, "public_key"), _bytes_of(passed.sealed, "sealed")
+            return JSONResponse({"keys": await services.unlocks.open(held, viewer, sealed)})
+        case "release":
+            return StreamingResponse(await services.unlocks.release(held), media_type="application/octet-stream")
+        case "end":
+            await services.unlocks.end(held)
+            return Response(status_code=204)
 
 
 @router.get("/envelopes", response_class=StreamingResponse, responses=_BYTES)
@@ -162,22 +190,15 @@ async def show_envelopes(  # noqa: PLR0917  # FastAPI calls it by names
     return StreamingResponse(batches(envelopes), media_type="application/octet-stream")
 
 
-async def _find(services: Services, session: str, principal: Principal) -> Held:
-    """That person's unlock; raises `RefusedError`, which says so where another server of this name has it."""
+async def _find(services: Services, session: str, principal: Principal) -> Held | Place:
+    """That person's unlock, or the other gateway that has it; raises `RefusedError`."""
     try:
         return services.unlocks.find(session, principal.actor)
     except RefusedError:
-        place = await services.marks.noted(_mark(session, principal))
-        if place in ("", services.facts.reporter):
+        place = await services.passing.find(session, principal)
+        if place is None:
             raise
-        told = (
-            f"this unlock is at the server {place}, and this is {services.facts.reporter}: send all its requests there"
-        )
-        raise RefusedError("elsewhere", told) from None
-
-
-def _mark(session: str, principal: Principal) -> str:
-    return f"unlock\0{principal.actor}\0{session}"
+        return place
 
 
 async def _persons_of(services: Services, principal: Principal, scope: Scope) -> list[str]:
@@ -191,8 +212,8 @@ async def _persons_of(services: Services, principal: Principal, scope: Scope) ->
     return sorted(set(known.values()))
 
 
-def _bytes_of(body: dict[str, Any], name: str) -> bytes:
+def _bytes_of(text: str, name: str) -> bytes:
     try:
-        return base64.b64decode(text_of(body, name), validate=True)
+        return base64.b64decode(text, validate=True)
     except binascii.Error:
         raise RefusedError("bad_request", f"{name} is not base64") from None
