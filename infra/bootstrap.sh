@@ -73,6 +73,8 @@ collect_packages() {
         need mousepad mousepad
         need nc netcat-openbsd
         need kcat kcat
+        need etcd etcd-server
+        need patroni patroni python3-idna
         need softhsm2-util softhsm2
         need pkcs11-tool opensc
         need sslscan sslscan

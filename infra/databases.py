@@ -1,22 +1,25 @@
 """The PostgreSQL servers of the settings: which is primary, how far the others follow, and promoting one of them.
 
-Never promotes beside a primary that serves, unless it is told to.
+Never promotes beside a primary that serves, unless it is told to; and never by itself where Patroni decides.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import asyncpg
 
 from infra.cluster import databases, dsn_at, own_database
+from infra.failover import Member, etcd_health, is_automatic, make_primary, read_members, runs_patroni
 from infra.settings import Settings, postgresql_dsn
 from infra.stack.standby import Standing, others_of, read_standing
-from schemas.errors import ConfigError, UnavailableError
+from schemas.errors import ConfigError, SealstreamError, UnavailableError
 
 PROMOTED_WITHIN_S = 60
 
 _TIMEOUT_S = 5.0
+_LOOK_S = 0.5
 _FOLLOWERS = """
 SELECT application_name AS name, coalesce(client_addr::text, '') AS address, state,
        coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn), 0)::bigint AS behind_bytes
@@ -67,8 +70,42 @@ async def list_servers(settings: Settings) -> tuple[list[Server], list[Follower]
     return servers, followers
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """By whom a standby is promoted: `by` is a person or Patroni; then its members and its etcd, and what is wrong."""
+
+    by: str
+    members: list[Member]
+    etcd: dict[str, bool]
+    faults: list[str]
+
+
+async def read_decision(settings: Settings) -> Decision:
+    """By whom a standby would be promoted now."""
+    if not is_automatic(settings):
+        return Decision("a person", [], {}, [])
+    etcd: dict[str, bool] = {}
+    members: list[Member] = []
+    faults: list[str] = []
+    try:
+        etcd = await etcd_health(settings)
+        members = await read_members(settings)
+    except SealstreamError as error:
+        faults.append(str(error))
+    if away := [url for url, healthy in etcd.items() if not healthy]:
+        faults.append(f"etcd at {', '.join(away)} does not serve")
+    if members and not any(it.leads for it in members):
+        faults.append("no server has the lock by which it is primary")
+    return Decision("Patroni", members, etcd, faults)
+
+
 async def promote(settings: Settings, *, force: bool = False) -> Promotion:
-    """Make this node's standby the primary, at once; raises `ConfigError` where that is wrong, `UnavailableError`."""
+    """Make this node's standby the primary, at once, or have Patroni do it.
+
+    Raises `ConfigError` where that is wrong, and `UnavailableError`.
+    """
+    if is_automatic(settings):
+        return await _promote_by_patroni(settings, force=force)
     own = own_database(settings)
     standing = await read_standing(settings, own)
     if standing is None:
@@ -92,6 +129,22 @@ async def promote(settings: Settings, *, force: bool = False) -> Promotion:
     if not done or after is None or after.follows:
         raise UnavailableError(f"PostgreSQL at {own} is not promoted within {PROMOTED_WITHIN_S} s: see its log")
     return Promotion(str(own), after.timeline, last_ms)
+
+
+async def _promote_by_patroni(settings: Settings, *, force: bool) -> Promotion:
+    if not runs_patroni(settings):
+        raise ConfigError(
+            "this node's PostgreSQL is not promoted, Patroni decides: ask for it on a node with the role db"
+        )
+    await make_primary(settings, settings.node.id, force=force)
+    own = own_database(settings)
+    deadline = asyncio.get_running_loop().time() + PROMOTED_WITHIN_S
+    while asyncio.get_running_loop().time() < deadline:
+        standing = await read_standing(settings, own)
+        if standing is not None and not standing.follows:
+            return Promotion(str(own), standing.timeline, 0)
+        await asyncio.sleep(_LOOK_S)
+    raise UnavailableError(f"Patroni made {own} the primary, which is none within {PROMOTED_WITHIN_S} s: see its log")
 
 
 async def _read_followers(settings: Settings, primary: Standing | None) -> list[Follower]:

@@ -21,6 +21,7 @@ from infra.cluster import (
     sentinels,
     wanted_copies,
 )
+from infra.doctor.failover import find_failover_faults
 from infra.settings.keeping import CONTENT
 from schemas.errors import ConfigError
 from schemas.kinds import StreamKind
@@ -171,7 +172,7 @@ def _kafka_days(kind: StreamKind) -> int:
     return TOPICS[envelope_topic(kind)].retention_ms // DAY_MS
 
 
-RULES: tuple[Rule, ...] = (_node, _kafka, _gateway, _stores, _redis, _sign_in, _retention)
+RULES: tuple[Rule, ...] = (_node, _kafka, find_failover_faults, _gateway, _stores, _redis, _sign_in, _retention)
 
 
 def is_loopback(host: str) -> bool:

@@ -15,9 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infra.cluster import brokers, databases, elasticsearch_urls, own_redis, redis_password, shown, wanted_copies
+from infra.doctor.failover import check_failover
 from infra.doctor.finding import Finding, check_later
 from infra.doctor.releases import ask_release
 from infra.doctor.sentinels import check_sentinels
+from infra.failover import is_automatic
 from infra.sentinels import find_primary
 from infra.settings import postgresql_dsn, read_secret
 from infra.stack.probe import http_get, tcp_ask
@@ -47,6 +49,7 @@ async def check_stores(settings: Settings) -> list[Finding]:
         "kafka write": check_kafka_write,
         "at elasticsearch": check_elasticsearch,
         "at redis": check_redis,
+        **({"failover": check_failover} if is_automatic(settings) else {}),
         **({"redis sentinels": check_sentinels} if settings.redis.sentinels else {}),
     }
     return await asyncio.gather(*(check_later(name, partial(look, settings)) for name, look in looks.items()))

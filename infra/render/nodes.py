@@ -17,6 +17,7 @@ from infra.cluster import (
     own_sentinel,
     own_transport,
 )
+from infra.failover import is_automatic, own_etcd, peer_of
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -29,6 +30,10 @@ def node_ports(settings: Settings) -> Mapping[str, int]:
         between["kafka controllers"] = own_controller(settings).port
     if settings.elasticsearch.seeds:
         between["elasticsearch nodes"] = own_transport(settings).port
+    if is_automatic(settings):
+        between["patroni"] = settings.postgresql.patroni_port
+    if (place := own_etcd(settings)) is not None:
+        between |= {"etcd": place.port, "etcd members": peer_of(place).port}
     if settings.redis.sentinels:
         between["redis sentinels"] = own_sentinel(settings).port
     return {

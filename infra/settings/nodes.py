@@ -10,7 +10,7 @@ from pydantic import Field
 from infra.settings.group import Count, Group, Seconds
 
 NodeRole = Literal["master", "app", "miner", "mining-db", "db", "bi"]
-Store = Literal["kafka", "redis", "postgresql", "elasticsearch"]
+Store = Literal["kafka", "redis", "postgresql", "elasticsearch", "etcd"]
 GatewayPart = Literal["agents", "https", "console", "mirror"]
 
 
@@ -101,6 +101,16 @@ class PostgresqlSettings(Group):
     """`host:port` of the server that this node runs; the first of `dsn` if empty."""
     replication_password_file: Path = Path("secrets/postgresql-replication.password")
     """File with the password by which standbys follow the primary."""
+    etcd: list[Annotated[str, Field(pattern=r"^https?://(\[[^\]]+\]|[^@:/\s]+):\d{1,5}$")]] = []
+    """Addresses of etcd, by which Patroni promotes a standby when the primary is lost; empty: a person does."""
+    etcd_listen: str = ""
+    """`host:port` of this node's etcd, peers on the next port; the one of `etcd` on this node's address if empty."""
+    etcd_ca_file: Path = Path("pki/failover-ca.pem")
+    """CA by which etcd's certificates are known."""
+    patroni_port: Annotated[int, Field(ge=1, le=65535)] = 8008
+    """Port at which Patroni answers, beside PostgreSQL on the host of `listen`."""
+    synchronous: bool = False
+    """Whether Patroni has the primary wait for a standby at each commit; it waits for none when none is there."""
 
 
 class RedisSettings(Group):

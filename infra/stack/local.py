@@ -21,7 +21,7 @@ import structlog
 
 from infra.datadir import VARIABLE, DataDir
 from infra.settings import Settings, load_settings
-from infra.stack import elasticsearch, kafka, postgresql, redis, sentinel
+from infra.stack import elasticsearch, etcd, kafka, postgresql, redis, sentinel
 from infra.stack.account import check_reach, find_account
 from infra.stack.artifacts import cache_dir, fetch_artifacts
 from infra.stack.child import Mark, carriers, end_processes, members, rotate
@@ -32,7 +32,7 @@ from infra.stack.java import find_java
 from infra.stack.ports import PortRule
 from infra.stack.preflight import EVERYTHING, KEPT_DISK, choose_heaps, require, require_ports
 from infra.stack.processes import our_components
-from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, SENTINEL, STANDBY, is_whole, stores_of
+from infra.stack.roles import ELASTICSEARCH, ETCD, KAFKA, POSTGRESQL, REDIS, SENTINEL, STANDBY, is_whole, stores_of
 from infra.stack.state import Phase, StackState, load_state, save_state
 from infra.stack.supervisor import Supervisor
 from infra.stack.wishes import Wishes, WishFollower
@@ -143,6 +143,8 @@ def _backing(settings: Settings, stores: AbstractSet[str], tell: Callable[[str],
     account = find_account()
     check_reach(settings.data.root, account)
     components = []
+    if ETCD in stores:
+        components.append(etcd.etcd_component(settings, account))
     if POSTGRESQL in stores:
         components.append(postgresql.postgresql_component(settings, account))
     if STANDBY in stores:

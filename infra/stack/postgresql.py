@@ -17,12 +17,14 @@ import structlog
 from infra.approved import Approval, ApprovedNodes
 from infra.bi import scram_verifier
 from infra.cluster import dsn_at, own_database, shown
+from infra.failover import is_automatic, keep_options, runs_patroni
 from infra.render import pg_hba
 from infra.render.pg_hba import REPLICA
 from infra.settings import Settings, postgresql_dsn, read_secret
+from infra.stack import patroni
 from infra.stack.account import Account, give
 from infra.stack.component import Component, NotReadyError
-from infra.stack.standby import following_options, others_of, run_program, take_place, write_passfile
+from infra.stack.standby import STANDBY_OPTIONS, following_options, others_of, run_program, take_place, write_passfile
 from schemas.errors import UnavailableError
 
 log = structlog.get_logger()
@@ -58,6 +60,8 @@ def postgresql_standby_component(settings: Settings, account: Account | None) ->
 
 def postgresql_component(settings: Settings, account: Account | None, *, standby: bool = False) -> Component:
     """The server of this node: the first of the address makes the database, the others follow who is primary."""
+    if runs_patroni(settings) and not standby:
+        return _patroni_component(settings, account)
     home, programs, own = settings.data.store(NAME), find_programs(), own_database(settings)
     parts, alone = urlsplit(settings.postgresql.dsn), not others_of(settings)
     user, database = parts.username or "sealstream", parts.path.strip("/")
@@ -75,23 +79,11 @@ def postgresql_component(settings: Settings, account: Account | None, *, standby
         _write_access(settings, ApprovedNodes(settings))
 
     async def probe(_pid: int) -> str:
-        try:
-            connection = await asyncpg.connect(root_dsn, timeout=5)
-        except asyncpg.CannotConnectNowError as error:
-            raise NotReadyError(str(error)) from None
-        try:
-            if await connection.fetchval("select pg_is_in_recovery()") and not await connection.fetchval(_STREAMS):
-                raise NotReadyError(f"follows no primary yet among {shown(others_of(settings))}")
-            return str(await connection.fetchval("show server_version")).split()[0]
-        finally:
-            await connection.close()
+        return (await _ask_server(settings, root_dsn))[0]
 
     async def finish() -> None:
-        if await _follows(root_dsn):
-            return
-        await _make_database(root_dsn, database)
-        await _make_replica(settings, root_dsn)
-        await _migrate(settings)
+        if not await _follows(root_dsn):
+            await _set_up(settings, root_dsn, database)
 
     options = {
         "port": own.port,
@@ -101,6 +93,7 @@ def postgresql_component(settings: Settings, account: Account | None, *, standby
         "password_encryption": "scram-sha-256",
         "wal_keep_size": f"{0 if alone and own.is_loopback else _KEPT_WAL_MB}MB",
         **({} if alone else following_options(settings)),
+        **({"hba_file": _access_file(settings)} if is_automatic(settings) else {}),  # a copy of Patroni's names another
     }
     return Component(
         name=NAME,
@@ -114,6 +107,74 @@ def postgresql_component(settings: Settings, account: Account | None, *, standby
         stop_signal=STOP,
         ready_within_s=300.0 if alone else 86_400.0,
     )
+
+
+def _patroni_component(settings: Settings, account: Account | None) -> Component:
+    """The server of this node under Patroni, which decides whether it is the primary, and by what it is filled."""
+    patroni.check_place(settings)
+    home, programs, own = settings.data.store(NAME), find_programs(), own_database(settings)
+    root_dsn = dsn_at(postgresql_dsn(settings), own, "postgres")
+    database = urlsplit(settings.postgresql.dsn).path.strip("/")
+    shared = patroni.shared_options(settings, _KEPT_WAL_MB)
+    options = {
+        "hba_file": str(_access_file(settings)),
+        "unix_socket_directories": "",
+        "password_encryption": "scram-sha-256",
+        **STANDBY_OPTIONS,
+    }
+
+    async def prepare() -> None:
+        patroni.write_config(settings, patroni.render(settings, programs, shared, options), account)
+        _write_access(settings, ApprovedNodes(settings))
+
+    async def probe(_pid: int) -> str:
+        version, follows = await _ask_server(settings, root_dsn)
+        if not follows:
+            await patroni.require_lock(settings)
+        return version
+
+    async def finish() -> None:
+        try:
+            if not await _follows(root_dsn):
+                await keep_options(settings, shared)
+                await _set_up(settings, root_dsn, database)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise UnavailableError(f"is primary no more while it is set up: {error or type(error).__name__}") from None
+
+    return Component(
+        name=NAME,
+        command=[patroni.find_patroni(account), home / patroni.CONFIG],
+        environment={"LC_ALL": "C.UTF-8"},
+        address=str(own),
+        account=account,
+        prepare=prepare,
+        probe=probe,
+        finish=finish,
+        stop_within_s=60,
+        ready_within_s=86_400.0,
+    )
+
+
+async def _ask_server(settings: Settings, root_dsn: str) -> tuple[str, bool]:
+    """The version of this node's server, and whether it follows; raises `NotReadyError` while it follows nobody."""
+    try:
+        connection = await asyncpg.connect(root_dsn, timeout=5)
+    except asyncpg.CannotConnectNowError as error:
+        raise NotReadyError(str(error)) from None
+    try:
+        follows = bool(await connection.fetchval("select pg_is_in_recovery()"))
+        if follows and not await connection.fetchval(_STREAMS):
+            raise NotReadyError(f"follows no primary yet among {shown(others_of(settings))}")
+        return str(await connection.fetchval("show server_version")).split()[0], follows
+    finally:
+        await connection.close()
+
+
+async def _set_up(settings: Settings, root_dsn: str, database: str) -> None:
+    """What everybody needs in the primary, made where it is missing."""
+    await _make_database(root_dsn, database)
+    await _make_replica(settings, root_dsn)
+    await _migrate(settings)
 
 
 async def follow_access(settings: Settings) -> None:
@@ -140,8 +201,14 @@ async def follow_access(settings: Settings) -> None:
 def _write_access(settings: Settings, nodes: ApprovedNodes) -> None:
     """Who may connect: the approved nodes, and always this machine, whose stack it is."""
     here = Approval.parse(["127.0.0.1", "::1"], "this machine")
-    path = settings.data.store(NAME) / "cluster" / "pg_hba.conf"
+    path = _access_file(settings)
     path.write_text(pg_hba.render(settings, here | nodes.approval), "utf-8")  # in place: it is the account's file
+
+
+def _access_file(settings: Settings) -> Path:
+    """Where it stands: beside a cluster that Patroni fills, which brings the file of another node with it."""
+    home = settings.data.store(NAME)
+    return (home if runs_patroni(settings) else home / "cluster") / "pg_hba.conf"
 
 
 async def _make_cluster(programs: Path, home: Path, user: str, password: str, account: Account | None) -> None:

@@ -17,12 +17,13 @@ from infra.datadir import DataDir
 from infra.doctor.finding import Finding, check
 from infra.settings import Settings
 from infra.stack.artifacts import cache_dir, find_artifacts
+from infra.stack.etcd import find_etcd
 from infra.stack.installation import place_of, ports_of
 from infra.stack.java import find_java
 from infra.stack.ports import check_port
 from infra.stack.postgresql import find_programs
 from infra.stack.redis import find_server
-from infra.stack.roles import ELASTICSEARCH, KAFKA, POSTGRESQL, REDIS, SENTINEL, STANDBY
+from infra.stack.roles import ELASTICSEARCH, ETCD, KAFKA, POSTGRESQL, REDIS, SENTINEL, STANDBY
 from schemas.errors import UnavailableError
 
 GIB = 1024**3
@@ -67,6 +68,8 @@ def run_checks(
         yield check("maven", _find_maven)
     if stores & {POSTGRESQL, STANDBY}:
         yield check("postgresql", lambda: f"programs in {find_programs()}")
+    if ETCD in stores:
+        yield check("etcd", find_etcd)
     if REDIS in stores:
         yield check("redis", find_server)
     yield check("openssl", lambda: _find_program("openssl", "openssl"))

@@ -9,10 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from infra.failover import own_etcd
 from infra.settings import Settings
 from schemas.errors import ConfigError
 
 KAFKA, REDIS, POSTGRESQL, STANDBY, ELASTICSEARCH = "kafka", "redis", "postgresql", "postgresql-standby", "elasticsearch"
+ETCD = "etcd"
 SENTINEL = "redis-sentinel"
 
 STORES_OF_ROLE: Mapping[str, tuple[str, ...]] = {
@@ -44,6 +46,8 @@ def stores_of(settings: Settings) -> frozenset[str]:
     stores = {store for role in roles for store in STORES_OF_ROLE.get(role, ())}
     if POSTGRESQL in stores or "postgresql" in settings.node.external:
         stores.discard(STANDBY)
+    if own_etcd(settings) is not None:
+        stores.add(ETCD)
     stores -= set(settings.node.external)
     return frozenset(stores | ({SENTINEL} if REDIS in stores and settings.redis.sentinels else set()))
 

@@ -31,6 +31,9 @@ log = structlog.get_logger()
 SIGNAL = "standby.signal"
 """The file in a cluster's directory by which PostgreSQL knows that it is a standby."""
 
+STANDBY_OPTIONS = {"hot_standby_feedback": "on", "max_standby_streaming_delay": "150s"}
+"""So that long reports are read to their end on a standby."""
+
 _TIMEOUT_S = 5.0
 _ASK_AGAIN_S = 2.0
 _STANDING = """
@@ -155,7 +158,7 @@ def following_options(settings: Settings) -> dict[str, str]:
         application_name=settings.node.id,
         target_session_attrs="read-write",
     )
-    return {"primary_conninfo": login, "hot_standby_feedback": "on", "max_standby_streaming_delay": "150s"}
+    return {"primary_conninfo": login, **STANDBY_OPTIONS}
 
 
 def write_passfile(settings: Settings, account: Account | None) -> Path:
