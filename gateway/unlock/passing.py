@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import httpx2 as httpx
 import structlog
@@ -121,13 +121,18 @@ class UnlockPassing:
         fault = "" if address in self._services.approved else "not an approved node"
         try:
             told = Passed(**_known(await self._services.desk.key.open_object(_LABEL, text)))
-            fault = fault or ("" if told.to == self._services.facts.reporter else "for another gateway")
+            fault = fault or self._misfit(told)
         except (NotOursError, TypeError) as error:
             fault = fault or str(error)
         if fault:
             log.warning("unlock_passing_refused", address=address, reason=fault)
             raise RefusedError("not_passed", "this was not passed on by a master of this installation")
         return told
+
+    def _misfit(self, told: Passed) -> str:
+        if told.to != self._services.facts.reporter:
+            return "for another gateway"
+        return "" if told.part in get_args(Part) else "of another release"
 
     @asynccontextmanager
     async def _asked(

@@ -88,6 +88,7 @@ async def test_what_no_master_sealed_for_this_one_is_refused(holder: Holder, tmp
         await holder.seal(ASKED, label="a challenge"),
         await other.seal_object(_LABEL, asdict(ASKED), 30.0),
         await holder.services.desk.key.seal_object(_LABEL, {"to": ASKED.to}, 30.0),
+        await holder.services.desk.key.seal_object(_LABEL, {**asdict(ASKED), "part": "copy"}, 30.0),
     ]
     for passed in refused:
         assert await holder.take(passed) == (403, "not_passed")
