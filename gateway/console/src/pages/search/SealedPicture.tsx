@@ -1,5 +1,6 @@
 /** A sealed screen, drawn in the page from its envelopes. Never stays after the lock. */
 
+import { useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { drawScreen } from "../../blindsearch/screen";
 import { screenEnvelopes } from "../../blindsearch/server";
@@ -38,10 +39,13 @@ export function SealedPicture(props: { agentId: string; display: number; atMs: n
     });
     return () => {
       aborter.abort();
-      const canvas = element.current;
-      if (canvas) [canvas.width, canvas.height] = [0, 0]; // forgets its pixels
+      forget(element.current);
     };
   }, [session, agentId, display, atMs]);
+  useSignalEffect(() => {
+    // With the lock itself, not when the page is next painted.
+    if (!unlockSession.value) forget(element.current);
+  });
   if (!session) return null;
   const size = typeof state === "object" && "size" in state ? state.size : undefined;
   return (
@@ -54,4 +58,9 @@ export function SealedPicture(props: { agentId: string; display: number; atMs: n
       </Boxed>
     </div>
   );
+}
+
+/** Without a size it has no pixels. */
+function forget(canvas: HTMLCanvasElement | null): void {
+  if (canvas) [canvas.width, canvas.height] = [0, 0];
 }

@@ -1,5 +1,6 @@
 /** The search of what is sealed, while it is unlocked in this page. Never keeps what was opened after the lock. */
 
+import { useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { BlindSearch, newEffort, type Effort, type SealedHit } from "../../blindsearch/search";
 import { isNamed } from "../../blindsearch/names";
@@ -64,6 +65,12 @@ export function useSealed(asked: Asked): Sealed | undefined {
       aborter.current = undefined;
     };
   }, [search, name]);
+  useSignalEffect(() => {
+    // With the lock itself, not when the page is next painted.
+    if (unlockSession.value) return;
+    aborter.current?.abort("locked");
+    setState(beginning(""));
+  });
   const shown = state.name === name ? state : beginning(name);
   const results = useMemo(() => resultsOf(shown.hits, asked), [shown.hits, name]);
   if (!session) return undefined;
