@@ -4,7 +4,7 @@
  */
 
 import "./live.css";
-import { useSignal } from "@preact/signals";
+import { untracked, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { request } from "../../api/client";
 import { may } from "../../app/session";
@@ -53,9 +53,13 @@ export default function Live() {
     chosen.value = chosen.peek().filter((other) => other !== one);
   };
 
-  useEffect(() => {
-    for (const one of chosen.peek()) if (one.agent.end_to_end) void one.watch();
-  }, [unlockSession.value]);
+  useSignalEffect(() => {
+    // With the lock itself, not when the page is next painted.
+    void unlockSession.value;
+    untracked(() => {
+      for (const one of chosen.peek()) if (one.agent.end_to_end) void one.watch();
+    });
+  });
   useEffect(() => {
     const wanted = query.peek().get("agent");
     const agent = data?.agents.find((one) => one.agent === wanted);
