@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from infra.cluster import databases, dsn_at, own_database
-from infra.failover import Member, etcd_health, is_automatic, make_primary, read_members, runs_patroni
+from infra.failover import Member, etcd_health, is_automatic, make_primary, may_ask, read_members, runs_patroni
 from infra.settings import Settings, postgresql_dsn
 from infra.stack.standby import Standing, others_of, read_standing
 from schemas.errors import ConfigError, SealstreamError, UnavailableError
@@ -82,8 +82,8 @@ class Decision:
 
 async def read_decision(settings: Settings) -> Decision:
     """By whom a standby would be promoted now."""
-    if not is_automatic(settings):
-        return Decision("a person", [], {}, [])
+    if not may_ask(settings):
+        return Decision("Patroni" if is_automatic(settings) else "a person", [], {}, [])
     etcd: dict[str, bool] = {}
     members: list[Member] = []
     faults: list[str] = []

@@ -60,6 +60,11 @@ def is_automatic(settings: Settings) -> bool:
     return bool(settings.postgresql.etcd)
 
 
+def may_ask(settings: Settings) -> bool:
+    """Whether this node has what etcd and Patroni want of who asks them: masters, and nodes with PostgreSQL."""
+    return is_automatic(settings) and bool({"master", "db"} & set(settings.node.roles))
+
+
 def runs_patroni(settings: Settings) -> bool:
     """Whether this node's PostgreSQL is one that Patroni looks after; that of a node with `bi` alone only follows."""
     node = settings.node

@@ -83,8 +83,10 @@ def promote(
 
 def _explain(decision: Decision) -> str:
     """By whom a standby is promoted, in a few lines."""
-    if not decision.etcd and not decision.faults:
+    if decision.by != "Patroni":
         return f"Promoted by {decision.by}: `sealstream db promote` on a standby."
+    if not decision.etcd and not decision.faults:
+        return f"Promoted by {decision.by}; masters, and nodes with the role db, know more."
     well = sum(decision.etcd.values())
     lines = [f"Promoted by {decision.by}, over etcd ({well} of {len(decision.etcd)} members serve)."]
     lines += [f"{it.name} is {it.role.replace('_', ' ')}, {it.state}, {_behind(it.lag)}" for it in decision.members]

@@ -19,7 +19,7 @@ from infra.doctor.failover import check_failover
 from infra.doctor.finding import Finding, check_later
 from infra.doctor.releases import ask_release
 from infra.doctor.sentinels import check_sentinels
-from infra.failover import is_automatic
+from infra.failover import may_ask
 from infra.sentinels import find_primary
 from infra.settings import postgresql_dsn, read_secret
 from infra.stack.probe import http_get, tcp_ask
@@ -49,7 +49,7 @@ async def check_stores(settings: Settings) -> list[Finding]:
         "kafka write": check_kafka_write,
         "at elasticsearch": check_elasticsearch,
         "at redis": check_redis,
-        **({"failover": check_failover} if is_automatic(settings) else {}),
+        **({"failover": check_failover} if may_ask(settings) else {}),
         **({"redis sentinels": check_sentinels} if settings.redis.sentinels else {}),
     }
     return await asyncio.gather(*(check_later(name, partial(look, settings)) for name, look in looks.items()))

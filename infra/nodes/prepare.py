@@ -15,6 +15,8 @@ import tomli_w
 
 from infra import pki
 from infra.datadir import CONFIG_NAME, DataDir
+from infra.failover import AUTHORITY
+from infra.failover import CERTIFICATE as FAILOVER
 from infra.nodes.site import Site, SiteNode
 from infra.pki.authority import CA_CERT, CA_KEY
 from infra.pki.server_pins import BACKUP_SUFFIX, PINS_NAME, prepare_pins
@@ -68,8 +70,27 @@ def _prepare_shared(shared: DataDir, site: Site) -> None:
     names = [name for name in site.having("mining-db") for name in (name, site.nodes[name].address)]
     if names:
         pki.issue(shared.pki, CERTIFICATE, server=True, hosts=[*dict.fromkeys([*names, "127.0.0.1", "localhost"])])
+    if site.failover:
+        _certify_failover(shared, site)
     make_server_kek(shared.keys, shared.secrets / "kek.passphrase", lambda _told: None)
     make_policy(shared.root / "policy.json")
+
+
+def _certify_failover(shared: DataDir, site: Site) -> None:
+    """What etcd and Patroni know each other by: a CA that signs nothing else, and one certificate for all of them."""
+    authority = shared.root / FAILOVER
+    authority.mkdir(exist_ok=True, mode=0o700)
+    pki.make_ca(authority)
+    hosts = [it for name in _deciding(site) for it in (name, site.nodes[name].address)]
+    pki.issue(authority, FAILOVER, server=True, hosts=[*dict.fromkeys([*hosts, "127.0.0.1", "localhost"])])
+    shutil.copy2(authority / CA_CERT, shared.pki / AUTHORITY)
+    for file in (f"{FAILOVER}.pem", f"{FAILOVER}.key"):
+        shutil.copy2(authority / file, shared.pki / file)
+
+
+def _deciding(site: Site) -> list[str]:
+    """Nodes that run etcd or Patroni, or ask them."""
+    return [name for name, node in site.nodes.items() if {"master", "db"} & set(node.roles)] if site.failover else []
 
 
 def _certify(shared: DataDir, name: str, site: Site) -> None:
@@ -95,6 +116,7 @@ def _prepare_node(shared: DataDir, directory: Path, name: str, node: SiteNode, s
     wanted = [f"{name}.pem", f"{name}.key", f"{name}{BACKUP_SUFFIX}"]
     wanted += [CA_KEY] if "master" in roles else []
     wanted += [f"{CERTIFICATE}.pem", f"{CERTIFICATE}.key"] if "mining-db" in roles else []
+    wanted += [AUTHORITY, f"{FAILOVER}.pem", f"{FAILOVER}.key"] if name in _deciding(site) else []
     for file in wanted:
         shutil.copy2(shared.pki / file, data.pki / file)
     for file, needing in _SECRETS.items():

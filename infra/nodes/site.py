@@ -27,8 +27,8 @@ from infra.hosts import bracket
 from infra.settings.nodes import NodeRole, Store
 from schemas.errors import ConfigError
 
-CONTROLLER_PORT, TRANSPORT_PORT, SENTINEL_PORT = 9093, 9300, 26379
-"""Where Kafka's controllers, the nodes of Elasticsearch, and Redis's Sentinels speak among themselves."""
+CONTROLLER_PORT, TRANSPORT_PORT, SENTINEL_PORT, ETCD_PORT = 9093, 9300, 26379, 2379
+"""Where Kafka's controllers, the nodes of Elasticsearch, Redis's Sentinels and etcd speak among themselves."""
 
 _NAME = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 _ADDRESS = r"^[A-Za-z0-9.:-]{1,253}$"
@@ -52,6 +52,7 @@ class Site(BaseModel):
 
     nodes: dict[Annotated[str, Field(pattern=_NAME)], SiteNode]
     archive: str = ""
+    failover: bool = False  # whether PostgreSQL promotes a standby by itself: etcd on three masters, two nodes with db
     approved: list[str] = []  # addresses or networks beside the nodes, such as an operator's machine
     external: list[Store] = []
     settings: dict[str, dict[str, Any]] = {}
@@ -65,14 +66,25 @@ class Site(BaseModel):
         for role, store in (("db", "postgresql"), ("mining-db", "elasticsearch")):
             if not self.having(role) and store not in self.external:
                 raise ValueError(f"no node has the role {role}, and {store} is not in `external`")
-        if len(self.having("db")) > 1:
-            raise ValueError("one node has the role db: the others that keep PostgreSQL, as its standbys, have bi")
+        self._check_failover()
         if len(self.having("master")) > 1 and not self.archive:
             raise ValueError("several masters share the archive: name its folder in `archive`")
         addresses = [node.address for node in self.nodes.values()]
         if twice := {address for address in addresses if addresses.count(address) > 1}:
             raise ValueError(f"{', '.join(sorted(twice))} is the address of more than one node")
         return self
+
+    def _check_failover(self) -> None:
+        databases = self.having("db")
+        if not self.failover and len(databases) > 1:
+            raise ValueError(
+                "one node has the role db: the others that keep PostgreSQL, as its standbys, have bi; several have db "
+                "with `failover = true`"
+            )
+        if self.failover and len(databases) < 2:
+            raise ValueError("failover needs two nodes with the role db at least: one to take the other's place")
+        if self.failover and "etcd" not in self.external and len(self.etcd_nodes) < 3:
+            raise ValueError("failover needs etcd on three masters, or one of yours: `etcd` in `external`")
 
     def having(self, role: str) -> list[str]:
         """Names of the nodes with that role, in the order of the file."""
@@ -87,6 +99,11 @@ class Site(BaseModel):
     def redis_nodes(self) -> list[str]:
         """Masters that run a Redis and a Sentinel: as many as can outvote one that is lost, else the first alone."""
         return [] if "redis" in self.external else self._voters()
+
+    @property
+    def etcd_nodes(self) -> list[str]:
+        """Masters that run etcd, by which PostgreSQL's primary is chosen."""
+        return self._voters() if self.failover and "etcd" not in self.external else []
 
     def _voters(self) -> list[str]:
         masters = self.having("master")
@@ -153,6 +170,8 @@ class Site(BaseModel):
             stores["kafka"]["listen"] = f"{addresses[name]}:9092"
         if name in databases:
             stores["postgresql"]["listen"] = f"{addresses[name]}:5432"
+        if self.etcd_nodes:
+            stores["postgresql"]["etcd"] = [f"https://{addresses[one]}:{ETCD_PORT}" for one in self.etcd_nodes]
         if name in (searching := self.having("mining-db")):
             stores["elasticsearch"]["listen"] = f"{addresses[name]}:9200"
             if len(searching) > 1:

@@ -58,8 +58,8 @@ def failover_nodes(root: Path) -> tuple[StoreNode, list[StoreNode]]:
         )
         for number, rest in ((1, ports[2]), (2, ports[3]))
     ]
-    account = find_account()
-    store = StoreNode(settings[0], etcd_component(settings[0], account))
+    account, master = find_account(), node_settings(root, 3, postgresql=shared)
+    store = StoreNode(master, etcd_component(master, account))
     return store, [StoreNode(it, postgresql_component(it, account)) for it in settings]
 
 
