@@ -13,10 +13,11 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from infra.settings import Settings
 from tests.console.node import CONSOLE
@@ -38,12 +39,23 @@ _RUN = secrets.token_hex(3)
 
 WIDE, NARROW = (1280, 800), (400, 820)
 
+PATIENCE_MS = 30_000
+"""Tests share the machine: what a page shows in a moment may take a while."""
+
 Theme = Literal["light", "dark"]
 
 _DRAWN = "html:has(h1):not(:has(.loading))"
 """A page has its heading and waits for nothing; open streams of events never let the network be idle."""
 
 _made: set[tuple[Path, str]] = set()
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def zone_of_noon() -> str:
+    """A time zone in which it is noon now: a page that shows one day shows all that a test records."""
+    behind = datetime.now(UTC).hour - 12
+    return f"Etc/GMT{behind:+d}" if behind else "UTC"
 
 
 @contextmanager
@@ -103,6 +115,8 @@ class Console:
 
     settings: Settings
     browser: Browser
+    time_zone: str | None = None
+    """Where its people are; where the machine is without one."""
 
     @property
     def base(self) -> str:
@@ -144,6 +158,7 @@ class Console:
             viewport={"width": size[0], "height": size[1]},
             color_scheme=theme,
             locale="en-GB",
+            timezone_id=self.time_zone,
             reduced_motion="reduce",
         )
         try:
@@ -160,7 +175,7 @@ class Console:
 
     def _watched(self, context: BrowserContext, *, may_fail: bool) -> Iterator[Visit]:
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         visit = Visit(page, self.base)
         page.add_init_script(
             "document.addEventListener('securitypolicyviolation', e =>"

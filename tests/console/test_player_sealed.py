@@ -5,14 +5,16 @@ from __future__ import annotations
 import getpass
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from infra.settings import Settings
-from tests.console.harness import Console
+from tests.console.harness import Console, zone_of_noon
 from tests.console.sealed_endpoint import SealedEndpoint, sealed_endpoint
 from tests.console.test_unlock_traffic import unlock
+from tests.live.operator import until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -27,13 +29,24 @@ def endpoint(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield made
 
 
+@pytest.fixture(scope="module")
+def console(console: Console) -> Console:
+    """Where no midnight is near: the player shows one day."""
+    return replace(console, time_zone=zone_of_noon())
+
+
 def open_end(page: Page, base: str, agent_id: str) -> None:
     """The player at the end of the agent's last terminal, which came after the mail."""
-    person, now = getpass.getuser(), int(time.time() * 1000)
-    query = f"person={person}&since_ms={now - BACK_MS}&until_ms={now}"
-    told = page.request.get(f"{base}/api/v1/recordings/timeline?{query}").json()
-    sealed = [span for span in told["spans"] if span["end_to_end"] and span["agent_id"] == agent_id]
-    end = max(span["until_ms"] for span in sealed if span["stream"] == "keystrokes")
+    person = getpass.getuser()
+
+    def terminals() -> list[int]:
+        now = int(time.time() * 1000)
+        query = f"person={person}&since_ms={now - BACK_MS}&until_ms={now}"
+        told = page.request.get(f"{base}/api/v1/recordings/timeline?{query}").json()
+        sealed = [span for span in told["spans"] if span["end_to_end"] and span["agent_id"] == agent_id]
+        return [span["until_ms"] for span in sealed if span["stream"] == "keystrokes"]
+
+    end = max(until("the terminal on the timeline", terminals))
     page.goto(f"{base}/player?person={person}&at={end + 500}&pane=mail")
 
 

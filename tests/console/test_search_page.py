@@ -16,8 +16,6 @@ from tests.console.open_endpoint import OpenEndpoint, open_endpoint
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-expect.set_options(timeout=30_000)
-
 
 @pytest.fixture(scope="module")
 def endpoint(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenEndpoint]:

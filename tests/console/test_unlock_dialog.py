@@ -12,8 +12,6 @@ from tests.console.key_files import PASSPHRASE, PKCS8_COMMAND, KeyFiles
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-expect.set_options(timeout=30_000)
-
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,7 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 from infra.demo.canary import Needle
 from infra.keys import load_identity
 from infra.settings import Settings
-from tests.console.harness import NARROW, Console, Visit
+from tests.console.harness import NARROW, Console, Visit, zone_of_noon
 from tests.console.sealed_endpoint import SealedEndpoint, sealed_endpoint
 from tests.console.test_player_sealed import PICTURES, open_end
 from tests.console.test_unlock_traffic import (
@@ -36,8 +37,6 @@ from tests.live.operator import psql, until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-expect.set_options(timeout=30_000)
-
 
 @pytest.fixture(scope="module")
 def rotation(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rotated]:
@@ -45,6 +44,12 @@ def rotation(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     place = tmp_path_factory.mktemp("rotated")
     with sealed_endpoint(stack, place) as endpoint, rotated(endpoint, place) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def console(console: Console) -> Console:
+    """Where no midnight is near: the player shows one day."""
+    return replace(console, time_zone=zone_of_noon())
 
 
 def choose_both(page: Page, rotation: Rotated) -> Locator:
@@ -97,12 +102,12 @@ def test_nothing_of_two_keys_leaves_the_page_or_stays_in_it(
         expect(page.get_by_text("Locked. Keys and what was opened are gone")).to_be_visible()
         assert not secrets_of_both(stored + page.evaluate(STORED) + page.evaluate(SHOWN), rotation)
         assert not secrets_of_both(heap_of(page), rotation)
+        assert ended(console.settings, purpose)["reason"] == "locked"
     needles = rotation.needles()
     assert all(any(needle.name == "DEK" for needle in one.needles()) for one in rotation.both)
     assert not traffic.find(needles)
     assert traffic.find([Needle("purpose", purpose.split()[1].encode())])
     assert audited(console.settings, purpose, "granted")["keys"].count(", ") == 1
-    assert ended(console.settings, purpose)["reason"] == "locked"
 
 
 def test_a_key_is_added_while_it_is_open(console: Console, rotation: Rotated, tmp_path: Path) -> None:
@@ -129,10 +134,10 @@ def test_a_key_is_added_while_it_is_open(console: Console, rotation: Rotated, tm
         bar.get_by_role("button", name="Lock now").click()
         expect(page.get_by_text("Locked. Keys and what was opened are gone")).to_be_visible()
         assert not secrets_of_both(page.evaluate(SHOWN) + heap_of(page), rotation)
+        assert ended(console.settings, purpose)["reason"] == "locked"
     assert not traffic.find(rotation.needles())
     assert audited(console.settings, purpose, "added")["keys"] == key_id_of(rotation.before)
     assert audited(console.settings, purpose, "granted")["keys"] == key_id_of(rotation.after)
-    assert ended(console.settings, purpose)["reason"] == "locked"
 
 
 def test_an_added_key_lasts_no_longer_than_the_unlock(console: Console, rotation: Rotated, tmp_path: Path) -> None:
@@ -149,7 +154,7 @@ def test_an_added_key_lasts_no_longer_than_the_unlock(console: Console, rotation
         page.clock.fast_forward("03:10")
         expect(page.get_by_text("The time is over.")).to_be_visible()
         assert not secrets_of_both(page.evaluate(SHOWN), rotation)
-    assert ended(console.settings, purpose)["reason"] == "time_out"
+        assert ended(console.settings, purpose)["reason"] == "time_out"
 
 
 def test_what_is_over_for_the_server_is_locked(console: Console, rotation: Rotated, tmp_path: Path) -> None:
