@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Request
+from playwright.sync_api import Request, expect
 
 from infra.settings import Settings
 from schemas.keys import Identity
@@ -72,7 +72,7 @@ def test_a_private_key_is_not_even_sent(console: Console) -> None:
         page.get_by_label("Name").fill("mine")
         page.get_by_label("Or its text").fill(pem)
         page.get_by_text("This holds a private key. It was not sent.").wait_for()
-        assert page.get_by_role("button", name="Register", exact=True).is_disabled()
+        expect(page.get_by_role("button", name="Register", exact=True)).to_be_disabled()
         assert not any("c2VjcmV0" in one for one in sent)
 
 
@@ -101,7 +101,7 @@ def test_revoking_asks_and_wants_a_reason(console: Console, name: str) -> None:
         page.get_by_role("link", name=name, exact=True).click()
         page.get_by_role("button", name="Revoke", exact=True).click()
         revoke = page.get_by_role("button", name=f"Revoke {name}")
-        assert revoke.is_disabled()
+        expect(revoke).to_be_disabled()
         visit.check_accessible()
         page.keyboard.press("Escape")
-        assert page.get_by_role("dialog").count() == 0
+        expect(page.get_by_role("dialog")).to_have_count(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.console.harness import NARROW, WIDE, Console, Theme
 
@@ -34,23 +35,24 @@ def test_a_gateway_is_drained_and_taken_back(console: Console) -> None:
     gateway = f"{console.settings.node.id}/gateway"
     with console.visit("operator") as visit:
         page = visit.go("/nodes")
-        row = page.get_by_role("row").filter(has_text=gateway)
+        row = page.get_by_role("row").filter(has=page.get_by_text(gateway, exact=True))
         row.get_by_text("ready", exact=True).wait_for()
-        page.get_by_role("button", name=f"Drain {gateway}").click()
+        drain = page.get_by_role("button", name=f"Drain {gateway}", exact=True)
+        drain.click()
         page.get_by_text("sent away").wait_for()
         page.keyboard.press("Escape")
-        assert row.get_by_text("ready", exact=True).is_visible()
+        expect(row.get_by_text("ready", exact=True)).to_be_visible()
         try:
-            page.get_by_role("button", name=f"Drain {gateway}").click()
+            drain.click()
             page.get_by_label("Why (goes into the audit)").fill("a test")
             visit.check_accessible()
             page.get_by_role("button", name="Drain it").click()
-            row.get_by_text("draining", exact=True).wait_for(timeout=30_000)
+            row.get_by_text("draining", exact=True).wait_for(timeout=60_000)
             row.get_by_text("drained by operator").wait_for()
         finally:
-            page.get_by_role("button", name=f"Take back {gateway}").click(timeout=30_000)
+            page.get_by_role("button", name=f"Take back {gateway}", exact=True).click()
             page.get_by_role("button", name="Take it back").click()
-            row.get_by_text("ready", exact=True).wait_for(timeout=30_000)
+            row.get_by_text("ready", exact=True).wait_for(timeout=60_000)
 
 
 def test_what_happens_can_be_filtered_and_held(console: Console) -> None:
@@ -62,8 +64,8 @@ def test_what_happens_can_be_filtered_and_held(console: Console) -> None:
         page.get_by_label("Search").fill("gateway joined")
         page.wait_for_url("**q=gateway*joined*")
         items = page.get_by_role("list", name="What happened, the newest first").get_by_role("listitem")
-        items.first.wait_for()
-        assert all("joined" in text for text in items.all_inner_texts())
+        expect(items.filter(has_not_text="joined")).to_have_count(0)
+        expect(items.first).to_contain_text("joined")
         page.get_by_role("button", name="Hold").click()
         page.get_by_text("held", exact=True).wait_for()
         page.get_by_role("button", name="Go on").click()

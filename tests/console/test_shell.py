@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.console.harness import NARROW, WIDE, Console, Theme
 
@@ -47,11 +48,11 @@ def test_the_navigation_folds_on_narrow_screens(console: Console) -> None:
     """It opens by its button, and closes when a page was chosen."""
     with console.visit("administrator", size=NARROW) as visit:
         page = visit.go("/overview")
-        assert not page.get_by_role("navigation").is_visible()
+        expect(page.get_by_role("navigation")).to_be_hidden()
         page.get_by_role("button", name="Menu").click()
         page.get_by_role("navigation").get_by_role("link", name="Nodes").click()
         page.wait_for_url("**/nodes")
-        assert not page.get_by_role("navigation").is_visible()
+        expect(page.get_by_role("navigation")).to_be_hidden()
 
 
 def test_the_theme_can_be_chosen(console: Console) -> None:
