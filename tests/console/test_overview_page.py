@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from playwright.sync_api import expect
 
 from tests.console.harness import NARROW, WIDE, Console, Theme, Visit
 
@@ -19,6 +23,16 @@ globalThis.EventSource = class extends EventSource {
 };
 """
 """Lets a test cut the stream of events: being offline does not end what is open."""
+
+
+def show_picture(visit: Visit, **parts: Any) -> None:
+    """Go there while the server tells its picture with these parts of it changed."""
+    picture = visit.page.context.request.get(f"{visit.base}/api/v1/overview").json() | parts
+    event = f"retry: 60000\nevent: overview\nid: 1\ndata: {json.dumps(picture)}\n\n"
+    visit.page.route(
+        "**/api/v1/overview/events", lambda route: route.fulfill(content_type="text/event-stream", body=event)
+    )
+    visit.page.goto(f"{visit.base}/overview")
 
 
 def open_overview(visit: Visit) -> None:
@@ -65,6 +79,29 @@ def test_it_changes_by_itself_and_says_when_it_does_not(console: Console) -> Non
         page.unroute("**/api/v1/overview**")
         page.get_by_text("live", exact=True).wait_for(timeout=30_000)
         assert page.get_by_text("connection to the server is lost").count() == 0
+
+
+def test_each_part_is_shown_as_soon_as_it_is_read(console: Console) -> None:
+    """What is not read yet is being read, what is old says so, and nothing is called well before all was looked at."""
+    parts = [
+        {"part": "readers", "read_ms": None, "measuring": True},
+        {"part": "arrivals", "read_ms": 1_000_000, "measuring": True},
+        {"part": "tables", "read_ms": None, "measuring": True},
+        {"part": "archive", "read_ms": 1_720_000, "measuring": False},
+    ]
+    unread = {"groups": [], "gaps": None, "dead_letters": None, "alerts": None, "problems": []}
+    with console.visit("officer", may_fail=True) as visit:
+        page = visit.page
+        show_picture(visit, measured_ms=1_720_000, parts=parts, **unread)
+        page.get_by_text("Agents online").wait_for()
+        expect(page.get_by_text("Looking for what needs attention.")).to_be_visible()
+        expect(page.get_by_role("region", name="Streams").get_by_role("status")).to_have_text("Reading")
+        expect(page.get_by_role("region", name="Gaps, two weeks").get_by_role("status")).to_have_text("Reading")
+        expect(page.locator(".tile", has_text="Records behind")).to_contain_text("not read yet")
+        expect(page.locator(".tile", has_text="Data a second")).to_contain_text("12 min 00 s old")
+        expect(page.get_by_role("region", name="Storage")).to_contain_text("Archive by stream")
+        visit.check_accessible()
+        visit.shot("overview-reading")
 
 
 def test_whose_session_was_revoked_sees_nothing_more(console: Console) -> None:

@@ -3,8 +3,8 @@
 import { formatDuration } from "../../ui/format";
 import type { PartName, Picture } from "./answers";
 
-/** Parts are read every half minute at least, while somebody looks and their store answers. */
-const OLD_MS = 90_000;
+/** Parts are read every half minute at least, while somebody looks and their store answers: older ones are told to be. */
+const OLD_MS = 60_000;
 
 /** `waiting`: one of the parts was never read, and is being read now. `oldMs`: how old the oldest is, where that is worth telling. */
 export interface Age {
@@ -14,12 +14,10 @@ export interface Age {
 
 export function ageOf({ parts, measured_ms }: Picture, ...names: readonly PartName[]): Age {
   const those = parts.filter((one) => names.includes(one.part));
-  const ages = those
-    .filter((one) => one.read_ms !== null && (one.measuring || measured_ms - one.read_ms > OLD_MS))
-    .map((one) => measured_ms - one.read_ms!);
+  const ages = those.map((one) => measured_ms - (one.read_ms ?? measured_ms)).filter((ms) => ms > OLD_MS);
   return {
     waiting: those.some((one) => one.measuring && one.read_ms === null),
-    oldMs: ages.length ? Math.max(0, ...ages) : undefined,
+    oldMs: ages.length ? Math.max(...ages) : undefined,
   };
 }
 
