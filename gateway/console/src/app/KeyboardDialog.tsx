@@ -13,6 +13,7 @@ const EVERYWHERE: Keys = [
 ];
 const SEARCH: Keys = [
   ["↓ ↑", "among the results; j and k do the same"],
+  ["→ ←", "shows the similar screens of a result, and puts them away"],
   ["Enter", "opens a result in the player"],
   ["/", "back to the words"],
 ];

@@ -4,6 +4,7 @@
  */
 
 import "./search.css";
+import "./groups.css";
 import { effect, signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { isTyping } from "../../app/Shell";
@@ -15,15 +16,18 @@ import { resultOfHit, type Result } from "./answer";
 import { askedOf, isAsking, isFiltered, queryOf, type Asked } from "./asked";
 import { Days } from "./Days";
 import { Filters, NO_FILTERS } from "./Filters";
+import { grouped, type Group } from "./groups";
 import { Preview } from "./Preview";
 import { ResultCard } from "./ResultCard";
 import { keptOf, SavedSearches, SaveSearch } from "./Saved";
 import { SealedHint, SealedState, ServerState } from "./SealedPart";
 import { Help, Start } from "./Start";
-import { comeBack, usePlain, type Plain } from "./usePlain";
+import { comeBack, PAGE, usePlain, type Plain } from "./usePlain";
 import { useSealed, useServerTexts } from "./useSealed";
 
 const PAUSE_MS = 150;
+/** Where similar screens are one result, so many are asked for at once. */
+const LARGE_PAGE = 100;
 
 /** Words that stay in this page. Gone when it is locked. */
 const privateWords = signal("");
@@ -158,6 +162,8 @@ type Back = ReturnType<typeof comeBack>;
 function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; searching: boolean; back: Back }) {
   const { asked, plain, results, back } = props;
   const [chosenKey, choose] = useState(back ?? "");
+  const groups = useMemo(() => grouped(results), [results]);
+  const opened = useOpened(back);
   const list = useRef<HTMLOListElement>(null);
   useLayoutEffect(() => {
     if (!back) return;
@@ -173,24 +179,27 @@ function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; 
     <>
       <p class={`summary quiet ${asked.where}`} role="status">
         {summaryOf(asked, plain)}
+        {groups.length < results.length && `; ${formatNumber(results.length)} shown as ${formatNumber(groups.length)}, similar screens together`}
       </p>
       <SealedHint count={unlockFacts.value ? 0 : (plain.answer?.end_to_end ?? 0)} />
       {plain.error !== undefined && <Trouble error={plain.error} again={plain.again} />}
       {plain.facets && <Days days={plain.facets.days} change={(change) => changeAsked(asked, change)} />}
       <div class={`found ${wide && chosen ? "with-preview" : ""} ${plain.loading ? "stale" : ""}`}>
         <ol ref={list} class="results" aria-label="Results">
-          {results.map((result) => (
+          {groups.map((group) => (
             <ResultCard
-              key={result.key}
-              result={result}
+              key={group.result.key}
+              group={group}
+              opened={opened.has(group)}
+              open={(yes) => opened.open(group, yes)}
               words={linkWords}
               fuzzy={asked.fuzzy}
-              chosen={wide && result.key === chosen?.key}
+              chosen={wide ? chosen?.key : undefined}
               alone={!wide}
-              choose={() => choose(result.key)}
+              choose={choose}
             />
           ))}
-          {plain.more && <More load={plain.more} />}
+          {plain.more && <More {...pagingOf(groups.length, results.length)} load={plain.more} />}
           {plain.loading && results.length > 0 && <li class="quiet" aria-hidden="true">…</li>}
         </ol>
         {wide && chosen && <Preview result={chosen} words={asked.q} fuzzy={asked.fuzzy} linkWords={linkWords} />}
@@ -198,6 +207,26 @@ function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; 
       {!results.length && <NothingYet asked={asked} plain={plain} searching={props.searching} />}
     </>
   );
+}
+
+/** Which groups are opened. The one that holds `back` is, when that is not the one that is shown of it. */
+function useOpened(back: Back): { has: (group: Group) => boolean; open: (group: Group, yes: boolean) => void } {
+  const [keys, setKeys] = useState<ReadonlySet<string>>(() => new Set());
+  const [held, setHeld] = useState(back);
+  return {
+    has: ({ result, others }) => keys.has(result.key) || others.some((one) => one.key === held || keys.has(one.key)),
+    open: ({ result, others }, yes) => {
+      const without = new Set(keys);
+      for (const one of [result, ...others]) without.delete(one.key);
+      setKeys(yes ? without.add(result.key) : without);
+      setHeld(undefined);
+    },
+  };
+}
+
+/** How many to ask for next; by itself only while that shows something new now and then. */
+function pagingOf(groups: number, results: number): { limit: number; auto: boolean } {
+  return { limit: results > 2 * groups ? LARGE_PAGE : PAGE, auto: results < LARGE_PAGE * (groups + 1) };
 }
 
 function NothingYet(props: { asked: Asked; plain: Plain; searching: boolean }) {
@@ -228,18 +257,19 @@ function summaryOf(asked: Asked, { answer, roundMs, loading }: Plain): string {
 }
 
 /** The next page, when its button comes into sight or is pressed. */
-function More(props: { load: () => void }) {
+function More(props: { limit: number; auto: boolean; load: (limit: number) => void }) {
   const place = useRef<HTMLLIElement>(null);
-  const load = useRef(props.load);
-  load.current = props.load;
+  const load = useRef(() => {});
+  load.current = () => props.load(props.limit);
   useEffect(() => {
+    if (!props.auto) return;
     const observer = new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && load.current());
     observer.observe(place.current!);
     return () => observer.disconnect();
   }, []);
   return (
     <li ref={place} class="more">
-      <Button small onClick={props.load}>
+      <Button small onClick={() => load.current()}>
         More
       </Button>
     </li>

@@ -6,7 +6,7 @@ import { getJson, signedOut, type Query } from "../../api/client";
 import type { Answer, Facets, Hit } from "./answer";
 import { isAsking, orderOf, rangeOf, type Asked } from "./asked";
 
-const PAGE = 20;
+export const PAGE = 20;
 
 export interface Plain {
   readonly hits: readonly Hit[];
@@ -16,8 +16,8 @@ export interface Plain {
   readonly roundMs: number;
   readonly loading: boolean;
   readonly error: unknown;
-  /** The next page, where there is one. */
-  readonly more: (() => void) | undefined;
+  /** The next page, of so many, where there is one. */
+  readonly more: ((limit: number) => void) | undefined;
   readonly again: () => void;
 }
 
@@ -85,10 +85,10 @@ export function usePlain(asked: Asked, back = false): Plain {
   }, [name, turn]);
   const again = useCallback(() => setTurn((before) => before + 1), []);
   const after = state.answer?.after;
-  const more = () => {
+  const more = (limit: number) => {
     const signal = aborter.current!.signal;
     setState((before) => ({ ...before, loading: true }));
-    getJson<Answer>("/search", { ...requestOf(asked), facets: "false", after }, signal).then(
+    getJson<Answer>("/search", { ...requestOf(asked), facets: "false", after, limit }, signal).then(
       (answer) =>
         !signal.aborted &&
         setState((before) => ({
