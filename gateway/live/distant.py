@@ -92,6 +92,10 @@ class DistantRoom(Room):
         if self._following:
             self._following.cancel()
 
+    def freshen(self) -> None:
+        """A whole frame is asked for, now or soon."""
+        self._freshener.ask()
+
     def refresh(self, *, fresh: bool = False) -> None:
         """Tell the other gateway who is here now, soon."""
         self._fresh = self._fresh or fresh

@@ -163,6 +163,14 @@ class Hub:
         if self._vacate((view.ticket.agent_id, what), view):
             self._metrics.gauge("gateway_live_viewers").labels(what).dec()
 
+    def hold(self, view: View, *, holds: bool) -> None:
+        """It is out of sight of its viewer, or in sight again: then it goes on with what stands by itself."""
+        room = self._rooms.get((view.ticket.agent_id, view.ticket.what))
+        if room and view.holds and not holds:
+            view.tell("behind")
+            room.freshen()
+        view.holds = holds
+
     # What other gateways ask.
 
     def places(self, agent_id: str, what: str, besides: Seat | None = None) -> int:

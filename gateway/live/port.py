@@ -123,7 +123,7 @@ class LivePort:
         """Until the viewer, the agent or their session has gone."""
         tasks = [
             asyncio.create_task(self._send(socket, view), name="live send"),
-            asyncio.create_task(_receive(socket, view), name="live receive"),
+            asyncio.create_task(self._receive(socket, view), name="live receive"),
             asyncio.create_task(self._watch(view), name="live watch"),
         ]
         try:
@@ -139,6 +139,19 @@ class LivePort:
     async def _send(self, socket: WebSocket, view: View) -> None:
         while (message := await view.take()) is not None:
             await socket.send_bytes(message)
+
+    async def _receive(self, socket: WebSocket, view: View) -> None:
+        """Tell the time, so that the viewer can tell how late a picture is; hold while they do not see it."""
+        while True:
+            try:
+                asked = json.loads(await socket.receive_text())
+                sent = None if "hold" in asked else float(asked["ping"])
+            except NOT_UNDERSTOOD:
+                continue  # and not answered
+            if sent is None:
+                self._hub.hold(view, holds=asked["hold"] is True)
+            else:
+                view.tell("pong", ping=sent, server_ms=now_ms())
 
     async def _watch(self, view: View) -> None:
         """End a view when its time is up, or the session that it came by has ended."""
@@ -223,17 +236,6 @@ def _tell_fault(task: asyncio.Task[None]) -> None:
     """A fault beside the views is told, and ends nothing else."""
     if not task.cancelled() and (fault := task.exception()):
         log.error("live_failed", part=task.get_name(), exc_info=fault)
-
-
-async def _receive(socket: WebSocket, view: View) -> None:
-    """Answer what the viewer asks: the time, so that it can tell how late a picture is."""
-    while True:
-        try:
-            asked = json.loads(await socket.receive_text())
-            sent = float(asked["ping"])
-        except NOT_UNDERSTOOD:
-            continue  # and not answered
-        view.tell("pong", ping=sent, server_ms=now_ms())
 
 
 async def _close(socket: WebSocket, code: int, kind: str, reason: str) -> None:

@@ -88,6 +88,9 @@ class Room:
         """Ask for what those who are here want; `fresh`: beginning with what stands by itself."""
         raise NotImplementedError
 
+    def freshen(self) -> None:
+        """Somebody who is here already needs what stands by itself; sound does always."""
+
     def tell_all(self, **state: Any) -> None:
         """Tell everybody what became of it."""
         self._state.update(state)
@@ -164,6 +167,10 @@ class ScreenRoom(LocalRoom):
         super().end()
         self._freshener.cancel()
         self.present.connection.tee = None
+
+    def freshen(self) -> None:
+        """A whole frame is asked for, now or soon."""
+        self._freshener.ask()
 
     def tee(self, seen: Peek, envelope: bytes) -> None:
         """An envelope of this agent has come."""

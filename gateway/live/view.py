@@ -98,3 +98,9 @@ class View(Seat):
     def __init__(self, ticket: Ticket, max_bytes: int) -> None:
         super().__init__((ticket,), max_bytes)
         self.ticket = ticket
+        self.holds = False
+        """Nobody looks at it now: it is out of sight. What comes meanwhile is not kept."""
+
+    def wants(self, seen: Peek) -> bool:
+        """As of any seat, while somebody looks."""
+        return not self.holds and super().wants(seen)

@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway.live import port as live_port
+from gateway.live import room
 from gateway.live.sound import open_port
 from gateway.live.tickets import Ticket, Tickets
 from gateway.policy import Told
@@ -70,6 +71,31 @@ async def test_a_viewer_gets_the_envelopes_that_are_for_them_sealed(stage: LiveS
     assert Opener([VIEWER]).open(envelope).plaintext == b"new"
     await endpoint.receive_until(3)
     assert len([r for r in stage.publisher.records if r.topic.startswith("envelopes.")]) == 3
+
+
+async def test_what_is_out_of_sight_is_not_sent(
+    stage: LiveStage, ana: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The view goes on, for others too; in sight again it begins with a whole frame that the agent is asked for."""
+    monkeypatch.setattr(room, "FRESH_S", 0.05)
+    endpoint = await stage.greet(ana)
+    viewer = await stage.watch(ana, viewer_key=KEY)
+    other = await stage.watch(ana, viewer_key=KEY)
+    epoch = epoch_for(ana, SERVER, VIEWER)
+    envelopes = [epoch.seal(bytes((number,)), capture_ms=1) for number in range(3)]
+    while Watch.from_detail((await receive_frame(endpoint, LiveStart)).detail).viewers < 2:
+        pass
+    for words in ('{"hold": true}', '{"hold": true}', '{"ping": 1}'):
+        await viewer.socket.send(words)
+    await viewer.status("pong")
+    endpoint.push(envelopes[0])
+    assert await other.content() == envelopes[0]
+    await viewer.socket.send('{"hold": false}')
+    await viewer.status("behind")
+    start = await receive_frame(endpoint, LiveStart)
+    assert Watch.from_detail(start.detail) == Watch((KEY,), 2, 60, fresh=True)
+    endpoint.push(*envelopes[1:])
+    assert [await viewer.content() for _ in envelopes[1:]] == envelopes[1:]
 
 
 async def test_end_to_end_screens_are_forwarded_as_they_are(stage: LiveStage, ana: Credentials) -> None:

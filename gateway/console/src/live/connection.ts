@@ -41,6 +41,7 @@ export class LiveConnection {
   #pinging: ReturnType<typeof setInterval> | undefined;
   #again: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
+  #held = false;
 
   /** `take` gets what is no status, and that the viewer fell behind. */
   constructor(wish: Wish, take: (message: Message) => void) {
@@ -57,6 +58,13 @@ export class LiveConnection {
   /** How long ago something was captured, by the agent's clock. */
   latencyMs(captureMs: number): number {
     return Math.max(0, this.now() - (captureMs - (this.state.peek()?.ahead_ms ?? 0)));
+  }
+
+  /** Whether nobody sees it: then nothing is sent, and it goes on with a whole frame afterwards. */
+  hold(yes: boolean): void {
+    if (this.#held === yes) return;
+    this.#held = yes;
+    this.#tellHold();
   }
 
   /** Begin anew with a frame that stands by itself. */
@@ -96,6 +104,7 @@ export class LiveConnection {
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       socket.send(JSON.stringify({ ticket: ticket.ticket }));
+      if (this.#held) this.#tellHold();
       const ping = () => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify({ ping: Date.now() }));
       ping();
       this.#pinging = setInterval(ping, PING_MS);
@@ -105,6 +114,10 @@ export class LiveConnection {
       if (socket !== this.#socket || this.phase.peek() === "ended") return;
       this.#tryAgain("The connection to the server that has this agent was lost.");
     };
+  }
+
+  #tellHold(): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ hold: this.#held }));
   }
 
   #receive(message: Message): void {

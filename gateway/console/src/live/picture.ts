@@ -94,6 +94,11 @@ export class LivePicture {
     this.#whole = new Set();
   }
 
+  /** Nobody sees it for a while: what stands there is not called live until the next frame. */
+  rest(): void {
+    this.latencyMs.value = undefined;
+  }
+
   /** Show a display on this element, from now on; the way back is returned. */
   attach(number: number, element: HTMLCanvasElement): () => void {
     this.#elements.set(number, element);

@@ -19,12 +19,14 @@ import { livePurpose, Watching, type LiveAgent, type LiveAgents } from "./watchi
 
 const LOOK_MS = 5000;
 const MOST_SHOWN = 120;
+/** So many screens are begun by one click at most. */
+const MOST_TILES = 24;
 
 export default function Live() {
   const turn = useSignal(0);
   const { data, error, again } = useLoad(loadAgents, [turn.value]);
   const chosen = useSignal<readonly Watching[]>([]);
-  const asking = useSignal<{ agent: LiveAgent; listen: boolean } | undefined>(undefined);
+  const asking = useSignal<{ agents: readonly LiveAgent[]; listen: boolean } | undefined>(undefined);
   const changing = useSignal(false);
 
   useEffect(() => {
@@ -35,11 +37,11 @@ export default function Live() {
     };
   }, []);
 
-  const begin = (agent: LiveAgent, listen: boolean) => {
-    if (!livePurpose.peek()) {
-      asking.value = { agent, listen };
-      return;
-    }
+  const begin = (agents: readonly LiveAgent[], listen: boolean) => {
+    if (livePurpose.peek()) for (const agent of agents) beginOne(agent, listen);
+    else asking.value = { agents, listen };
+  };
+  const beginOne = (agent: LiveAgent, listen: boolean) => {
     let one = chosen.peek().find((watching) => watching.agent.agent === agent.agent);
     if (!one) {
       one = new Watching(agent);
@@ -65,7 +67,7 @@ export default function Live() {
     const agent = data?.agents.find((one) => one.agent === wanted);
     if (!agent) return;
     setQuery({ agent: undefined });
-    begin(agent, false);
+    begin([agent], false);
   }, [data]);
 
   return (
@@ -83,7 +85,7 @@ export default function Live() {
         )}
       </PageHead>
       {chosen.value.length > 0 && (
-        <section class="live-tiles" aria-label="Screens that you watch">
+        <section class={`live-tiles ${sizeOf(chosen.value.length)}`} aria-label="Screens that you watch">
           {chosen.value.map((one) => (
             <Tile key={one.agent.agent} watching={one} stop={() => stop(one)} />
           ))}
@@ -99,9 +101,9 @@ export default function Live() {
         <PurposeDialog
           close={() => (asking.value = undefined)}
           done={() => {
-            const { agent, listen } = asking.peek()!;
+            const { agents, listen } = asking.peek()!;
             asking.value = undefined;
-            begin(agent, listen);
+            begin(agents, listen);
           }}
         />
       )}
@@ -109,6 +111,9 @@ export default function Live() {
     </>
   );
 }
+
+/** How small tiles may be, so that a few are large and many are seen at once. */
+const sizeOf = (tiles: number) => (tiles > 6 ? "many" : tiles > 2 ? "some" : "");
 
 async function loadAgents(signal: AbortSignal): Promise<LiveAgents> {
   const response = await request("/live", { signal, headers: { "X-Sealstream-Background": "1" } });
@@ -118,7 +123,7 @@ async function loadAgents(signal: AbortSignal): Promise<LiveAgents> {
 function Agents(props: {
   told: LiveAgents;
   chosen: readonly Watching[];
-  begin: (agent: LiveAgent, listen: boolean) => void;
+  begin: (agents: readonly LiveAgent[], listen: boolean) => void;
 }) {
   const filter = useSignal("");
   const { agents, screen_refusal: refusal } = props.told;
@@ -126,6 +131,7 @@ function Agents(props: {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     return agents.filter(({ user, computer }) => words.every((word) => `${user} ${computer}`.toLowerCase().includes(word)));
   }, [agents, filter.value]);
+  const others = found.filter((agent) => agent.screen && !props.chosen.some((one) => one.agent.agent === agent.agent));
   if (!agents.length) {
     return (
       <Empty title="Nobody is connected now">
@@ -144,6 +150,11 @@ function Agents(props: {
             <input {...ids} type="search" value={filter.value} onInput={(event) => (filter.value = event.currentTarget.value)} />
           )}
         </Field>
+        {others.length > 1 && others.length + props.chosen.length <= MOST_TILES && (
+          <Button onClick={() => props.begin(others, false)}>
+            Watch {others.length === found.length ? "all" : "the other"} {others.length}
+          </Button>
+        )}
       </div>
       {refusal && <Notice tone="warn">{sentence(refusal)}</Notice>}
       <p class="quiet">People are shown, on their own screen, when somebody watches or listens; it is in the audit too.</p>
@@ -164,7 +175,7 @@ function Agents(props: {
 function Agent(props: {
   agent: LiveAgent;
   watching: Watching | undefined;
-  begin: (agent: LiveAgent, listen: boolean) => void;
+  begin: (agents: readonly LiveAgent[], listen: boolean) => void;
 }) {
   const { agent, watching } = props;
   const name = `${agent.user} on ${agent.computer}`;
@@ -188,7 +199,7 @@ function Agent(props: {
           small
           disabled={!agent.screen || Boolean(watching)}
           aria-label={`${watching ? "Watching" : "Watch"} ${name}`}
-          onClick={() => props.begin(agent, false)}
+          onClick={() => props.begin([agent], false)}
         >
           {watching ? "Watching" : "Watch"}
         </Button>
@@ -198,7 +209,7 @@ function Agent(props: {
             disabled={!agent.audio || Boolean(watching?.sound.value)}
             title={agent.audio ? "" : "No sound is recorded there, or the policy does not allow it to be heard live"}
             aria-label={`Listen to ${name}`}
-            onClick={() => props.begin(agent, true)}
+            onClick={() => props.begin([agent], true)}
           >
             Listen
           </Button>

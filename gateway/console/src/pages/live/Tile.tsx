@@ -14,27 +14,65 @@ export function Tile(props: { watching: Watching; stop: () => void }) {
   const { agent } = watching;
   const element = useRef<HTMLElement>(null);
   const name = `${agent.user} on ${agent.computer}`;
+  useSight(element, watching);
   return (
     <article ref={element} class="live-tile card flush" aria-label={name} data-agent={agent.agent}>
       <header>
-        <div class="who">
+        <div class="who" title={name}>
           <strong>{agent.user}</strong>
           <span class="quiet">{agent.computer}</span>
         </div>
         <Lateness watching={watching} />
         <div class="buttons">
           {may("listen") && agent.audio && <Ear watching={watching} name={name} />}
-          <Button small kind="plain" aria-label={`Full screen: ${name}`} onClick={() => toggleFull(element.current!)}>
-            Full screen
+          <Button small kind="plain" aria-label={`Full screen: ${name}`} title="Full screen" onClick={() => toggleFull(element.current!)}>
+            <Icon path="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4" />
           </Button>
-          <Button small kind="plain" aria-label={`Stop: ${name}`} onClick={props.stop}>
-            Stop
+          <Button small kind="plain" aria-label={`Stop: ${name}`} title="Stop" onClick={props.stop}>
+            <Icon path="M3 3l10 10M13 3L3 13" />
           </Button>
         </div>
       </header>
       {watching.sound.value && <SoundState watching={watching} />}
       {agent.screen && (watching.picture.value ? <Displays watching={watching} picture={watching.picture.value} /> : <Closed watching={watching} />)}
     </article>
+  );
+}
+
+/** A tile that left the sight is held after a moment: who scrolls past it does not stop it. */
+const LEFT_MS = 1500;
+
+function useSight(element: { current: HTMLElement | null }, watching: Watching): void {
+  useEffect(() => {
+    let near = true;
+    let leaving: ReturnType<typeof setTimeout> | undefined;
+    const look = () => {
+      clearTimeout(leaving);
+      if (near && !document.hidden) watching.see(true);
+      else leaving = setTimeout(() => watching.see(false), LEFT_MS);
+    };
+    const observer = new IntersectionObserver(
+      (entries) => {
+        near = entries.at(-1)!.isIntersecting;
+        look();
+      },
+      { rootMargin: "100px" },
+    );
+    observer.observe(element.current!);
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      clearTimeout(leaving);
+      observer.disconnect();
+      document.removeEventListener("visibilitychange", look);
+    };
+  }, [watching]);
+}
+
+function Icon({ path }: { path: string }) {
+  return (
+    <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
+      <path d={path} fill="none" stroke="currentColor" stroke-width="1.8" />
+    </svg>
   );
 }
 

@@ -46,6 +46,7 @@ export class Watching {
   readonly sound = signal<LiveConnection | undefined>(undefined);
   readonly hearing = signal<Hearing | undefined>(undefined);
   #stopped = false;
+  #seen = true;
 
   constructor(agent: LiveAgent) {
     this.agent = agent;
@@ -65,8 +66,16 @@ export class Watching {
       else picture.beginAnew();
     });
     const picture = new LivePicture(keys, (ms) => connection.latencyMs(ms), () => connection.restart());
+    connection.hold(!this.#seen);
     this.screen.value = connection;
     this.picture.value = picture;
+  }
+
+  /** Whether somebody sees the tile. Only what is seen is sent, opened and drawn. */
+  see(yes: boolean): void {
+    this.#seen = yes;
+    this.screen.peek()?.hold(!yes);
+    if (!yes) this.picture.peek()?.rest();
   }
 
   /** Hear it; from a click. */
