@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from playwright.sync_api import Page
 from infra.settings import Settings
 from schemas.keys import Identity
 from tests.console.harness import NARROW, WIDE, Console, Theme, Visit, chromium
-from tests.live.live_site import Desk, Site, open_desk, open_site
+from tests.live.live_site import PATIENCE_S, Desk, Site, open_desk, open_site
 from tests.live.operator import until
 
 _MISSING = [program for program in ("Xvfb", "xterm") if shutil.which(program) is None]
@@ -93,13 +94,15 @@ def test_a_screen_is_watched(console: Console, desk: Desk, size: tuple[int, int]
         watch(visit, desk)
         lateness = page.locator("[data-latency]")
         lateness.wait_for()
-        late = list[int]()
-        for _ in range(12):
-            page.wait_for_timeout(400)
+        late = deque[int](maxlen=12)
+
+        def is_soon() -> bool:
             late.append(int(lateness.get_attribute("data-latency") or 9999))
-        assert statistics.median(late) < LATENCY_MS, late
-        assert drawn(page)
-        assert "watched live now" in desk.notice()
+            return len(late) == late.maxlen and statistics.median(late) < LATENCY_MS
+
+        until("a picture that is half a second late at most", is_soon, PATIENCE_S, every_s=0.4)
+        until("a picture", lambda: drawn(page))
+        until("the notice", lambda: "watched live now" in desk.notice())
         visit.check_accessible()
         visit.check_fits()
         visit.shot(f"live-{size[0]}-{theme}")
@@ -117,12 +120,13 @@ def test_sound_is_heard(console: Console, desk: Desk) -> None:
         meter = page.get_by_role("meter", name="Loudness")
         meter.wait_for()
         levels = set[int]()
-        for _ in range(40):
-            page.wait_for_timeout(100)
+
+        def moves() -> bool:
             levels.add(int(meter.get_attribute("aria-valuenow") or 0))
-        assert max(levels) > 60, levels
-        assert min(levels) < 50, levels
-        assert "heard live now" in desk.notice()
+            return max(levels) > 60 and min(levels) < 50
+
+        until("a meter that moves", moves, PATIENCE_S, every_s=0.1)
+        until("the notice", lambda: "heard live now" in desk.notice())
         visit.check_accessible()
         visit.shot("live-sound")
         tile.get_by_role("button", name="Stop listening").click()
@@ -135,10 +139,12 @@ def test_a_pause_is_told_and_not_papered_over(console: Console, desk: Desk, site
         page = watch(visit, desk)
         page.locator("[data-latency]").wait_for()
         site.cli("agent", "pause", "--dir", str(desk.directory))
-        page.get_by_text("Recording is paused").wait_for()
-        assert page.locator("[data-latency]").count() == 0
-        visit.shot("live-paused")
-        site.cli("agent", "resume", "--dir", str(desk.directory))
+        try:
+            page.get_by_text("Recording is paused").wait_for()
+            assert page.locator("[data-latency]").count() == 0
+            visit.shot("live-paused")
+        finally:
+            site.cli("agent", "resume", "--dir", str(desk.directory))
 
 
 def test_leaving_the_page_ends_it(console: Console, desk: Desk) -> None:
@@ -168,8 +174,7 @@ def test_an_end_to_end_screen_is_unlocked_in_the_page(
             page.get_by_label("Purpose").last.fill("to see that it works")
             page.get_by_role("button", name="Unlock", exact=True).click()
             page.locator("[data-latency]").wait_for()
-            page.wait_for_timeout(1500)
-            assert drawn(page)
+            until("a picture", lambda: drawn(page))
             visit.shot("live-unlocked")
             page.get_by_role("button", name="Lock now").click()
             page.get_by_role("button", name="Unlock to watch").wait_for()

@@ -8,12 +8,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from infra.settings import Settings
-from tests.console.harness import NARROW, WIDE, Console, Theme
+from tests.console.harness import NARROW, PATIENCE_MS, WIDE, Console, Theme
 from tests.console.recorded import Recorded, recorded_people
+from tests.live.operator import psql, until
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
-
-PATIENCE_MS = 30_000
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +51,7 @@ def test_a_rule_shows_its_last_week_while_it_is_typed_and_then_raises_alerts(
         expect(page.get_by_role("link", name=name)).to_be_visible()
         visit.check_accessible()
         visit.shot("rules-list")
-        page.wait_for_timeout(4000)  # the worker reads the rules every few seconds
+        await_in_force(recorded)
         recorded.publish(recorded.ann, f"A new tender {recorded.run} by mail", "Mail")
         page.goto(f"{console.base}/alerts?person={recorded.ann}")
         card = page.get_by_role("article", name=f"{name}, {recorded.ann}")
@@ -67,6 +66,17 @@ def test_a_rule_shows_its_last_week_while_it_is_typed_and_then_raises_alerts(
         page.get_by_role("tab", name="Closed").click()
         expect(card).to_contain_text("closed by officer")
         expect(card).to_contain_text("agreed with the buyer")
+
+
+def await_in_force(recorded: Recorded) -> None:
+    """Wait until the worker has read the rule: what another person does raises an alert by then."""
+    raised = f"select 1 from alert where person = '{recorded.bob}'"
+
+    def is_raised() -> bool:
+        recorded.publish(recorded.bob, f"Another tender {recorded.run} by mail", "Mail")
+        return bool(psql(recorded.settings, raised))
+
+    until("an alert", is_raised, within_s=90, every_s=3)
 
 
 def test_a_rule_that_cannot_be_is_told_while_it_is_typed(console: Console) -> None:

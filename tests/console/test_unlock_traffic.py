@@ -140,7 +140,7 @@ def test_neither_key_nor_passphrase_nor_plaintext_leaves_the_page(
         page.get_by_role("searchbox").press("ArrowDown")
         page.keyboard.press("Enter")
         expect(page).to_have_url(re.compile(r"/player\?"))
-        page.get_by_role("tab", name="Mail").last.click()
+        page.get_by_role("tab", name="Email").last.click()
         expect(page.locator(".mails")).to_contain_text(f"About {words.mail}")
         page.keyboard.press("Control+Shift+L")
         expect(page.get_by_text("Locked. Keys and what was opened are gone")).to_be_visible()
