@@ -113,6 +113,7 @@ def ask(operation: schemathesis.APIOperation, stack: Settings, role: str) -> Non
             cookies={COOKIE: session_of(stack.data.root, stack.gateway.https_port, role)},
             verify=False,
             checks=CHECKS,
+            timeout=60,
         )
 
     compare()

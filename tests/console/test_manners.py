@@ -75,6 +75,21 @@ def test_tabs_agree_on_who_is_signed_in(console: Console) -> None:
         expect(page.get_by_role("navigation").get_by_role("link", name="Search")).to_be_visible()
 
 
+def test_a_part_that_is_missing_is_loaded_with_the_console_anew(console: Console) -> None:
+    """Once, as after an update of the server; where that does not help, it is said."""
+    with console.visit("officer", may_fail=True) as visit:
+        page = visit.go("/overview")
+        page.route("**/assets/Reports-*.js", lambda route: route.abort(), times=1)
+        page.get_by_role("navigation").get_by_role("link", name="Reports").click()
+        expect(page.get_by_role("heading", name="Reports", level=1)).to_be_visible()
+        page.route("**/assets/Rules-*.js", lambda route: route.abort())
+        page.get_by_role("navigation").get_by_role("link", name="Rules").click()
+        expect(page.get_by_text("This page could not be loaded")).to_be_visible()
+        page.unroute("**/assets/Rules-*.js")
+        page.get_by_role("button", name="Try again").click()
+        expect(page.get_by_role("heading", name="Rules", level=1)).to_be_visible()
+
+
 def test_a_page_goes_on_by_itself_when_the_server_is_back(console: Console) -> None:
     """Meanwhile it says that the server is away, and what to do."""
     with console.visit("officer", may_fail=True) as visit:
