@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -79,6 +80,8 @@ class UnlockOpened(_Model):
     """The KEKs that opened."""
 
     keys: list[str]
+    closed: list[str] = []
+    """KEKs of what is in scope that another passphrase may open, in the same unlock."""
 
 
 def _body_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -115,13 +118,15 @@ async def begin(principal: Unlocking, services: Serving, request: Request) -> Un
 
 @router.post("/unlock/{session}/passphrase", openapi_extra=_body_of(SealedPassphrase))
 async def open_keys(session: str, principal: Unlocking, services: Serving, request: Request) -> UnlockOpened:
-    """Give the sealed passphrase; the KEKs that it opened. One that opens none ends the unlock."""
+    """Give a sealed passphrase; the KEKs that it opened. One that opens none ends an unlock with nothing open."""
     found = await _find(services, session, principal)
     body = await read_object(request)
     viewer, sealed = (_bytes_of(text_of(body, name), name) for name in ("public_key", "sealed"))
     if isinstance(found, Place):
-        return UnlockOpened(keys=await services.passing.open(found, session, principal, viewer, sealed))
-    return UnlockOpened(keys=await services.unlocks.open(found, viewer, sealed))
+        opened = await services.passing.open(found, session, principal, viewer, sealed)
+    else:
+        opened = await services.unlocks.open(found, viewer, sealed)
+    return UnlockOpened(keys=opened.keys, closed=opened.closed)
 
 
 @router.get("/unlock/{session}/segments", response_class=StreamingResponse, responses=_BYTES)
@@ -153,7 +158,7 @@ async def take_passed(services: Serving, request: Request) -> Response:
     match passed.part:
         case "open":
             viewer, sealed = _bytes_of(passed.public_key, "public_key"), _bytes_of(passed.sealed, "sealed")
-            return JSONResponse({"keys": await services.unlocks.open(held, viewer, sealed)})
+            return JSONResponse(asdict(await services.unlocks.open(held, viewer, sealed)))
         case "release":
             return StreamingResponse(await services.unlocks.release(held), media_type="application/octet-stream")
         case "end":

@@ -17,7 +17,7 @@ from gateway.unlock.refusal import NOTHING_FOUND, RefusedError
 from schemas.errors import SealstreamError
 
 if TYPE_CHECKING:
-    from gateway.unlock.process import Survey
+    from gateway.unlock.process import OpenedKeys, Survey
     from gateway.unlock.session import UnlockSession
     from infra.settings import Settings
 
@@ -60,13 +60,14 @@ class HeldUnlocks:
         held.ends = asyncio.get_running_loop().call_later(self.session_s, self._close_soon, held)
         return survey
 
-    async def open(self, held: Held, viewer: bytes, sealed: bytes) -> list[str]:
-        """Try a sealed passphrase; the KEKs that it opened. One that opens none ends the unlock."""
+    async def open(self, held: Held, viewer: bytes, sealed: bytes) -> OpenedKeys:
+        """Try a sealed passphrase; the KEKs that it opened. One that opens none ends an unlock with nothing open."""
         async with held.busy:
             try:
                 return await held.session.open(viewer, sealed)
             except RefusedError:
-                await self.end(held)
+                if not held.session.goes_on:
+                    await self.end(held)
                 raise
 
     async def release(self, held: Held) -> AsyncIterator[bytes]:

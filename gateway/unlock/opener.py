@@ -15,6 +15,7 @@ import resource
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from gateway.unlock.finding import Found, epochs, find, read
@@ -65,16 +66,8 @@ class OpenerProcess:
         session = bytes.fromhex(begin["session"])
         found = asyncio.run(find(settings, scope))
         wanted = self._survey(settings, scope, found, begin["keys"], offer := Offer(session))
-        body = read_frame(self._reading, Kind.PASSPHRASE).body
-        channel = offer.accept(body[:_KEY_BYTES])
-        passphrase = channel.open(body[_KEY_BYTES:])
-        try:
-            identities = open_each(settings, passphrase, wanted)
-        finally:
-            wipe(passphrase)
-        self._tell(Kind.OPENED, {"keys": sorted(identities)})
-        read_frame(self._reading, Kind.RELEASE)
-        self._release(channel, Opener(list(identities.values())), found, scope)
+        channel, identities = self._take_passphrases(settings, wanted, offer)
+        self._release(channel, Opener(identities), found, scope)
 
     def _survey(
         self, settings: Settings, scope: Scope, found: Found, names: list[str] | None, offer: Offer
@@ -99,6 +92,31 @@ class OpenerProcess:
         public = base64.b64encode(offer.public).decode()
         self._tell(Kind.SURVEY, {"public_key": public, "envelopes": envelopes, "keys": keys, "trying": trying})
         return wanted
+
+    def _take_passphrases(
+        self, settings: Settings, wanted: Sequence[Registered], offer: Offer
+    ) -> tuple[Channel, list[Unwrapper]]:
+        """The KEKs that one passphrase after another opens, until it is time to release; the first must open one."""
+        body = read_frame(self._reading, Kind.PASSPHRASE).body
+        viewer, channel = body[:_KEY_BYTES], offer.accept(body[:_KEY_BYTES])
+        opened = open_wiping(settings, channel.open(body[_KEY_BYTES:]), wanted)
+        if not opened.identities:
+            raise opened.best_reason
+        identities = dict(opened.identities)
+        refused: dict[str, str] = {}
+        while True:
+            told = {"keys": sorted(opened.identities), "closed": opened.hopeful}
+            self._tell(Kind.OPENED, told | ({"refused": refused} if refused else {}))
+            frame = read_frame(self._reading, Kind.PASSPHRASE, Kind.RELEASE)
+            if frame.kind is Kind.RELEASE:
+                return channel, list(identities.values())
+            if frame.body[:_KEY_BYTES] != viewer:
+                raise MalformedError("another viewer began this unlock", "bad_key")
+            left = [row for row in wanted if row.name not in identities]
+            opened = open_wiping(settings, channel.open(frame.body[_KEY_BYTES:]), left)
+            identities |= opened.identities
+            refusal = refusal_of(opened.best_reason) if not opened.identities else None
+            refused = {"reason": refusal.reason, "message": str(refusal)} if refusal else {}
 
     def _release(self, channel: Channel, opener: Opener, found: Found, scope: Scope) -> None:
         joiner, screens = PartJoiner(), _screen_start() if StreamKind.SCREEN in scope.kinds else None
@@ -149,19 +167,49 @@ def choose(
     return chosen
 
 
-def open_each(settings: Settings, passphrase: bytearray, wanted: Sequence[Registered]) -> dict[str, Unwrapper]:
-    """Those of the KEKs that the passphrase opens, by name; raises the reason that helps most when it opens none."""
-    opened: dict[str, Unwrapper] = {}
-    reasons: list[KeyAccessError] = []
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a passphrase did to KEKs, by name: what it opened, and why it opened the others not."""
+
+    identities: dict[str, Unwrapper] = field(default_factory=dict)
+    reasons: dict[str, KeyAccessError] = field(default_factory=dict)
+
+    @property
+    def hopeful(self) -> list[str]:
+        """KEKs that another passphrase may open."""
+        return sorted(name for name, reason in self.reasons.items() if isinstance(reason, WrongPassphraseError))
+
+    @property
+    def best_reason(self) -> KeyAccessError:
+        """The reason that helps most, where it opened none."""
+        return self.reasons[(self.hopeful or list(self.reasons))[0]]
+
+
+def try_each(settings: Settings, passphrase: bytearray, wanted: Sequence[Registered]) -> Tried:
+    """Try a passphrase on each of the KEKs."""
+    tried = Tried()
     for row in wanted:
         try:
-            (opened[row.name],) = open_identities(settings, passphrase, [row.name])
+            (tried.identities[row.name],) = open_identities(settings, passphrase, [row.name])
         except KeyAccessError as error:
-            reasons.append(error)
-    if not opened:
-        wrong = [reason for reason in reasons if isinstance(reason, WrongPassphraseError)]
-        raise (wrong or reasons)[0]
-    return opened
+            tried.reasons[row.name] = error
+    return tried
+
+
+def open_wiping(settings: Settings, passphrase: bytearray, wanted: Sequence[Registered]) -> Tried:
+    """The same, and the passphrase is overwritten."""
+    try:
+        return try_each(settings, passphrase, wanted)
+    finally:
+        wipe(passphrase)
+
+
+def open_each(settings: Settings, passphrase: bytearray, wanted: Sequence[Registered]) -> dict[str, Unwrapper]:
+    """Those of the KEKs that the passphrase opens, by name; raises the reason that helps most when it opens none."""
+    tried = try_each(settings, passphrase, wanted)
+    if not tried.identities:
+        raise tried.best_reason
+    return tried.identities
 
 
 def describe(envelope: ArchivedEnvelope, opened: Opened) -> dict[str, Any]:

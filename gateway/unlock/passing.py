@@ -20,6 +20,7 @@ import structlog
 
 from gateway.accounts.sealing import NotOursError
 from gateway.api.errors import ApiError
+from gateway.unlock.process import OpenedKeys
 from gateway.unlock.refusal import RefusedError
 from infra.hosts import authority
 from infra.tls import client_context
@@ -89,11 +90,12 @@ class UnlockPassing:
         place = Place.of_mark(await self._services.marks.noted(_mark(session, principal.actor)))
         return None if place.gateway in ("", self._services.facts.reporter) else place
 
-    async def open(self, place: Place, session: str, principal: Principal, viewer: bytes, sealed: bytes) -> list[str]:
+    async def open(self, place: Place, session: str, principal: Principal, viewer: bytes, sealed: bytes) -> OpenedKeys:
         """As `HeldUnlocks.open`, there."""
         texts = {"public_key": _text(viewer), "sealed": _text(sealed)}
         async with self._asked(place, "open", session, principal, **texts) as answer:
-            return [str(name) for name in _object(await answer.aread())["keys"]]
+            told = _object(await answer.aread())
+            return OpenedKeys(told["keys"], told.get("closed", []))
 
     async def release(self, place: Place, session: str, principal: Principal) -> AsyncIterator[bytes]:
         """As `HeldUnlocks.release`, there. Where it breaks off, the summary at the end is missing."""

@@ -26,9 +26,9 @@ class Kind(IntEnum):
     SURVEY = 2
     """From it: what is in scope, and the opener's public key."""
     PASSPHRASE = 3
-    """To it: the viewer's public key and the sealed passphrase."""
+    """To it: the viewer's public key and a sealed passphrase; again for more KEKs."""
     OPENED = 4
-    """From it: the KEKs that the passphrase opened."""
+    """From it: the KEKs that the passphrase opened, those that another may open, and why not where one did nothing."""
     RELEASE = 5
     """To it: the audit has it, plaintext may go to the viewer."""
     SEALED = 6
@@ -106,8 +106,8 @@ class FrameSplitter:
         return frames
 
 
-def read_frame(stream: BinaryIO, wanted: Kind) -> Frame:
-    """The next frame, which must be of that kind; raises `EOFError` when the other side is gone."""
+def read_frame(stream: BinaryIO, *wanted: Kind) -> Frame:
+    """The next frame, which must be of one of those kinds; raises `EOFError` when the other side is gone."""
     head = stream.read(HEAD_BYTES)
     if len(head) < HEAD_BYTES:
         raise EOFError
@@ -115,6 +115,7 @@ def read_frame(stream: BinaryIO, wanted: Kind) -> Frame:
     body = stream.read(length)
     if len(body) < length:
         raise EOFError
-    if kind is not wanted:
-        raise MalformedError(f"a frame {kind.name} came in place of {wanted.name}", "bad_frame")
+    if kind not in wanted:
+        names = " or ".join(one.name for one in wanted)
+        raise MalformedError(f"a frame {kind.name} came in place of {names}", "bad_frame")
     return Frame(kind, body)

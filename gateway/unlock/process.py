@@ -35,11 +35,21 @@ class Survey:
     trying: list[dict[str, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedKeys:
+    """What a passphrase did: the names of the KEKs that it opened, and of those that another one may open."""
+
+    keys: list[str]
+    closed: list[str] = field(default_factory=list)
+
+
 class Opening:
     """One opener process. Use `end` whatever happened."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self.over = False
+        """It said its last word, or is gone."""
         self.summary: dict[str, int] | None = None
         """What was released, in numbers; none before the end."""
 
@@ -74,10 +84,13 @@ class Opening:
         fields = (await self._hear(Kind.SURVEY)).fields
         return Survey(base64.b64decode(fields["public_key"]), fields["envelopes"], fields["keys"], fields["trying"])
 
-    async def unlock(self, viewer: bytes, sealed: bytes) -> list[str]:
-        """Pass the sealed passphrase on; the names of the KEKs that it opened. Raises `RefusedError`."""
+    async def unlock(self, viewer: bytes, sealed: bytes) -> OpenedKeys:
+        """Pass a sealed passphrase on; raises `RefusedError`, and is `over` unless another one opened something."""
         await self._say(Kind.PASSPHRASE, viewer + sealed)
-        return list((await self._hear(Kind.OPENED)).fields["keys"])
+        told = (await self._hear(Kind.OPENED)).fields
+        if refused := told.get("refused"):
+            raise RefusedError(refused["reason"], refused["message"])
+        return OpenedKeys(told["keys"], told["closed"])
 
     async def release(self) -> AsyncIterator[bytes]:
         """Sealed messages for the viewer, until the end; raises `RefusedError` when it comes too early."""
@@ -114,10 +127,12 @@ class Opening:
             length, kind = parse_head(await self._process.stdout.readexactly(HEAD_BYTES))
             frame = Frame(kind, await self._process.stdout.readexactly(length))
         except asyncio.IncompleteReadError:
+            self.over = True
             raise RefusedError(
                 "failed", "the process that opens ended early: its last words are on standard error"
             ) from None
         if kind is Kind.REFUSED:
+            self.over = True
             raise RefusedError(frame.fields["reason"], frame.fields["message"])
         if kind not in wanted:
             raise RefusedError("failed", f"the process that opens said {kind.name} out of turn")

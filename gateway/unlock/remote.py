@@ -18,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from gateway.unlock.pipe import MAX_BODY_BYTES
-from gateway.unlock.process import Survey
+from gateway.unlock.process import OpenedKeys, Survey
 from gateway.unlock.refusal import RefusedError
 from gateway.unlock.scope import Scope
 from infra.settings import read_secret
@@ -67,11 +67,11 @@ class RemoteSession:
         public = base64.b64decode(answer["public_key"])
         return Survey(public, answer["envelopes"], answer["keys"], answer["trying"])
 
-    async def open(self, viewer: bytes, sealed: bytes) -> list[str]:
-        """Send the sealed passphrase; the names of the KEKs that it opened."""
+    async def open(self, viewer: bytes, sealed: bytes) -> OpenedKeys:
+        """Send a sealed passphrase; the KEKs that it opened."""
         body = {"public_key": base64.b64encode(viewer).decode(), "sealed": base64.b64encode(sealed).decode()}
         answer = await asyncio.to_thread(self._ask, "POST", self._path("/passphrase"), body)
-        return list(answer["keys"])
+        return OpenedKeys(answer["keys"], answer.get("closed", []))
 
     async def release(self) -> AsyncIterator[bytes]:
         """The sealed messages, to their end."""

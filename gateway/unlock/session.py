@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Self
 
 from gateway.unlock.attempts import Attempts
-from gateway.unlock.process import Opening, Survey
+from gateway.unlock.process import OpenedKeys, Opening, Survey
 from gateway.unlock.refusal import RefusedError, refusal_of
 from gateway.unlock.scope import Scope
 from infra.audit import audit_trail
@@ -51,7 +51,11 @@ class UnlockSession:
         self._write: Write | None = None
         self._opening: Opening | None = None
         self._survey: Survey | None = None
+        self._open: set[str] = set()
+        """Names of the KEKs that are open, as the audit has them."""
         self._granted = False
+        """The audit has all that is open: it may be released."""
+        self._releasing = False
 
     async def __aenter__(self) -> Self:
         self._write = await self._stack.enter_async_context(audit_trail(self._settings))
@@ -61,7 +65,7 @@ class UnlockSession:
         try:
             if self._opening:
                 await self._opening.end()
-            if self._granted:
+            if self._open:
                 summary = self._opening.summary if self._opening else None
                 counts = {name: str(count) for name, count in (summary or {}).items()}
                 await self._audit("done" if summary is not None else "broken_off", counts)
@@ -73,6 +77,11 @@ class UnlockSession:
         """The process that opens, 0 before it was started."""
         return self._opening.pid if self._opening else 0
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether more passphrases may be given: one opened something, and nothing is released yet."""
+        return self._granted and not self._releasing and self._opening is not None and not self._opening.over
+
     async def survey(self) -> Survey:
         """What is in scope; raises `RefusedError`."""
         async with self._told():
@@ -83,27 +92,37 @@ class UnlockSession:
             self._survey = await self._opening.survey()
             return self._survey
 
-    async def open(self, viewer: bytes, sealed: bytes) -> list[str]:
-        """Try the viewer's sealed passphrase; the names of the KEKs that it opened. Raises `RefusedError`."""
+    async def open(self, viewer: bytes, sealed: bytes) -> OpenedKeys:
+        """Try the viewer's sealed passphrase on the KEKs that are closed; raises `RefusedError`.
+
+        A first one that opens none ends the unlock; see `goes_on` for those that come later.
+        """
         async with self._told():
-            if self._opening is None or self._survey is None or self._granted:
+            if self._opening is None or self._survey is None or (self._open and not self.goes_on):
                 raise RefusedError("out_of_turn", "this unlock does not wait for a passphrase")
-            keks = [key["key_id"] or key["name"] for key in self._survey.trying]
+            closed = [key for key in self._survey.trying if key["name"] not in self._open]
+            if not closed:
+                raise RefusedError("out_of_turn", "every KEK of this unlock is open")
+            keks = [key["key_id"] or key["name"] for key in closed]
             attempts = await self._attempts.begin(self._person, keks)
             try:
-                names = await self._opening.unlock(viewer, sealed)
+                opened = await self._opening.unlock(viewer, sealed)
             except RefusedError as refusal:
                 await self._attempts.end(attempts, refusal.reason)
                 raise
             await self._attempts.end(attempts, "opened")
-            await self._audit("granted", {"keys": ",".join(names), "envelopes": str(self._survey.envelopes)})
+            told = {"keys": ",".join(opened.keys)}
+            outcome, self._granted = "added" if self._open else "granted", False
+            await self._audit(outcome, told if self._open else told | {"envelopes": str(self._survey.envelopes)})
+            self._open |= set(opened.keys)
             self._granted = True
-            return names
+            return opened
 
     async def release(self) -> AsyncIterator[bytes]:
         """The sealed messages for the viewer, to their end; raises `RefusedError`."""
         if not self._granted or self._opening is None:
             raise RefusedError("out_of_turn", "nothing was unlocked yet")
+        self._releasing = True
         async for message in self._opening.release():
             yield message
 

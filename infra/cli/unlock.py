@@ -17,10 +17,13 @@ from infra.cli.times import parse_time_ms
 from schemas.errors import ConfigError, MalformedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.unlock.remote import RemoteSession
     from gateway.unlock.scope import Scope
     from gateway.unlock.session import UnlockSession
     from infra.cli.unlock_view import View
+    from schemas.unlock_channel import Channel
 
     Session = UnlockSession | RemoteSession
 
@@ -58,7 +61,8 @@ def unlock(  # noqa: PLR0917  # typer calls it by names
     out: Annotated[Path | None, typer.Option(help="Write files into this directory.")] = None,
     text: Annotated[bool, typer.Option("--text", help="As people read it, not JSON.")] = False,
     passphrase_file: Annotated[
-        Path | None, typer.Option(help="File with the passphrase; asked for at the terminal otherwise.")
+        list[Path] | None,
+        typer.Option(help="File with the passphrase, again for more KEKs; asked for at the terminal otherwise."),
     ] = None,
     server: Annotated[str, typer.Option(help="Unlock at this server's HTTPS port, not on this node.")] = "",
     token_file: Annotated[Path | None, typer.Option(help="With --server: file with your API token.")] = None,
@@ -84,7 +88,7 @@ def unlock(  # noqa: PLR0917  # typer calls it by names
             session = UnlockSession(
                 load_settings(), scope, person=this_person(), reason=reason, keys=key or [], via="command line"
             )
-        summary = asyncio.run(_unlock(session, passphrase_file, view))
+        summary = asyncio.run(_unlock(session, passphrase_file or [], view))
     except RefusedError as refusal:
         print(f"sealstream: {refusal}", file=sys.stderr)
         raise typer.Exit(Exit.NOTHING if refusal.reason == NOTHING_FOUND else Exit.REFUSED) from None
@@ -110,18 +114,15 @@ def _scope(agents: list[str], streams: list[str], since: str, until: str) -> Sco
         raise ConfigError(str(error)) from None
 
 
-async def _unlock(session: Session, passphrase_file: Path | None, view: View) -> dict[str, Any]:
-    from infra.cli.secret_entry import entered_passphrase
+async def _unlock(session: Session, passphrase_files: Sequence[Path], view: View) -> dict[str, Any]:
     from schemas.unlock_channel import Viewing, answer, wipe
 
     async with session:
         survey = await session.survey()
-        names = ", ".join(one["name"] for one in survey.trying)
-        print(f"{survey.envelopes} envelopes in scope; KEK: {names}", file=sys.stderr)
+        names = [one["name"] for one in survey.trying]
+        print(f"{survey.envelopes} envelopes in scope; KEK: {', '.join(names)}", file=sys.stderr)
         public, channel = answer(survey.public_key, session.id)
-        with entered_passphrase(passphrase_file, f"Passphrase of {names}") as passphrase:
-            sealed = channel.seal(passphrase)
-        await session.open(public, sealed)
+        await _open(session, public, channel, names, passphrase_files)
         viewing = Viewing(channel)
         async for message in session.release():
             released = viewing.take(message)
@@ -132,3 +133,28 @@ async def _unlock(session: Session, passphrase_file: Path | None, view: View) ->
     if viewing.summary is None:
         raise MalformedError("the end is missing: what was shown is not all", "truncated")
     return viewing.summary
+
+
+async def _open(
+    session: Session, public: bytes, channel: Channel, names: Sequence[str], passphrase_files: Sequence[Path]
+) -> None:
+    """Give one passphrase after another, while they may open more."""
+    from gateway.unlock.refusal import RefusedError
+    from infra.cli.secret_entry import entered_passphrase
+
+    closed, files = list(names), list(passphrase_files)
+    while closed and (files or not passphrase_files):
+        first = closed == list(names)
+        asked = f"Passphrase of {', '.join(closed)}{'' if first else ' (nothing: go on without)'}"
+        with entered_passphrase(files.pop(0) if files else None, asked) as passphrase:
+            if not passphrase and not first:
+                return
+            sealed = channel.seal(passphrase)
+        try:
+            opened = await session.open(public, sealed)
+        except RefusedError as refusal:
+            if first or passphrase_files or refusal.reason != "wrong_passphrase":
+                raise
+            print(f"sealstream: {refusal}", file=sys.stderr)
+            continue
+        closed = opened.closed

@@ -18,6 +18,7 @@ from gateway.api.services import Services
 from gateway.facts import Facts
 from gateway.memory import MemoryPublisher
 from gateway.unlock.passing import _LABEL, PATH, Passed, Place
+from gateway.unlock.process import OpenedKeys
 from gateway.unlock.refusal import RefusedError
 from infra.settings import AccountSettings, Settings
 
@@ -60,7 +61,7 @@ async def holder(tmp_path: Path) -> AsyncIterator[Holder]:
 
     services.unlocks.find = find  # type: ignore[method-assign]
     services.unlocks.end = end  # type: ignore[method-assign, assignment]
-    services.unlocks.open = AsyncMock(return_value=["officers"])  # type: ignore[method-assign]
+    services.unlocks.open = AsyncMock(return_value=OpenedKeys(["officers"], ["old"]))  # type: ignore[method-assign]
     transport = httpx.ASGITransport(app=create_app(services))
     async with httpx.AsyncClient(transport=transport, base_url="https://node-1") as client:
         yield Holder(services, client, ended)
@@ -72,7 +73,7 @@ async def test_what_a_master_passes_on_is_done(holder: Holder) -> None:
     assert len(holder.ended) == 1
     texts = {"public_key": base64.b64encode(b"point").decode(), "sealed": base64.b64encode(b"sealed").decode()}
     answer = await holder.client.post(PATH, json={"passed": await holder.seal(replace(ASKED, part="open", **texts))})
-    assert answer.json() == {"keys": ["officers"]}
+    assert answer.json() == {"keys": ["officers"], "closed": ["old"]}
     assert holder.services.unlocks.open.await_args.args[1:] == (b"point", b"sealed")  # type: ignore[attr-defined]
 
 

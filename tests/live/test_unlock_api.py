@@ -61,7 +61,7 @@ class TestApi:
             "sealed": base64.b64encode(channel.seal(PASSPHRASE)).decode(),
         }
         assert (await client.get(f"{one}/segments")).status_code == 409
-        assert (await client.post(f"{one}/passphrase", json=body)).json() == {"keys": ["officers"]}
+        assert (await client.post(f"{one}/passphrase", json=body)).json() == {"keys": ["officers"], "closed": []}
         stream = (await client.get(f"{one}/segments")).content
         assert not any(mail(subject) in stream for subject in ("first", "second"))
         viewing, released, at = Viewing(channel), [], 0

@@ -144,7 +144,7 @@ async def test_any_master_goes_on_with_an_unlock(site: Site, masters: list[Maste
     where = f"/api/v1/unlock/{begun['session']}"
     assert (await other.client.get(f"{where}/segments")).json()["error"] == "out_of_turn"
     opened = await other.client.post(f"{where}/passphrase", json=texts)
-    assert (opened.status_code, opened.json()) == (200, {"keys": ["officers"]})
+    assert (opened.status_code, opened.json()) == (200, {"keys": ["officers"], "closed": []})
     stream = (await other.client.get(f"{where}/segments")).content
     assert not any(mail(subject) in stream for subject in ("first", "second"))
     released, at = [], 0
@@ -202,4 +202,4 @@ async def test_masters_without_the_same_key_say_so(masters: list[Master], tmp_pa
     assert (status, word) == (409, "elsewhere")
     assert "takes no requests from this one" in message
     opened = await one.client.post(f"/api/v1/unlock/{begun['session']}/passphrase", json=texts)
-    assert opened.json() == {"keys": ["officers"]}
+    assert opened.json() == {"keys": ["officers"], "closed": []}
