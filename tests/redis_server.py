@@ -14,7 +14,7 @@ from pathlib import Path
 from infra.settings import RedisSettings
 from infra.stack.ports import choose_port
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import socket
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import uvloop
 
 from agent.sources.terminal import TerminalSource
+from infra.stack.ports import choose_port
 from schemas.envelope import peek
 from schemas.kinds import StreamKind
 from tests.journey import Endpoint, Readers, Road, Server, open_journey
@@ -27,8 +27,7 @@ def pytest_asyncio_loop_factories():
 
 @pytest.fixture
 def https_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    return choose_port("https")
 
 
 class Script:

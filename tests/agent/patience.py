@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def wait_until(fact: Callable[[], bool], seconds: float = 10) -> None:
+async def wait_until(fact: Callable[[], bool], seconds: float = 60) -> None:
     """Let tasks and threads run until `fact` holds; fails after `seconds`."""
 
     async def look() -> None:

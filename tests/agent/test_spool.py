@@ -88,7 +88,7 @@ async def test_more_wakes_when_there_is_something_to_take(spool: Spool) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     await append(spool, range(1))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
     assert len(spool.take(1000)) == 1
 
 

@@ -156,7 +156,7 @@ async def test_the_servers_kek_is_exchanged_whole(ground: Ground) -> None:
 
 async def ended(ground: Ground, name: str) -> Any:
     """The job once it has ended."""
-    for _ in range(200):
+    for _ in range(600):
         job = (await ground.get(f"/keys/kek/{name}/rewrap"))["job"]
         if job["state"] != "running":
             return job
@@ -200,7 +200,7 @@ async def test_what_keks_protect_is_counted(ground: Ground) -> None:
         )
     await connection.close()
     told = await ground.get("/keys/protects")
-    for _ in range(200):
+    for _ in range(600):
         if told["counted_at_ms"]:
             break
         assert told["counting"]

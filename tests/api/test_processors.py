@@ -80,7 +80,7 @@ async def test_a_supervisor_follows_the_table_and_tells_how_it_stands(ground: Gr
     wishes = Wishes(ground.settings.data)
     following = asyncio.create_task(WishFollower(ground.settings, wishes, state).follow())
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not (await ground.get("/processors"))["components"]:
                 await asyncio.sleep(0.2)
                 await ground.services.overview.read_again()

@@ -52,6 +52,6 @@ def open_endpoint(settings: Settings, place: Path) -> Iterator[OpenEndpoint]:
                 )
                 markup = f"<img src=x onerror=alert(1)> <b>{endpoint.only_mail}</b> & more"
                 endpoint.send(f"Markup {markup}", f"Not markup: {markup}\n")
-                until("the texts", lambda: endpoint.found(endpoint.word) >= {"email", "screen"}, within_s=90)
+                until("the texts", lambda: endpoint.found(endpoint.word) >= {"email", "screen"}, within_s=180)
                 until("the other mail", lambda: endpoint.found(endpoint.only_mail))
                 yield endpoint

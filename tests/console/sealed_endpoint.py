@@ -80,7 +80,7 @@ class SealedEndpoint:
             found = [one for one in documents_of(self.settings, [self.agent.agent_id]) if one["end_to_end"]]
             return {one["stream"] for one in found} >= set(STREAMS)
 
-        until("sealed texts of every stream", indexed, within_s=90)
+        until("sealed texts of every stream", indexed, within_s=180)
 
     def needles(self) -> list[Needle]:
         """All that must not leave the officer's page: texts, passphrase, private key, DEKs."""

@@ -72,4 +72,4 @@ def work(after: SealedEndpoint) -> None:
         new = [one for one in documents_of(settings, agents) if one["_id"] not in known and one["end_to_end"]]
         return {one["stream"] for one in new} >= {"email", "keystrokes"}
 
-    until("sealed texts of after", indexed, within_s=90)
+    until("sealed texts of after", indexed, within_s=180)

@@ -29,7 +29,7 @@ def shown(metrics: Metrics) -> dict[str, float]:
 
 
 async def until_shown(stage: Stage, name: str, value: float) -> dict[str, float]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while shown(stage.metrics)[name] != value:  # noqa: ASYNC110 - the port's sweep decides when
             await asyncio.sleep(0.01)
     return shown(stage.metrics)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from infra.nodes.fleet import Fleet, parse_address
 from infra.settings import NodeSettings, Settings, UpdateSettings
+from infra.stack.ports import choose_port
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
@@ -97,9 +98,7 @@ def running_node(folder: Path, name: str, public_key: str) -> Iterator[SshNode]:
     restart = folder / "root" / "restart.sh"
     restart.write_text(RESTART)
     restart.chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    node = SshNode(name, port, folder)
+    node = SshNode(name, choose_port("https"), folder)
     with running_sshd(node):
         yield node
 
@@ -126,7 +125,7 @@ def running_sshd(node: SshNode) -> Iterator[None]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(100):
+    for _ in range(600):
         assert process.poll() is None, "sshd ended at once: see sshd.log"
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

@@ -34,7 +34,7 @@ def own_address() -> str:
 async def ask(target: str, path: str = "/metrics") -> tuple[int, str]:
     def get() -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://{target}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{target}{path}", timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as refused:
             return refused.code, ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import socket
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ import pytest
 from infra.datadir import DataDir
 from infra.health import HealthServer, Serving
 from infra.metrics import Metrics
+from infra.stack.ports import choose_port
 
 RULES = Path(__file__).parents[2] / "infra" / "monitoring" / "alerts.yml"
 pytestmark = pytest.mark.slow
@@ -31,18 +31,13 @@ scrape_configs:
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @asynccontextmanager
 async def prometheus(directory: Path, first_port: int) -> AsyncIterator[str]:
     """A Prometheus of its own that knows where one process of a node is; its address."""
     if shutil.which("prometheus") is None:
         pytest.skip("prometheus is not installed: `apt-get install prometheus` brings it")
     (directory / "prometheus.yml").write_text(CONFIGURATION.format(rules=RULES, port=first_port), "utf-8")
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{choose_port('https')}"
     process = await asyncio.create_subprocess_exec(
         "prometheus", f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'data'}",
         f"--web.listen-address={address}", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
@@ -57,7 +52,7 @@ async def prometheus(directory: Path, first_port: int) -> AsyncIterator[str]:
 async def ask(address: str, path: str, **query: str) -> Any:
     def get() -> Any:
         url = f"http://{address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return json.load(answer)["data"]
 
     return await asyncio.to_thread(get)
@@ -79,7 +74,7 @@ async def until_up(address: str, processes: set[str]) -> list[dict[str, Any]]:
 async def test_one_address_is_enough_to_scrape_all_processes_of_a_node(tmp_path: Path) -> None:
     """The process on the first port tells of the others; node and process are labels; our rules are taken."""
     data = DataDir(tmp_path / "node")
-    serving = Serving(first_port=free_port(), node="app-1")
+    serving = Serving(first_port=choose_port("https"), node="app-1")
     async with (
         HealthServer(data, "gateway-10000", {}, Metrics(()), serving=serving) as first,
         HealthServer(data, "front", {}, Metrics(()), serving=serving),

@@ -231,7 +231,7 @@ async def test_orphans_are_found_and_ended(data: DataDir) -> None:
     state.components["noted"].mark = noted.mark
     reaping = asyncio.gather(noted.wait(), unknown.wait())
     assert await end_orphans(data, state, lambda _: None) == 2
-    await asyncio.wait_for(reaping, 10)
+    await asyncio.wait_for(reaping, 60)
     assert list(carriers(data.root)) == []
 
 

@@ -5,8 +5,10 @@ Never reaches into the product: what a command or another program says is all th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -34,7 +36,7 @@ def sealstream(settings: Settings, *arguments: str, timeout_s: float = 120, code
     return done.stdout
 
 
-def until(what: str, look: Callable[[], T], within_s: float = 60.0, every_s: float = 0.3) -> T:
+def until(what: str, look: Callable[[], T], within_s: float = 120.0, every_s: float = 0.3) -> T:
     """What `look` gives as soon as it gives something; fails when that takes too long."""
     deadline = time.monotonic() + within_s
     while True:
@@ -80,7 +82,7 @@ class EnrolledAgent:
                 command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
-            until("the agent's connection", lambda: self.status().get("uplink", {}).get("state") == "connected", 30)
+            until("the agent's connection", lambda: self.status().get("uplink", {}).get("state") == "connected")
         except BaseException:
             end(process)
             raise
@@ -163,7 +165,7 @@ def read_topic(settings: Settings, topic: str) -> list[Message]:
             reader.assign([place])
             at = first
             while at < end:
-                records = reader.consume(min(1000, end - at), timeout=10)
+                records = reader.consume(min(1000, end - at), timeout=60)
                 assert records, f"{name}/{number} ends at {at}, not at {end}"
                 at = records[-1].offset() + 1
                 found += [record for record in records if record.offset() < end]
@@ -201,7 +203,7 @@ def lag(settings: Settings) -> int:
     return sum(int(row["lag"]) for row in lagging(settings))
 
 
-def until_caught_up(settings: Settings, within_s: float = 60.0) -> None:
+def until_caught_up(settings: Settings, within_s: float = 180.0) -> None:
     """Wait until every consumer group has read, and committed, all that there is."""
     deadline = time.monotonic() + within_s
     while behind := lagging(settings):
@@ -210,13 +212,20 @@ def until_caught_up(settings: Settings, within_s: float = 60.0) -> None:
 
 
 def mirror_lines(settings: Settings, request: str, *options: str, for_s: float = 3.0) -> list[dict[str, Any]]:
-    """What `nc` reads from port 42001 within `for_s` after saying `request`."""
+    """What `nc` reads from port 42001 after saying `request`, until `for_s` after the first of it, or its end."""
     command = ["nc", *options, settings.gateway.host, str(settings.gateway.mirror_port)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        output, _ = process.communicate(f"{request}\n".encode() if request else None, timeout=for_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, _ = process.communicate()
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdin
+    assert process.stdout
+    with contextlib.suppress(BrokenPipeError), process.stdin as asking:
+        asking.write(f"{request}\n".encode() if request else b"")
+    output, deadline = b"", time.monotonic() + 60
+    while select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not (data := os.read(process.stdout.fileno(), 1 << 16)):
+            break
+        deadline = deadline if output else time.monotonic() + for_s
+        output += data
+    process.kill()
+    process.communicate()
     lines = output.splitlines()
     return [json.loads(line) for line in lines if line.endswith(b"}")]

@@ -58,8 +58,7 @@ def test_an_agent_of_the_only_gateway_spools_and_comes_back(stack: Settings, tmp
             site.cli("nodes", "drain", gateway, "--reason", "a test")
             until("the gateway to say so", lambda: assignment(site).status_code == 503, PATIENCE_S)
             until("the state", lambda: state(stack, gateway) == "draining", PATIENCE_S)
-            time.sleep(1)
-            settled = len(account(agent).acknowledged)
+            settled = await_no_acks(agent)
             until("letters in the spool", lambda: len(account(agent).appended) > settled + 10, PATIENCE_S)
             assert len(account(agent).acknowledged) == settled, "a drained gateway acknowledged something"
             assert httpx.get(f"{site.base}/api/v1/openapi.json", verify=False, timeout=60).status_code == 200
@@ -117,6 +116,15 @@ def move_by_draining(agent: EnrolledAgent, one: Site, two: Site) -> None:
     assert assigned(one, agent) == f"{node_of(other)}/gateway"
     site.cli("nodes", "resume", has_it)
     until("it takes agents again", lambda: assignment(one).json().get("alternatives"), PATIENCE_S)
+
+
+def await_no_acks(agent: EnrolledAgent) -> int:
+    """Until nothing more is acknowledged of what was under way; how much was."""
+    seen, settled = -1, 0
+    while seen != settled:
+        time.sleep(2)
+        seen, settled = settled, len(account(agent).acknowledged)
+    return settled
 
 
 def await_acks(agent: EnrolledAgent) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +18,7 @@ from gateway.kafka import KafkaPublisher
 from infra.kafka import consumer, ensure_topics
 from infra.pki import issue, make_ca
 from infra.settings import Settings, load_settings
+from infra.stack.ports import choose_port
 from schemas.frames import Ack
 from schemas.keys import Identity
 from schemas.topics import HEADER_CONTENT_TYPE
@@ -71,12 +71,6 @@ class TestKafka(PublisherContract):
         return await read_topic(self._settings, topic)
 
 
-def free_port() -> int:
-    """A port that was free just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 async def site(tmp_path: Path, backing: Settings) -> Settings:
     """A data directory of its own: certificates, a KEK, settings, topics."""
@@ -88,8 +82,8 @@ async def site(tmp_path: Path, backing: Settings) -> Settings:
     (tmp_path / "keys" / "server.pub.pem").write_bytes(Identity.generate(2048).recipient.to_pem())
     (tmp_path / "sealstream.toml").write_text(
         f'[kafka]\nbootstrap = "{settings.kafka.bootstrap}"\ntopic_prefix = "{settings.kafka.topic_prefix}"\n'
-        f"[gateway]\nagent_port = {free_port()}\nhttps_port = {free_port()}\nmirror_port = {free_port()}\n"
-        f"[live]\nport = {free_port()}\n"
+        f"[gateway]\nagent_port = {choose_port('agent')}\nhttps_port = {choose_port('https')}\n"
+        f"mirror_port = {choose_port('mirror')}\n[live]\nport = {choose_port('https')}\n"
         f'[redis]\nprefix = "{settings.kafka.topic_prefix}"\n'
     )
     return load_settings(tmp_path / "sealstream.toml")
@@ -103,7 +97,7 @@ async def start_gateway(settings: Settings) -> subprocess.Popen[bytes]:
             [sys.executable, "-m", "infra.cli", "gateway", "run"],
             env={**os.environ, "SEALSTREAM_DATA": str(root)}, stderr=log,
         )  # fmt: skip
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while process.poll() is None:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", settings.gateway.agent_port)
@@ -144,7 +138,7 @@ async def test_what_was_acknowledged_before_a_kill_is_in_kafka(site: Settings, t
             asyncio.create_task(push_until_cut(agent, site.gateway.agent_port, identity, mine))
             for agent, mine in zip(agents, acked, strict=True)
         ]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while sum(map(len, acked)) < 400:  # noqa: ASYNC110 - acks come one by one
                 await asyncio.sleep(0.01)
         process.send_signal(signal.SIGKILL)
@@ -163,12 +157,12 @@ async def test_sigterm_acknowledges_and_ends_well(site: Settings, tmp_path: Path
     agent, identity = Credentials.make(tmp_path, site.gateway.ca_file), Identity.generate(2048)
     acked: list[bytes] = []
     pushing = asyncio.create_task(push_until_cut(agent, site.gateway.agent_port, identity, acked))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while len(acked) < 100:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     process.terminate()
     await pushing
-    assert await asyncio.to_thread(process.wait, 30) == 0
+    assert await asyncio.to_thread(process.wait, 120) == 0
     stored = [value for _, value, _ in await read_topic(site, "envelopes.keystrokes")]
     assert stored[: len(acked)] == acked
     assert len(stored) == len(set(stored))

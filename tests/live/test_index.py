@@ -24,7 +24,7 @@ from tests.sinks.envelopes import as_records, begin, seal
 
 pytestmark = pytest.mark.live
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 async def until(connection: Any, query: str, holds: Callable[[Any], bool]) -> Any:

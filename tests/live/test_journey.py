@@ -138,5 +138,5 @@ def test_the_agents_way_stands_in_the_mirror(recording: Recording) -> None:
         lines = mirror_lines(settings, "from start", for_s=2.0)
         return [line["event"] for line in lines if line["line"] == "event" and line["id"] == agent]
 
-    until("the agent's disconnection", lambda: told()[-1:] == ["disconnected"], 30)
+    until("the agent's disconnection", lambda: told()[-1:] == ["disconnected"])
     assert told()[0] == "connected"

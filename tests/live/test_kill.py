@@ -109,7 +109,7 @@ def kill_component(settings: Settings, name: str) -> float:
         now = component(settings, name)
         return now.phase is Phase.READY and now.mark is not None and now.mark != before.mark
 
-    until(f"{name} to come back", back, 120, 0.2)
+    until(f"{name} to come back", back, 240, 0.2)
     return time.monotonic() - began
 
 
@@ -128,16 +128,16 @@ def test_every_envelope_is_kept_whatever_is_killed(stack: Settings, tmp_path: Pa
     victims = chance.sample(VICTIMS, len(VICTIMS))
     print(f"seed {seed}: {', '.join(victims)}")
     with writing(agents) as load:
-        until("the first acks", load.acknowledged, 30)
+        until("the first acks", load.acknowledged)
         for number, name in enumerate(victims):
             print(f"{name} is back after {kill_component(stack, name):.1f} s, {load.acknowledged()} acknowledged")
             if number % 3 == 1:
                 load.kill()
                 load.start()
             acknowledged = load.acknowledged()
-            until("acks to go on", lambda before=acknowledged: load.acknowledged() > before, 60)  # type: ignore[misc]
+            until("acks to go on", lambda before=acknowledged: load.acknowledged() > before, 180)  # type: ignore[misc]
             time.sleep(chance.uniform(0, 1))  # the next one dies at another moment
         load.end()
-    until_caught_up(stack, 120)
+    until_caught_up(stack, 240)
     print(check_every_envelope(stack, agents))
     assert all(account.starts >= 3 for account in load.accounts())

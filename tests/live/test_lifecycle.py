@@ -57,13 +57,13 @@ def test_a_node_joins_drains_leaves_and_is_lost(stack: Settings) -> None:
         until("the worker to be ready", lambda: life(stack, offset) == ["joined", "ready"], 60)
         worker.terminate()
         assert worker.wait(60) == 0
-    until("its leaving", lambda: life(stack, offset) == ["joined", "ready", "draining", "left"], 20)
+    until("its leaving", lambda: life(stack, offset) == ["joined", "ready", "draining", "left"])
 
     offset = head(stack)["next_offset"]
     with extra_worker(stack) as worker:
         until("the worker to be ready", lambda: life(stack, offset) == ["joined", "ready"], 60)
         worker.kill()
         worker.wait()
-        until("its loss", lambda: life(stack, offset) == ["joined", "ready", "lost"], 30)
+        until("its loss", lambda: life(stack, offset) == ["joined", "ready", "lost"], 60)
     printed = sealstream(stack, "lifecycle", "tail", "--from-start", "--once", "--json")
     assert '"lost"' in printed

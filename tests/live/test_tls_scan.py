@@ -51,7 +51,7 @@ async def gateway(directory: Path, profile: Profile) -> AsyncIterator[dict[str, 
     stop = asyncio.Event()
     running = asyncio.create_task(Gateway(settings, MemoryPublisher()).run(stop))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not list(settings.data.run.glob("gateway*.json")) and not running.done():  # noqa: ASYNC110 - a file
                 await asyncio.sleep(0.05)
         if running.done():
@@ -78,7 +78,7 @@ async def run(*command: str | Path, timeout_s: float) -> str:
 async def sslscan(directory: Path, port: int) -> ET.Element:
     """The findings of sslscan; it shows an agent's certificate where it is asked for one."""
     files = [f"--certs={directory}/pki/agent.pem", f"--pk={directory}/pki/agent.key"]
-    found = ET.fromstring(await run("sslscan", "--xml=-", *files, f"127.0.0.1:{port}", timeout_s=60)).find("ssltest")
+    found = ET.fromstring(await run("sslscan", "--xml=-", *files, f"127.0.0.1:{port}", timeout_s=180)).find("ssltest")
     assert found is not None
     return found
 
@@ -142,7 +142,7 @@ async def testssl(directory: Path, port: int) -> dict[str, str]:
     """The findings of testssl.sh: of protocols and of each suite."""
     results = directory / f"{port}.json"
     quiet = ("--warnings", "off", "--color", "0", "--quiet", "--ip", "127.0.0.1")
-    await run("testssl", *quiet, "-p", "-e", "--jsonfile", results, f"localhost:{port}", timeout_s=240)
+    await run("testssl", *quiet, "-p", "-e", "--jsonfile", results, f"localhost:{port}", timeout_s=600)
     return {row["id"]: row["finding"] for row in json.loads(results.read_text())}
 
 

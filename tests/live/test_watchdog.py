@@ -67,7 +67,7 @@ async def test_partitions_of_a_topic_that_a_group_leaves_out_are_nobodys(
     assert set(holding.wanted) == {*email, *gap}
     assert set(holding.held) == set(holding.ours) == set(email)
     with pytest.raises(LocalError, match=r"nobody in the group mine holds .*envelopes\.gap/0"):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await keep_held("mine", read, detector=UnheldDetector(0.5), sleep=lambda _: asyncio.sleep(0.2))
     reader.subscribe([topic_name(place, name) for name in names])
     async with asyncio.timeout(60):

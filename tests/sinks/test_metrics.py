@@ -19,7 +19,7 @@ from tests.sinks.test_loop import P0, P1, Bench
 
 async def until(fact: Callable[[], bool]) -> None:
     """Return when it is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not fact():  # noqa: ASYNC110 - a test looks from outside; there is no event to wait for
             await asyncio.sleep(0)
 
