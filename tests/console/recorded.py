@@ -112,6 +112,12 @@ class Recorded:
         await connection.close()
 
     @property
+    def shown(self) -> list[datetime]:
+        """Those of them that the last 14 days have, of which today is one: midnight may have passed."""
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return [day for day in self.days if today - day < timedelta(days=14)]
+
+    @property
     def days(self) -> list[datetime]:
         """The days of work (midnight, UTC) of the last 13: nine of them, or ten when counted from a weekend."""
         ago = (self.today - timedelta(days=back) for back in range(1, 14))

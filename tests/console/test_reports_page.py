@@ -40,7 +40,7 @@ def test_from_the_overview_to_a_moment_in_the_player(console: Console, recorded:
         visit.shot("reports-people")
         row.get_by_role("link").click()
         days = page.get_by_role("table", name="Days")
-        expect(days.get_by_role("row")).to_have_count(1 + len(recorded.days), timeout=20_000)
+        expect(days.get_by_role("row")).to_have_count(1 + len(recorded.shown))
         visit.shot("reports-days")
         days.get_by_role("link").first.click()
         expect(page.get_by_role("img", name="Active ")).to_be_visible()
@@ -79,7 +79,7 @@ def test_overtime_goes_by_the_hours_of_the_team(console: Console, recorded: Reco
 
 def _cell(page: Page, person: str, title: str) -> str:
     row = page.get_by_role("row").filter(has_text=person)
-    expect(row).to_have_count(1, timeout=20_000)
+    expect(row).to_have_count(1)
     return row.locator(f"td[data-label='{title}']").inner_text()
 
 

@@ -70,7 +70,7 @@ def test_a_rule_shows_its_last_week_while_it_is_typed_and_then_raises_alerts(
 
 def await_in_force(recorded: Recorded) -> None:
     """Wait until the worker has read the rule: what another person does raises an alert by then."""
-    raised = f"select 1 from alert where person = '{recorded.bob}'"
+    raised = f"select 1 from alert where person = '{recorded.bob}' and rule_name = 'Tender {recorded.run}'"
 
     def is_raised() -> bool:
         recorded.publish(recorded.bob, f"Another tender {recorded.run} by mail", "Mail")
