@@ -22,7 +22,7 @@ from schemas.live import LiveMessage, dump_viewer_key
 from schemas.opening import Opener, PartJoiner
 from schemas.records import decode_segment
 from tests.console.harness import Console
-from tests.live.live_site import Desk, Site, messages, open_desk, open_site, sign_in
+from tests.live.live_site import PATIENCE_S, Desk, Site, messages, open_desk, open_site, sign_in
 from tests.live.operator import psql, until
 
 _MISSING = [program for program in ("Xvfb", "xterm") if shutil.which(program) is None]
