@@ -45,7 +45,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is no
 
 async def settle(*members: Member, want: int) -> list[int]:
     """How many partitions each holds, once they hold so many together."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             await asyncio.gather(*(member.poll() for member in members))
             held: Any = [len(member.held) for member in members]

@@ -72,7 +72,7 @@ def process(root: Path, name: str, *arguments: str):
         yield running
     finally:
         running.terminate()
-        assert running.wait(60) == 0, (root / f"{name}.log").read_text()[-3000:]
+        assert running.wait(180) == 0, (root / f"{name}.log").read_text()[-3000:]
 
 
 @asynccontextmanager

@@ -49,7 +49,7 @@ async def make_anew(settings: Settings) -> None:
     await remove_topics(settings, [LIFECYCLE.name])
     end, reader = -1, consumer(settings, None)
     await reader.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while end:
             await asyncio.sleep(0.5)
             await ensure_topics(settings)
@@ -75,7 +75,7 @@ async def reading(settings: Settings, seen: Callable[[LifecycleLog], bool]) -> A
     events = LifecycleLog(time.monotonic)
     task = asyncio.create_task(LifecycleReader(settings, events).follow())
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not seen(events):
                 assert not task.done(), task.exception()
                 await asyncio.sleep(0.05)

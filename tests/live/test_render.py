@@ -75,7 +75,7 @@ def postgresql(root: Path, access: str) -> Iterator[int]:
         yield port
     finally:
         server.send_signal(2)
-        server.wait(20)
+        server.wait(60)
 
 
 def _accepts(port: int) -> bool:
@@ -123,7 +123,7 @@ def test_the_local_stacks_postgresql_follows_the_list(backing: Settings) -> None
 
 def eventually(fact: Callable[[], bool]) -> bool:
     """Whether something becomes so within seconds."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not fact():
         if time.monotonic() > deadline:
             return False
@@ -157,10 +157,10 @@ async def get(source: str, port: int, ca: Path) -> bytes:
     connecting = asyncio.open_connection(
         "127.0.0.1", port, ssl=trust, server_hostname="localhost", local_addr=(source, 0)
     )
-    reader, writer = await asyncio.wait_for(connecting, 10)
+    reader, writer = await asyncio.wait_for(connecting, 60)
     writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     try:
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 60)
     except ConnectionError:
         return b""
     finally:
@@ -195,7 +195,7 @@ async def test_nginx_passes_approved_addresses_on_and_answers_others_nothing(pla
             assert await get(OTHER, port, place / "pki" / "ca.pem") == b""
             (place / "site.conf").write_text(nginx.render(settings, BOTH, **where))
             await run(*command, "-s", "reload")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (await get(OTHER, port, place / "pki" / "ca.pem")).endswith(b"indices"):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
         finally:
@@ -228,7 +228,7 @@ def reach(source, port):
         return "open"
 
 try:
-    for _ in range(100):
+    for _ in range(1200):
         if reach("10.77.0.7", ports["redis"]) == "+PONG":
             break
         time.sleep(0.05)
@@ -311,7 +311,7 @@ def test_redis_listens_to_this_machine_alone_where_it_is_for_no_other(place: Pat
         assert "nftables" in rendered
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def _listens(host: str, port: int) -> bool:
@@ -351,4 +351,4 @@ def test_following_writes_the_list_anew_when_it_changes(place: Path) -> None:
         assert ApprovedNodes(settings_in(place)).approves("10.0.0.7")
     finally:
         following.terminate()
-        following.wait(10)
+        following.wait(60)

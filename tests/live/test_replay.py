@@ -60,7 +60,7 @@ def replay(recording: Recording, stream: str, *options: str) -> dict[str, Any]:
 def check_same(recording: Recording, before: Documents) -> None:
     """Every document is back, with the same id and the same content, and no other is there."""
     until_caught_up(recording.agent.settings)
-    until("as many documents as before", lambda: len(documents_now(recording)) >= len(before), 30)
+    until("as many documents as before", lambda: len(documents_now(recording)) >= len(before))
     after = documents_now(recording)
     assert after.keys() == before.keys()
     for name, document in before.items():

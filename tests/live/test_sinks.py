@@ -43,7 +43,7 @@ from tests.sinks.envelopes import as_records, begin, seal
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
-DEADLINE_S = 90.0
+DEADLINE_S = 240.0
 QUICK = Limits(flush_s=0.05, retry_s=0.05, max_retry_s=0.3)
 
 

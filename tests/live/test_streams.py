@@ -81,7 +81,7 @@ def workers(settings: Settings, *numbers: int):
         for process in running.values():
             process.terminate()
         for process in running.values():
-            process.wait(30)
+            process.wait(90)
 
 
 @asynccontextmanager
@@ -109,7 +109,7 @@ async def read_topic(settings: Settings, topic: str, subject: str) -> list[Recor
     return found
 
 
-async def caught_up(settings: Settings, groups: dict[str, list[str]], within_s: float = 120) -> None:
+async def caught_up(settings: Settings, groups: dict[str, list[str]], within_s: float = 300) -> None:
     """Return when the groups have committed all there is in their topics."""
     client = admin(settings)
     await client.start()
@@ -213,7 +213,7 @@ async def test_killed_workers_lose_nothing_and_replay_makes_the_same(settings, t
     with workers(settings, 1, 2) as running:
         half = len(work) // 2
         await push(settings, work[:half])
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while len(await read_topic(settings, "documents", "document")) < 10:
                 await asyncio.sleep(0.2)
         os.killpg(running[1].pid, signal.SIGKILL)
@@ -242,7 +242,7 @@ async def test_killed_workers_lose_nothing_and_replay_makes_the_same(settings, t
 
 async def _lost(settings: Settings, node: str) -> None:
     """Return when the node was told as lost; exactly once, and no other."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not (
             lost := [
                 e["id"] for e in await read_topic(settings, "lifecycle", "lifecycle_event") if e["event"] == "lost"
@@ -310,6 +310,6 @@ async def commit_everywhere(settings: Settings, group: str, topic: str, offset: 
 
 async def until_activity(settings: Settings, count: int) -> None:
     """Return when so many spans of activity are in Kafka."""
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(240):
         while len(await read_topic(settings, "activity", "activity_span")) < count:
             await asyncio.sleep(0.3)

@@ -44,7 +44,7 @@ async def client(place: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 async def joined(reader: AIOKafkaConsumer) -> None:
     """Return when the group has shared itself out."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not reader.assignment():
             await asyncio.sleep(0.1)
 
@@ -67,10 +67,10 @@ async def test_partitions_of_a_topic_that_a_group_leaves_out_are_nobodys(
     assert set(holding.wanted) == {*email, *gap}
     assert set(holding.held) == set(holding.ours) == set(email)
     with pytest.raises(LocalError, match=r"nobody in the group mine holds .*envelopes\.gap/0"):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await keep_held("mine", read, detector=UnheldDetector(0.5), sleep=lambda _: asyncio.sleep(0.2))
     reader.subscribe([topic_name(place, name) for name in names])
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while set((holding := await read()).held) != {*email, *gap}:
             await asyncio.sleep(0.2)
     assert UnheldDetector(0).look(holding, 1) == []
