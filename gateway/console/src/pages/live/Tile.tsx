@@ -102,7 +102,8 @@ function Lateness(props: { watching: Watching }) {
   if (!live || latency === undefined) return <Badge>not live</Badge>;
   return (
     <Badge tone={latency > 3000 ? "warn" : "good"} title="From the moment that was captured to the picture here">
-      <span class="dot" /> live, <span data-latency={Math.round(latency)}>{seconds(latency)}</span>
+      <span class="dot" /> <span class="live-word">live, </span>
+      <span data-latency={Math.round(latency)}>{seconds(latency)}</span>
     </Badge>
   );
 }

@@ -179,7 +179,7 @@ function Found(props: { asked: Asked; plain: Plain; results: readonly Result[]; 
     <>
       <p class={`summary quiet ${asked.where}`} role="status">
         {summaryOf(asked, plain)}
-        {groups.length < results.length && `; ${formatNumber(results.length)} shown as ${formatNumber(groups.length)}, similar screens together`}
+        {groups.length < results.length && `; ${plain.answer?.after ? "the first " : ""}${formatNumber(results.length)} shown as ${formatNumber(groups.length)}, similar screens together`}
       </p>
       <SealedHint count={unlockFacts.value ? 0 : (plain.answer?.end_to_end ?? 0)} />
       {plain.error !== undefined && <Trouble error={plain.error} again={plain.again} />}
