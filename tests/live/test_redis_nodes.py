@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from infra.stack.account import find_account
 from schemas.errors import UnavailableError
-from tests.live.redis_nodes import RedisNode, open_redis_nodes, primary_of, settled
+from tests.live.redis_nodes import open_redis_nodes, primary_of, settled
 from tests.live.store_node import store_root, until  # noqa: F401  # a fixture
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -23,18 +22,20 @@ async def test_a_site_that_starts_again_has_the_primary_that_it_had(root: Path) 
         first = nodes[0]
         await first.kill()
 
-        async def other() -> RedisNode | None:
+        async def other() -> bool:
             with contextlib.suppress(UnavailableError):
-                found = await primary_of(nodes)
-                return found if found is not first else None
-            return None
+                return await primary_of(nodes) is not first
+            return False
 
-        second = await until("another is promoted", other)
+        await until("another is promoted", other)
         await first.start()
         await settled(nodes)
+        last = await primary_of(nodes)
+        early, late = (node for node in nodes if node is not last)
         for node in nodes:
             await node.kill()
-        await first.start()
-        assert (await first.role())[0] == "slave"
-        await asyncio.gather(*(node.start() for node in nodes[1:]))
-        assert (await settled(nodes)).startswith(f"{second.place} is primary")
+        await early.start()
+        assert (await early.role())[0] == "slave"
+        await last.start()
+        await late.start()
+        assert (await settled(nodes)).startswith(f"{last.place} is primary")
