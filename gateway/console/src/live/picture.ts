@@ -67,6 +67,7 @@ export class LivePicture {
   #waiting = 0;
   #work: Promise<void> = Promise.resolve();
   #closed = false;
+  #resting = false;
 
   /** `latency` tells how long ago a time was; `overrun` is called when more comes than can be drawn. */
   constructor(keys: Keys, latency: (captureMs: number) => number, overrun: () => void) {
@@ -94,9 +95,10 @@ export class LivePicture {
     this.#whole = new Set();
   }
 
-  /** Nobody sees it for a while: what stands there is not called live until the next frame. */
-  rest(): void {
-    this.latencyMs.value = undefined;
+  /** Whether nobody sees it: then it is not called live, nor afterwards until the next frame. */
+  rest(yes: boolean): void {
+    this.#resting = yes;
+    if (yes) this.latencyMs.value = undefined;
   }
 
   /** Show a display on this element, from now on; the way back is returned. */
@@ -137,7 +139,7 @@ export class LivePicture {
     this.frames += 1;
     this.#tell(frame);
     this.#paint(frame.display, canvas, areas);
-    this.latencyMs.value = this.#latency(frame.time_us / 1000);
+    if (!this.#resting) this.latencyMs.value = this.#latency(frame.time_us / 1000);
   }
 
   #tell({ display, width, height, application, title }: Frame): void {

@@ -67,6 +67,7 @@ export class Watching {
     });
     const picture = new LivePicture(keys, (ms) => connection.latencyMs(ms), () => connection.restart());
     connection.hold(!this.#seen);
+    picture.rest(!this.#seen);
     this.screen.value = connection;
     this.picture.value = picture;
   }
@@ -75,7 +76,7 @@ export class Watching {
   see(yes: boolean): void {
     this.#seen = yes;
     this.screen.peek()?.hold(!yes);
-    if (!yes) this.picture.peek()?.rest();
+    this.picture.peek()?.rest(!yes);
   }
 
   /** Hear it; from a click. */
