@@ -104,6 +104,21 @@ def test_each_part_is_shown_as_soon_as_it_is_read(console: Console) -> None:
         visit.shot("overview-reading")
 
 
+def test_a_gap_leads_to_its_moment(console: Console) -> None:
+    """In the player, which says that nothing was recorded; beside the list of markers for what is no screen."""
+    gap: dict[str, Any] = {"agent_id": "", "person": "ann", "computer": "desk", "reason": "capture_failed"}
+    gap |= {"noticed_ms": 1_700_000_090_000, "from_ms": 1_700_000_000_000, "until_ms": 1_700_000_020_000}
+    recent = [{**gap, "stream": "screen"}, {**gap, "stream": "email"}]
+    gaps = {"last_day": 2, "days": [{"day": "2023-11-14", "count": 2}], "recent": recent}
+    with console.visit("officer", may_fail=True) as visit:
+        show_picture(visit, gaps=gaps)
+        rows = visit.page.get_by_role("table", name="Newest gaps").get_by_role("row")
+        expect(rows.nth(1)).to_contain_text("for 20 s")
+        links = [rows.nth(row).get_by_role("link", name="ann on desk") for row in (1, 2)]
+        at = "/player?person=ann&at=1700000000000"
+        assert [link.get_attribute("href") for link in links] == [at, f"{at}&pane=markers"]
+
+
 def test_whose_session_was_revoked_sees_nothing_more(console: Console) -> None:
     """The stream ends, and the page asks to sign in."""
     with console.visit("auditor", may_fail=True) as visit:

@@ -21,7 +21,6 @@ from playwright.sync_api import Page, Request, expect
 from infra.settings import Settings
 from tests.console.harness import NARROW, PASSWORD, WIDE, Console, Theme, Visit, chromium, zone_of_noon
 from tests.console.scripted import END_S, GAP_DETAIL, GAP_S, IDLE_S, WORD, frame_at, frame_times, mark_of
-from tests.console.test_overview_page import show_picture
 from tests.live.live_site import PATIENCE_S, Site, open_site
 from tests.live.operator import until
 
@@ -264,27 +263,6 @@ def test_a_gap_is_shown_with_its_reason(console: Console, day: Day) -> None:
         visit.shot("player-gap")
         visit.check_accessible()
         expect(page.get_by_role("list", name="Markers").get_by_role("button", name="Gap")).to_contain_text("screen")
-
-
-def test_the_overview_leads_to_the_moment_of_a_gap(console: Console, day: Day) -> None:
-    """The player says that nothing was recorded; of what is no screen, the list of markers does."""
-    screen, mail = (
-        {"agent_id": "", "person": day.person, "computer": "desk-7", "stream": stream, "reason": "capture_failed",
-         "noticed_ms": day.at(GAP_S[1]), "from_ms": day.at(GAP_S[0]), "until_ms": day.at(GAP_S[1])}
-        for stream in ("screen", "email")
-    )  # fmt: skip
-    gaps = {"last_day": 2, "days": [{"day": "2026-11-28", "count": 2}], "recent": [screen, mail]}
-    with console.visit("officer", may_fail=True) as visit:
-        page = visit.page
-        show_picture(visit, gaps=gaps)
-        rows = page.get_by_role("table", name="Newest gaps").get_by_role("row")
-        expect(rows.nth(1)).to_contain_text("for 20 s")
-        rows.nth(1).get_by_role("link", name=day.person).click()
-        expect(page.locator(".screens .gap").first).to_contain_text("Nothing was recorded from")
-        assert moment(page) == day.at(GAP_S[0]) // 1000
-        page.go_back()
-        rows.nth(2).get_by_role("link", name=day.person).click()
-        expect(page.get_by_role("list", name="Markers").locator("[aria-current]")).to_contain_text("Gap")
 
 
 def test_a_terminal_is_text_that_can_be_selected(console: Console, day: Day) -> None:
