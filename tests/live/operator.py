@@ -226,6 +226,7 @@ def mirror_lines(settings: Settings, request: str, *options: str, for_s: float =
         deadline = deadline if output else time.monotonic() + for_s
         output += data
     process.kill()
-    process.communicate()
+    process.wait()
+    process.stdout.close()
     lines = output.splitlines()
     return [json.loads(line) for line in lines if line.endswith(b"}")]
