@@ -93,9 +93,13 @@ async def seen(what: Callable[[], bool]) -> None:
 
 
 async def holder(watcher: Watcher, desk: Desk) -> str:
-    """The id of the gateway that has the agent."""
-    agents = (await watcher.client.get("/api/v1/live")).json()["agents"]
-    return next((one["server"] for one in agents if one["agent"] == desk.agent_id), "")
+    """The id of the gateway that has the agent, once the one that is asked knows of it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            agents = (await watcher.client.get("/api/v1/live")).json()["agents"]
+            if named := [one["server"] for one in agents if one["agent"] == desk.agent_id]:
+                return named[0]
+            await asyncio.sleep(0.1)
 
 
 async def test_a_view_at_another_server_goes_on_while_its_agent_moves(stack: Settings, tmp_path: Path) -> None:
