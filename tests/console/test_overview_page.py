@@ -48,8 +48,8 @@ def test_it_is_readable_and_accessible(console: Console, size: tuple[int, int], 
     with console.visit("operator", size=size, theme=theme) as visit:
         open_overview(visit)
         for title in ("Streams", "Readers of Kafka", "Nodes", "Storage", "Gaps, two weeks", "Agents that went away"):
-            assert visit.page.get_by_role("region", name=title).count() == 1
-        assert visit.page.get_by_text("Agents online").is_visible()
+            expect(visit.page.get_by_role("region", name=title)).to_have_count(1)
+        expect(visit.page.get_by_text("Agents online")).to_be_visible()
         visit.check_accessible()
         visit.check_fits()
         visit.shot(f"overview-{size[0]}-{theme}")
@@ -62,7 +62,8 @@ def test_it_is_the_first_page_of_who_may_see_it(console: Console, role: str) -> 
         visit.page.goto(visit.base)
         visit.page.wait_for_url("**/overview")
         visit.page.get_by_role("region", name="Streams").wait_for()
-        assert visit.page.get_by_role("link", name="see why").count() == (role in ("administrator", "operator"))
+        seen = int(role in ("administrator", "operator"))
+        expect(visit.page.get_by_role("link", name="see why")).to_have_count(seen)
 
 
 def test_it_changes_by_itself_and_says_when_it_does_not(console: Console) -> None:
@@ -75,10 +76,10 @@ def test_it_changes_by_itself_and_says_when_it_does_not(console: Console) -> Non
         page.route("**/api/v1/overview**", lambda route: route.abort())
         page.evaluate("sources.forEach(source => source.close())")
         page.get_by_role("alert").filter(has_text="The connection to the server is lost").wait_for(timeout=30_000)
-        assert page.get_by_role("region", name="Streams").is_visible()
+        expect(page.get_by_role("region", name="Streams")).to_be_visible()
         page.unroute("**/api/v1/overview**")
         page.get_by_text("live", exact=True).wait_for(timeout=30_000)
-        assert page.get_by_text("connection to the server is lost").count() == 0
+        expect(page.get_by_text("connection to the server is lost")).to_have_count(0)
 
 
 def test_each_part_is_shown_as_soon_as_it_is_read(console: Console) -> None:

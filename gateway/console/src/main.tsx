@@ -2,6 +2,7 @@
 
 import "./ui/theme.css";
 import "./ui/controls.css";
+import "./ui/choices.css";
 import "./ui/shell.css";
 import "./app/theme";
 import { effect } from "@preact/signals";

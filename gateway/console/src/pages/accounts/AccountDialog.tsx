@@ -142,7 +142,7 @@ function Help({ account, props }: { account: AccountRow; props: Props }) {
   const reset = () => perform(() => deleteJson(`/accounts/${account.id}/totp`), "They sign in without a code now.", done);
   const remove = () => perform(() => deleteJson(`/accounts/${account.id}`), `${account.name} is no more.`, done);
   return (
-    <section class="stack help">
+    <section class="stack recovery">
       <h3>For its owner</h3>
       <div class="row">
         <Button small onClick={() => void link()}>

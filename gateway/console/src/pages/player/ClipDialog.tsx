@@ -58,7 +58,7 @@ export function ClipDialog({ replay, chosen, close }: { replay: Replay; chosen: 
           <Time label="To" value={until.value} change={(text) => (until.value = text)} />
         </div>
         {fault ? <Notice tone="warn">{fault}</Notice> : <p class="quiet">{formatDuration(stretch.until_ms - stretch.from_ms)}</p>}
-        <fieldset class="choices">
+        <fieldset class="choices down">
           <legend>As</legend>
           <label>
             <input type="radio" name="kind" checked={kind.value === "clip"} onChange={() => (kind.value = "clip")} />
@@ -115,7 +115,7 @@ function Displays(props: { keys: readonly string[]; chosen: readonly string[]; c
     props.choose(rest.length === props.chosen.length ? [...rest, key].sort() : rest);
   };
   return (
-    <fieldset class="choices">
+    <fieldset class="choices down">
       <legend>Displays</legend>
       {props.keys.map((key) => (
         <label key={key}>

@@ -26,7 +26,7 @@ export function Preview(props: { replay: Replay; at: number; x: number; width: n
   const left = Math.max(WIDTH / 2 + 4, Math.min(props.width - WIDTH / 2 - 4, props.x));
   const url = agent && pictured && pictured.url !== failed ? pictured.url : undefined;
   return (
-    <div class="preview" style={{ left: `${left}px` }} aria-hidden="true">
+    <div class="peek" style={{ left: `${left}px` }} aria-hidden="true">
       {url && <img src={url} alt="" onError={() => setFailed(url)} />}
       <strong>{formatClock(at)}</strong>
       {props.text && <span>{props.text}</span>}

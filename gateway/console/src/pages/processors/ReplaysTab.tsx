@@ -49,7 +49,7 @@ export function ReplaysTab() {
           <p>When rules, languages or the reading of text have changed, a replay brings the past up to date.</p>
         </Empty>
       )}
-      <ul class="runs">
+      <ul class="replays">
         {data.replays.map((run) => (
           <RunCard key={run.run_id} run={run} manages={manages} changed={answer.again} />
         ))}

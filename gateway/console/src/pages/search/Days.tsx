@@ -11,7 +11,7 @@ export function Days(props: { days: readonly Day[]; change: (asked: Partial<Aske
   if (days.length < 2) return null;
   return (
     <div role="group" aria-label="Results by time">
-      <div class="days">
+      <div class="day-bars">
       {days.map(({ from_ms, until_ms, count }) => {
         const title = `${formatDay(from_ms)}: ${formatNumber(count)}`;
         const narrow = () => props.change({ when: "range", sinceMs: from_ms, untilMs: until_ms });
