@@ -10,6 +10,7 @@ from tests.console.node import CONSOLE
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _SELECTORS = re.compile(r"([^{}]+)\{")
 _CLASS = re.compile(r"\.[a-z-]+")
+_NAMES = re.compile(r"class=[\"{`]+([^\"`]*)")
 
 
 def test_each_class_is_styled_by_one_folder():
@@ -23,3 +24,22 @@ def test_each_class_is_styled_by_one_folder():
                     owners[selector].add(folder)
     assert len(owners) > 100
     assert {name: sorted(folders) for name, folders in owners.items() if len(folders) > 1} == {}
+
+
+def test_what_a_page_styles_alone_no_other_page_has():
+    """Unless it has that sheet too: else it looks one way before, and another after a visit there."""
+    pages = CONSOLE / "src" / "pages"
+    styled: defaultdict[str, set[str]] = defaultdict(set)
+    for sheet in pages.rglob("*.css"):
+        for selectors in _SELECTORS.findall(_COMMENT.sub("", sheet.read_text("utf-8"))):
+            for selector in map(str.strip, selectors.split(",")):
+                if _CLASS.fullmatch(selector):
+                    styled[selector[1:]].add(sheet.parent.name)
+    clashes: list[str] = []
+    for folder in sorted(one for one in pages.iterdir() if one.is_dir()):
+        text = "\n".join(source.read_text("utf-8") for source in folder.rglob("*.tsx"))
+        having = {folder.name, *re.findall(r'import "\.\./([a-z-]+)/[a-z-]+\.css"', text)}
+        names = {name for words in _NAMES.findall(text) for name in re.findall(r"[a-z][a-z-]*", words)}
+        others = {name: styled.get(name, having) - having for name in names}
+        clashes += [f"{name} of {folder.name}, as in {where}" for name, where in others.items() if where]
+    assert clashes == []
