@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx2 as httpx
-
 from infra.cluster import Address, databases, own_database, shown
 from infra.settings import Settings, read_secret
+from infra.stack.probe import http_get
 from infra.tls import Profile, client_context
 from schemas.errors import ConfigError, UnavailableError
 
@@ -138,10 +137,25 @@ def tls_context(settings: Settings, authority: Path | None = None) -> ssl.SSLCon
         raise ConfigError(f"the certificate {cert}, or its key or CA, cannot be used: {error}") from None
 
 
+def etcd_context(settings: Settings) -> ssl.SSLContext | None:
+    """How this node speaks to etcd; none without TLS. Raises `ConfigError`."""
+    return tls_context(settings, settings.postgresql.etcd_ca_file) if uses_tls(settings) else None
+
+
+def check_place(settings: Settings) -> None:
+    """Raise `ConfigError` where nobody would find this node's server as the primary."""
+    if own_database(settings) not in databases(settings):
+        raise ConfigError(
+            f"postgresql.dsn does not name {own_database(settings)}, which Patroni may make the primary: add it"
+        )
+
+
 async def ask_patroni(
     settings: Settings, place: Address, path: str, *, send: Any = None, method: str = "GET", within_s: float = _ASK_S
 ) -> tuple[int, str]:
     """Status and text of an answer; raises `UnavailableError` where there is none, and `ConfigError`."""
+    import httpx2 as httpx
+
     secure = uses_tls(settings)
     login = None if method == "GET" else (USER, patroni_password(settings))
     url = f"{'https' if secure else 'http'}://{place}{path}"
@@ -208,17 +222,18 @@ async def keep_options(settings: Settings, options: dict[str, Any]) -> None:
 
 async def etcd_health(settings: Settings) -> dict[str, bool]:
     """Whether each member of etcd serves, which it does as part of a majority alone."""
-    urls = settings.postgresql.etcd
-    context: ssl.SSLContext | bool = False
-    if uses_tls(settings):
-        context = tls_context(settings, settings.postgresql.etcd_ca_file)
-    async with httpx.AsyncClient(verify=context, timeout=_ASK_S, trust_env=False) as client:
-        return dict(zip(urls, await asyncio.gather(*(_is_healthy(client, url) for url in urls)), strict=True))
+    urls, context = settings.postgresql.etcd, etcd_context(settings)
+    return dict(zip(urls, await asyncio.gather(*(_is_healthy(url, context) for url in urls)), strict=True))
 
 
-async def _is_healthy(client: httpx.AsyncClient, url: str) -> bool:
+async def serves(url: str, context: ssl.SSLContext | None) -> bool:
+    """Whether the member of etcd there says so; raises `OSError`, `TimeoutError` or `ValueError` without an answer."""
+    status, body = await http_get(f"{url}/health", context)
+    return status == 200 and json.loads(body).get("health") == "true"
+
+
+async def _is_healthy(url: str, context: ssl.SSLContext | None) -> bool:
     try:
-        answer = await client.get(f"{url}/health")
-        return answer.status_code == 200 and answer.json().get("health") == "true"
-    except (httpx.HTTPError, ValueError):
+        return await serves(url, context)
+    except (OSError, TimeoutError, ValueError):
         return False

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.cluster import databases, own_database
-from infra.failover import etcd_health, read_members, runs_patroni, uses_tls
+from infra.cluster import databases
+from infra.failover import check_place, etcd_health, read_members, runs_patroni, uses_tls
 from schemas.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -24,18 +24,17 @@ def find_failover_faults(settings: Settings) -> Iterator[str]:
     members, named = settings.postgresql.etcd, databases(settings)
     if not members:
         return
-    try:
-        uses_tls(settings)
-    except ConfigError as error:
-        yield str(error)
+    for required in (uses_tls, *([check_place] if runs_patroni(settings) else [])):
+        try:
+            required(settings)
+        except ConfigError as error:
+            yield str(error)
     if len(members) == 1:
         yield f"postgresql.etcd names {members[0]} alone: with it away, nobody is promoted; name three"
     elif len(members) % 2 == 0:
         yield f"postgresql.etcd names {len(members)}: one less would be as safe; name three, or five"
     if len(named) == 1:
         yield f"postgresql.etcd is set, and postgresql.dsn names {named[0]} alone: nobody could take its place"
-    if runs_patroni(settings) and own_database(settings) not in named:
-        yield f"postgresql.dsn does not name {own_database(settings)}, which Patroni may make the primary: add it"
 
 
 async def check_failover(settings: Settings) -> str:

@@ -13,10 +13,11 @@ from infra.cluster import Address
 from infra.failover import (
     CERTIFICATE,
     certificate_files,
+    etcd_context,
     etcd_places,
     own_etcd,
     peer_of,
-    tls_context,
+    serves,
     uses_tls,
 )
 from infra.stack.account import Account, give
@@ -51,7 +52,7 @@ def etcd_component(settings: Settings, account: Account | None) -> Component:
     if place is None:
         raise ConfigError("this node runs no etcd: none of postgresql.etcd is its own")
     home, secure = settings.data.store(NAME), uses_tls(settings)
-    context = tls_context(settings, settings.postgresql.etcd_ca_file) if secure else None
+    context = etcd_context(settings)
 
     async def prepare() -> None:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -60,8 +61,7 @@ def etcd_component(settings: Settings, account: Account | None) -> Component:
         give(home, account)
 
     async def probe(_pid: int) -> str:
-        status, body = await http_get(f"{_url(place, secure=secure)}/health", context)
-        if status != 200 or json.loads(body).get("health") != "true":
+        if not await serves(_url(place, secure=secure), context):
             raise NotReadyError("waits for a majority of the members of postgresql.etcd")
         _, body = await http_get(f"{_url(place, secure=secure)}/version", context)
         return str(json.loads(body)["etcdserver"])

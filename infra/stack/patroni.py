@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from infra.cluster import databases, own_database
+from infra.cluster import own_database
 from infra.failover import (
     AUTHORITY,
     CERTIFICATE,
@@ -32,7 +32,7 @@ from infra.stack.account import Account
 from infra.stack.component import NotReadyError
 from infra.stack.etcd import copy_certificate
 from infra.tls import SUITES, Profile
-from schemas.errors import ConfigError, UnavailableError
+from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,12 +150,6 @@ def write_config(settings: Settings, text: str, account: Account | None) -> None
     if account is not None:  # not the cluster in it, whose server may run: it outlives a Patroni that dies
         for place in (home, *(it for it in home.iterdir() if it.is_file())):
             os.chown(place, account.uid, account.gid)
-
-
-def check_place(settings: Settings) -> None:
-    """Raise `ConfigError` where nobody would find this node's server as the primary."""
-    if own_database(settings) not in databases(settings):
-        raise ConfigError(f"postgresql.dsn does not name {own_database(settings)}, which Patroni may make the primary")
 
 
 async def require_lock(settings: Settings) -> None:

@@ -17,7 +17,7 @@ import structlog
 from infra.approved import Approval, ApprovedNodes
 from infra.bi import scram_verifier
 from infra.cluster import dsn_at, own_database, shown
-from infra.failover import is_automatic, keep_options, runs_patroni
+from infra.failover import check_place, is_automatic, keep_options, runs_patroni
 from infra.render import pg_hba
 from infra.render.pg_hba import REPLICA
 from infra.settings import Settings, postgresql_dsn, read_secret
@@ -111,7 +111,7 @@ def postgresql_component(settings: Settings, account: Account | None, *, standby
 
 def _patroni_component(settings: Settings, account: Account | None) -> Component:
     """The server of this node under Patroni, which decides whether it is the primary, and by what it is filled."""
-    patroni.check_place(settings)
+    check_place(settings)
     home, programs, own = settings.data.store(NAME), find_programs(), own_database(settings)
     root_dsn = dsn_at(postgresql_dsn(settings), own, "postgres")
     database = urlsplit(settings.postgresql.dsn).path.strip("/")
