@@ -11,20 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from infra.cluster import Address, redis_password, sentinels, shown
+from infra.cluster import Address, sentinels, shown
+from infra.redis_client import client_options
 from schemas.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from infra.settings import RedisSettings
-
-TIMEOUT_S = 2.0
-"""Longest wait for a Sentinel."""
 
 SENTINEL_FAULTS = (RedisError, OSError, TimeoutError)
 """What asking a Sentinel raises while it is away, or knows no server of that name."""
@@ -106,16 +102,7 @@ def newest(heard: Sequence[Opinion]) -> Opinion | None:
 
 async def _ask(redis: RedisSettings, sentinel: Address, what: str) -> Any:
     """Its answer, as it comes: names and values in turn."""
-    client: Any = Redis(
-        host=sentinel.host,
-        port=sentinel.port,
-        password=redis_password(redis) or None,
-        protocol=2,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
+    client: Any = Redis(host=sentinel.host, port=sentinel.port, **client_options(redis))
     async with client:
         return await client.execute_command("SENTINEL", what, redis.service)
 

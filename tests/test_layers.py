@@ -98,22 +98,32 @@ def test_commands_are_imported_lazily() -> None:
         assert not names & {"agent", "gateway", "streams", "sinks"}, path.name
 
 
-def test_the_agent_loads_nothing_of_the_servers() -> None:
-    """Importing every module of the agent loads neither Kafka, Faust, a store's client nor pydantic."""
+def assert_loads_none(modules: list[str], unwanted: tuple[str, ...]) -> None:
+    """Importing these modules, in a process of its own, loads none of those."""
     import subprocess
     import sys
 
+    program = (
+        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
+        f"loaded = [name for name in {unwanted!r} if name in sys.modules]\nassert not loaded, loaded"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_the_agent_loads_nothing_of_the_servers() -> None:
+    """Importing every module of the agent loads neither Kafka, Faust, a store's client nor pydantic."""
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in sources("agent")
         if path.name != "__main__.py"
     ]
-    program = (
-        f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
-        f"loaded = [name for name in {AGENT_MUST_NOT_LOAD!r} if name in sys.modules]\nassert not loaded, loaded"
-    )
-    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    assert_loads_none(modules, AGENT_MUST_NOT_LOAD)
+
+
+def test_a_supervisor_and_the_doctor_load_no_client_before_they_ask() -> None:
+    """Most nodes have neither Sentinels nor Patroni to ask: their clients are a third of a start."""
+    assert_loads_none(["infra.stack.local", "infra.doctor.stores"], ("redis", "httpx2"))
 
 
 @pytest.mark.parametrize("package", [*OURS, "tests", "bench"])

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.presence.primary import open_primary
-from infra.cluster import redis_password
+from infra.redis_client import client_options
 
 if TYPE_CHECKING:
     from infra.settings import RedisSettings
@@ -30,9 +28,6 @@ BEAT_S = 1.0
 
 SILENT_S = 6.0
 """A gateway that has told nothing for so long is taken for dead."""
-
-TIMEOUT_S = 2.0
-"""Longest wait for Redis."""
 
 REDIS_FAULTS = (RedisError, OSError, TimeoutError, RuntimeError)
 """What asking Redis raises while it is away; a closed transport's write is a `RuntimeError` of uvloop's."""
@@ -106,17 +101,8 @@ def open_redis(settings: RedisSettings, *, connections: int = 4, decode: bool = 
     """A client that fails soon rather than waits; no connection is made before it is used. Without `decode`: bytes.
 
     With Sentinels each connection goes to the server that is primary when it is made; one that breaks is made anew.
-    RESP2 by hiredis: it reads large answers several times as fast as RESP3 does.
     """
-    options: dict[str, Any] = {
-        "password": redis_password(settings) or None,
-        "protocol": 2,
-        "socket_timeout": TIMEOUT_S,
-        "socket_connect_timeout": TIMEOUT_S,
-        "retry": Retry(NoBackoff(), 0),
-        "max_connections": connections,
-        "decode_responses": decode,
-    }
+    options = client_options(settings, decode=decode) | {"max_connections": connections}
     if settings.sentinels:
         return open_primary(settings, **options)
     client: Redis = Redis.from_url(settings.url, **options)

@@ -18,9 +18,7 @@ from infra.cluster import brokers, databases, elasticsearch_urls, own_redis, red
 from infra.doctor.failover import check_failover
 from infra.doctor.finding import Finding, check_later
 from infra.doctor.releases import ask_release
-from infra.doctor.sentinels import check_sentinels
 from infra.failover import may_ask
-from infra.sentinels import find_primary
 from infra.settings import postgresql_dsn, read_secret
 from infra.stack.probe import http_get, tcp_ask
 from schemas.errors import ConfigError, UnavailableError
@@ -50,7 +48,7 @@ async def check_stores(settings: Settings) -> list[Finding]:
         "at elasticsearch": check_elasticsearch,
         "at redis": check_redis,
         **({"failover": check_failover} if may_ask(settings) else {}),
-        **({"redis sentinels": check_sentinels} if settings.redis.sentinels else {}),
+        **({"redis sentinels": _check_sentinels} if settings.redis.sentinels else {}),
     }
     return await asyncio.gather(*(check_later(name, partial(look, settings)) for name, look in looks.items()))
 
@@ -240,9 +238,19 @@ async def _ask_elasticsearch(settings: Settings, url: str) -> dict[str, Any]:
     return answer
 
 
+async def _check_sentinels(settings: Settings) -> str:
+    from infra.doctor.sentinels import check_sentinels
+
+    return await check_sentinels(settings)
+
+
 async def check_redis(settings: Settings) -> str:
     """Its release and its clock."""
-    place = await find_primary(settings.redis) if settings.redis.sentinels else own_redis(settings)
+    place = own_redis(settings)
+    if settings.redis.sentinels:
+        from infra.sentinels import find_primary
+
+        place = await find_primary(settings.redis)
     host, port = place.host, place.port
     question = b"INFO server\r\n"
     if password := redis_password(settings.redis):

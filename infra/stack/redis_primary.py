@@ -12,7 +12,6 @@ import structlog
 
 from infra.cluster import Address, redis_at
 from infra.render import sentinel as rendered
-from infra.sentinels import ask_sentinels, newest
 from infra.settings import Settings
 
 log = structlog.get_logger()
@@ -38,6 +37,8 @@ def read_sentinel_file(settings: Settings) -> str:
 
 async def choose_primary(settings: Settings) -> Address:
     """As the Sentinels say; where none answers, as this node's one knew last; before its first start, `redis.url`."""
+    from infra.sentinels import ask_sentinels, newest
+
     redis, loop = settings.redis, asyncio.get_running_loop()
     deadline = loop.time() + SETTLED_S
     heard = await ask_sentinels(redis)
