@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from elasticsearch import AsyncElasticsearch
@@ -25,6 +26,7 @@ PAGE = 10_000
 
 _STREAMS = tuple(kind.label for kind in StreamKind)
 KINDS = (*_STREAMS, OTHER)
+_ask = partial(ask_whole, what="it")
 _MONTH = re.compile(r"-(\d{4})\.(\d{2})$")
 
 
@@ -138,9 +140,3 @@ def _end_of_month(name: str) -> date:
     assert match is not None
     year, month = int(match[1]), int(match[2])
     return date(year + month // 12, month % 12 + 1, 1)
-
-
-async def _ask(
-    client: AsyncElasticsearch, path: str, body: dict[str, Any] | None = None, method: str = "POST"
-) -> dict[str, Any]:
-    return await ask_whole(client, path, body, method, what="it")
