@@ -156,18 +156,21 @@ def _patroni_component(settings: Settings, account: Account | None) -> Component
 
 
 async def _ask_server(settings: Settings, root_dsn: str) -> tuple[str, bool]:
-    """The version of this node's server, and whether it follows; raises `NotReadyError` while it follows nobody."""
+    """The version of this node's server, and whether it follows; raises `NotReadyError` while it follows nobody.
+
+    One that starts, or that Patroni stops under the question, is not ready either.
+    """
     try:
         connection = await asyncpg.connect(root_dsn, timeout=5)
-    except asyncpg.CannotConnectNowError as error:
+        try:
+            follows = bool(await connection.fetchval("select pg_is_in_recovery()"))
+            if follows and not await connection.fetchval(_STREAMS):
+                raise NotReadyError(f"follows no primary yet among {shown(others_of(settings))}")
+            return str(await connection.fetchval("show server_version")).split()[0], follows
+        finally:
+            await connection.close()
+    except (asyncpg.OperatorInterventionError, asyncpg.PostgresConnectionError) as error:
         raise NotReadyError(str(error)) from None
-    try:
-        follows = bool(await connection.fetchval("select pg_is_in_recovery()"))
-        if follows and not await connection.fetchval(_STREAMS):
-            raise NotReadyError(f"follows no primary yet among {shown(others_of(settings))}")
-        return str(await connection.fetchval("show server_version")).split()[0], follows
-    finally:
-        await connection.close()
 
 
 async def _set_up(settings: Settings, root_dsn: str, database: str) -> None:
