@@ -147,7 +147,7 @@ async def test_a_standby_takes_over_by_itself(nodes: list[StoreNode]) -> None:
     await until("a row is taken again", lambda: write_row(settings, "10.0.1.0/24"))
     tell("written_to_a_standby_that_took_over", began)
     assert await notes(new.settings) == {"10.0.0.0/24", "10.0.1.0/24"}
-    await until("the loss to be told", lambda: is_told(settings, "no standby"))
+    await until("the loss to be told", lambda: is_told(new.settings, "no standby"))
 
     await write_alone(old, "10.0.2.0/24")
     began = time.monotonic()
