@@ -335,7 +335,7 @@ class Agent:
         with contextlib.suppress(ConfigError):  # no key to seal gaps with: they stay owed
             await self.recorder.close()
         with contextlib.suppress(TimeoutError):
-            await wait_at_most(self._clock, self._spool.flush(), LINGER_S)
+            await wait_at_most(self._clock, self._spool.flush(), self._linger_s)
             if self._worth_waiting():
                 await wait_at_most(self._clock, self._taken(), self._linger_s)
 

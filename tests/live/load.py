@@ -27,7 +27,9 @@ from schemas.kinds import StreamKind
 from schemas.records import Record
 
 ACCOUNT = "account.txt"
+
 DRAIN_S = 120.0
+"""Longest wait for the server to take all that was sealed, the last envelopes of an ending agent among it."""
 
 
 @dataclass
@@ -148,18 +150,9 @@ async def _run_agent(directory: Path, rate: float, stop: asyncio.Event) -> None:
     parts: Parts = await open_installation(directory, SystemClock())
     spool = AccountedSpool(parts.spool, directory)
     spool.note("start")
-    agent = Agent(replace(parts, spool=spool), [Letters(rate, stop)])
-    await agent.run(until=_emptied(parts.spool, stop))
+    agent = Agent(replace(parts, spool=spool), [Letters(rate, stop)], linger_s=DRAIN_S)
+    await agent.run(until=stop.wait())
     spool.note(f"left {parts.spool.backlog().envelopes}")
-
-
-async def _emptied(spool: Spool, stop: asyncio.Event) -> None:
-    """Stopped, and everything acknowledged since, or patience over."""
-    await stop.wait()
-    deadline = time.monotonic() + DRAIN_S
-    await asyncio.sleep(1.5)  # the last segment is sealed by then
-    while spool.backlog().envelopes and time.monotonic() < deadline:  # noqa: ASYNC110  # nothing announces it
-        await asyncio.sleep(0.2)
 
 
 async def _main(rate: float, directories: list[Path]) -> None:
