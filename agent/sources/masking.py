@@ -7,7 +7,8 @@ Never lets a password through, typed ahead or not; in doubt it masks. Pure: byte
                                        shown again by who took it (line editors do), otherwise masked
     echo off, kernel hands over lines  masked: a password prompt
     echo off, every key handed over    the command shows by itself (line editors, vim): kept when its output shows
-                                       the text within a second, otherwise masked
+                                       the keys together and in their order within a second, otherwise masked, and
+                                       masked at once where it shows stars for them
 
 What follows a prompt for a password is always masked: some programs print it before they switch the echo off. The
 kernel's echo of a line is held back with the line, and goes with it where it is masked.
@@ -17,9 +18,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
+
+from agent.sources.showing import NEEDED, State, Typed, note_shown, text_of, without_escapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,26 +39,11 @@ ARRIVED_US = 50_000
 HELD_BYTES = 65536
 """Output that may wait behind input that is not yet judged."""
 
-_ESCAPES = re.compile(
-    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][A-Z0-9]|O[A-Za-z]|.)", re.DOTALL
-)
-_UNPRINTED = re.compile(rb"[\x00-\x20\x7f]")
 _SECRET_WORDS = rb"pass ?(word|phrase|code)|\bpin\b|secret|token|one-time|verification code"
 _PROMPT = re.compile(rb"(?i)(" + _SECRET_WORDS + rb")[^\r\n:>?]*[:>?][*\s]*$")
 _ENDS = b"\r\n\x03\x04\x1a\x1c"
 _LINES = re.compile(b"[^" + _ENDS + b"]*[" + _ENDS + b"]|[^" + _ENDS + b"]+")
 _PROMPT_TAIL = 200
-_NEEDED = 32
-"""Bytes of a text that must be shown: of a long one an editor may not show all."""
-
-
-class _State(Enum):
-    OPEN = "a line that is not finished"
-    WAITING = "a finished line that nobody has taken yet"
-    AHEAD = "likewise, and nobody was waiting for it"
-    UNSHOWN = "text that the command has not shown yet"
-    KEPT = "may be kept"
-    MASKED = "must not be kept"
 
 
 class Piece(NamedTuple):
@@ -69,23 +55,8 @@ class Piece(NamedTuple):
     masked: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Typed:
-    """Input that is judged as one; `echoes` of the kernel are still to come."""
-
-    state: _State
-    since_us: int
-    text: bytes = b""
-    shown: bytes = b""
-    echoes: int = 0
-
-    @property
-    def judged(self) -> bool:
-        return self.state in (_State.KEPT, _State.MASKED)
-
-
 class _Echo(NamedTuple):
-    typed: _Typed
+    typed: Typed
     since_us: int
     data: bytes
 
@@ -94,10 +65,10 @@ class InputMask:
     """Tell it what was typed and printed; take from it what may be recorded."""
 
     def __init__(self) -> None:
-        self._pieces: deque[tuple[Piece, _Typed | None]] = deque()
-        self._typed: deque[_Typed] = deque()
+        self._pieces: deque[tuple[Piece, Typed | None]] = deque()
+        self._typed: deque[Typed] = deque()
         self._echoes: deque[_Echo] = deque()
-        self._line: _Typed | None = None  # the line that is being typed
+        self._line: Typed | None = None  # the line that is being typed
         self._printed = b""  # the line that is being printed
         self._last_us = 0
         self._unread = 0
@@ -124,10 +95,7 @@ class InputMask:
 
     def printed(self, data: bytes, now_us: int) -> None:
         """Output of the command, with the kernel's echo in it."""
-        shown = _text_of(data) if self._typed else b""
-        for typed in self._typed:
-            if typed.state is _State.UNSHOWN:
-                shown = _match(typed, shown)
+        note_shown(self._typed, data)
         self._printed = re.split(rb"[\r\n]", (self._printed + data)[-_PROMPT_TAIL:])[-1]
         for part, echoed in self._split_echo(data, now_us):
             self._pieces.append((Piece(now_us, "output", part), echoed))
@@ -136,7 +104,7 @@ class InputMask:
         """The terminal's mode, and how many bytes typed the command has not taken: judge what can be judged."""
         progress, self._unread = unread < self._unread, unread
         for typed in self._typed:
-            if progress and typed.state is _State.WAITING and now_us - typed.since_us <= PROMPT_US:
+            if progress and typed.state is State.WAITING and now_us - typed.since_us <= PROMPT_US:
                 typed.since_us = now_us  # it stands in the queue of somebody who reads
             _judge(typed, now_us, mode, unread)
         self._typed = deque(typed for typed in self._typed if not typed.judged)
@@ -153,21 +121,21 @@ class InputMask:
         """The command has ended: what it did not take at once, or did not show, is masked."""
         for typed in self._typed:
             if not typed.judged:
-                prompt = typed.state is _State.WAITING and not unread and now_us - typed.since_us <= PROMPT_US
-                typed.state = _State.KEPT if prompt else _State.MASKED
+                prompt = typed.state is State.WAITING and not unread and now_us - typed.since_us <= PROMPT_US
+                typed.state = State.KEPT if prompt else State.MASKED
         self._typed.clear()
         return list(self._take(overtaking=False))
 
     def _typed_line(self, part: bytes, now_us: int, mode: TerminalMode) -> None:
         line = self._line
         if line is None:
-            line = self._line = _Typed(_State.MASKED if self._at_prompt() else _State.OPEN, now_us)
+            line = self._line = Typed(State.MASKED if self._at_prompt() else State.OPEN, now_us)
             self._typed.append(line)
         line.text += part
         self._pieces.append((Piece(now_us, "input", part), line))
         echo = _echo_of(part)
         if not mode.echo:
-            line.state = _State.MASKED
+            line.state = State.MASKED
         elif echo:
             line.echoes += 1
             self._echoes.append(_Echo(line, now_us, echo))
@@ -175,25 +143,25 @@ class InputMask:
             self._line = None
             self._printed = b""
             line.since_us = now_us
-            line.state = _State.WAITING if line.state is _State.OPEN else line.state
+            line.state = State.WAITING if line.state is State.OPEN else line.state
 
     def _typed_keys(self, data: bytes, now_us: int, mode: TerminalMode) -> None:
-        text = _text_of(data)
+        text = text_of(data)
         if mode.echo or not text:
             self._pieces.append((Piece(now_us, "input", data), None))
             return
-        typed = _Typed(_State.MASKED if self._at_prompt() else _State.UNSHOWN, now_us, text[:_NEEDED])
+        typed = Typed(State.MASKED if self._at_prompt() else State.UNSHOWN, now_us, text[:NEEDED], keys=True)
         self._typed.append(typed)
         self._pieces.append((Piece(now_us, "input", data), typed))
 
     def _at_prompt(self) -> bool:
-        return _PROMPT.search(_ESCAPES.sub(b"", self._printed)) is not None
+        return _PROMPT.search(without_escapes(self._printed)) is not None
 
-    def _split_echo(self, data: bytes, now_us: int) -> Iterator[tuple[bytes, _Typed | None]]:
+    def _split_echo(self, data: bytes, now_us: int) -> Iterator[tuple[bytes, Typed | None]]:
         """`data` in parts: the echo of input that is not kept, or not yet, with that input; the rest with None."""
         expected, self._echoes = self._echoes, deque()
         for echo in expected:
-            if echo.typed.state is _State.KEPT or now_us - echo.since_us > SHOWN_WITHIN_US:
+            if echo.typed.state is State.KEPT or now_us - echo.since_us > SHOWN_WITHIN_US:
                 continue
             at, length = _find_echo(echo.data, data)
             if length < len(echo.data):
@@ -209,7 +177,7 @@ class InputMask:
             yield data, None
 
     def _take(self, *, overtaking: bool) -> Iterator[Piece]:
-        left: deque[tuple[Piece, _Typed | None]] = deque()
+        left: deque[tuple[Piece, Typed | None]] = deque()
         while self._pieces:
             piece, typed = self._pieces.popleft()
             if (typed is None or typed.judged) and (overtaking or not left):
@@ -221,9 +189,9 @@ class InputMask:
         left.extend(self._pieces)
         self._pieces = left
 
-    def _tell(self, piece: Piece, typed: _Typed | None) -> Iterator[Piece]:
+    def _tell(self, piece: Piece, typed: Typed | None) -> Iterator[Piece]:
         self._last_us = time_us = max(piece.time_us, self._last_us)
-        masked = typed is not None and typed.state is _State.MASKED
+        masked = typed is not None and typed.state is State.MASKED
         if not masked:
             yield piece._replace(time_us=time_us)
         elif piece.kind == "input" and not self._told_masked:
@@ -232,50 +200,30 @@ class InputMask:
             self._told_masked = masked and piece.data[-1:] not in _ENDS
 
 
-def _judge(typed: _Typed, now_us: int, mode: TerminalMode, unread: int) -> None:
+def _judge(typed: Typed, now_us: int, mode: TerminalMode, unread: int) -> None:
     since_us = now_us - typed.since_us
     arrived = typed.echoes == 0 or since_us > ARRIVED_US
-    if typed.state is _State.WAITING and since_us > PROMPT_US + (ARRIVED_US if typed.echoes else 0):
-        typed.state = _State.AHEAD
-    if typed.judged or (typed.state is _State.WAITING and not unread and not arrived):
+    if typed.state is State.WAITING and since_us > PROMPT_US + (ARRIVED_US if typed.echoes else 0):
+        typed.state = State.AHEAD
+    if typed.judged or (typed.state is State.WAITING and not unread and not arrived):
         return
-    if typed.state is _State.WAITING and not unread:
-        typed.state = _State.KEPT
-    elif typed.state is _State.UNSHOWN:
+    if typed.state is State.WAITING and not unread:
+        typed.state = State.KEPT
+    elif typed.state is State.UNSHOWN:
         _wait_for_show(typed, now_us, unread)
-    elif not mode.canonical or (typed.state is _State.AHEAD and not unread and mode.echo):
+    elif not mode.canonical or (typed.state is State.AHEAD and not unread and mode.echo):
         # a line editor took over, or somebody took the line: does it show again?
-        typed.text, typed.since_us = _text_of(typed.text)[:_NEEDED], now_us
-        typed.state = _State.UNSHOWN if typed.text else _State.KEPT
+        typed.text, typed.since_us = text_of(typed.text)[:NEEDED], now_us
+        typed.state = State.UNSHOWN if typed.text else State.KEPT
     elif not mode.echo:
-        typed.state = _State.MASKED
+        typed.state = State.MASKED
 
 
-def _wait_for_show(typed: _Typed, now_us: int, unread: int) -> None:
+def _wait_for_show(typed: Typed, now_us: int, unread: int) -> None:
     if unread:
         typed.since_us = now_us
     elif now_us - typed.since_us > SHOWN_WITHIN_US:
-        typed.state = _State.MASKED
-
-
-def _match(typed: _Typed, shown: bytes) -> bytes:
-    """Look for the text in what was shown, before or now; what was shown behind it, or all."""
-    before = len(typed.shown)
-    typed.shown += shown
-    at = typed.shown.find(typed.text)
-    if at < 0:
-        typed.shown = typed.shown[-len(typed.text) :]
-        return shown
-    typed.state = _State.KEPT
-    return typed.shown[max(at + len(typed.text), before) :]
-
-
-def _text_of(data: bytes) -> bytes:
-    """What of the keys, or of output, is text; without spaces, since lines are wrapped by them.
-
-    An editor shows text in one piece: letters that stand here and there in other output do not count.
-    """
-    return _UNPRINTED.sub(b"", _ESCAPES.sub(b"", data))
+        typed.state = State.MASKED
 
 
 def _echo_of(part: bytes) -> bytes:

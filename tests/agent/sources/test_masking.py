@@ -74,6 +74,83 @@ def test_letters_here_and_there_do_not_show_a_text():
     assert [piece.masked for piece in pieces if piece.kind == "input"] == [True]
 
 
+def type_keys(mask, keys, since_us=0, every_us=30 * MS):
+    """Keys one by one, the mask looking on in between; when the last was typed."""
+    for number, key in enumerate(keys):
+        mask.typed(bytes([key]), since_us + number * every_us, RAW)
+        mask.observe(since_us + number * every_us + 1, RAW, 0)
+    return since_us + (len(keys) - 1) * every_us
+
+
+def judged(mask, now_us):
+    """What is kept of the input once its time is over, and how often something masked is told."""
+    mask.observe(now_us, RAW, 0)
+    pieces = [piece for piece in mask.take(now_us) if piece.kind == "input"]
+    assert not mask.pending
+    return data(pieces), sum(piece.masked for piece in pieces)
+
+
+def test_letters_of_what_is_said_after_a_silent_prompt_show_nothing():
+    """A password typed key by key without an answer stays masked, though the answer has letters of it."""
+    for password in (b"hunter2", b"thanks4", b"nothing"):
+        mask = InputMask()
+        ended_us = type_keys(mask, password)
+        mask.printed(b" thanks, that is right!", ended_us + 5 * MS)
+        assert judged(mask, ended_us + 2 * SHOWN_WITHIN_US) == (b"", 1)
+
+
+def test_stars_for_keys_mask_them_at_once():
+    """Whether a star is read with each key, or all of them with what is said afterwards."""
+    mask = InputMask()
+    for number, key in enumerate(b"hunter2"):
+        mask.typed(bytes([key]), number * MS, RAW)
+        mask.printed("•".encode() if number % 2 else b"*", number * MS)
+    assert judged(mask, 8 * MS) == (b"", 1)
+    mask = InputMask()
+    mask.typed(b"hunter2", 0, RAW)
+    mask.printed(b"******* hunter2 is taken", 5 * MS)
+    assert judged(mask, 8 * MS) == (b"", 1)
+
+
+def test_an_editor_may_show_keys_late_and_in_parts():
+    """Over a slow line several keys are on their way at once."""
+    mask = InputMask()
+    ended_us = type_keys(mask, b"make", every_us=5 * MS)
+    for part in (b"m", b"ak", b"e"):
+        mask.printed(part, ended_us + 50 * MS)
+    assert judged(mask, ended_us + 51 * MS) == (b"make", 0)
+
+
+def test_a_command_key_without_text_does_not_mask_the_text_after_it():
+    """`i` of vim shows another word; the letters that follow it are shown."""
+    mask = InputMask()
+    type_keys(mask, b"i")
+    mask.printed(b"\x1b[24;1H-- INSERT --", 5 * MS)
+    for number, key in enumerate(b"hello"):
+        mask.typed(bytes([key]), (40 + number) * MS, RAW)
+        mask.printed(bytes([key]) + b"\x1b[24;60H1,2  All", (40 + number) * MS)
+    assert judged(mask, 2 * SHOWN_WITHIN_US) == (b"hello", 1)
+
+
+def test_of_a_long_paste_the_beginning_is_enough():
+    """Keys typed behind it are looked for behind it."""
+    mask = InputMask()
+    paste = b"a line of seventy letters and more of which an editor shows what it has room for"
+    mask.typed(paste, 0, RAW)
+    mask.typed(b"xy", 1 * MS, RAW)
+    mask.printed(paste[:60] + b"...xy", 5 * MS)
+    assert judged(mask, 6 * MS) == (paste + b"xy", 0)
+
+
+def test_stars_may_be_typed():
+    """A pattern of a shell is no password."""
+    mask = InputMask()
+    for number, key in enumerate(b"ls *.py"):
+        mask.typed(bytes([key]), number * MS, RAW)
+        mask.printed(bytes([key]), number * MS)
+    assert judged(mask, 8 * MS) == (b"ls *.py", 0)
+
+
 def test_a_line_editor_may_wrap_and_colour_what_it_shows():
     """Escapes, spaces and line ends between the letters do not matter."""
     mask = InputMask()
