@@ -22,8 +22,7 @@ from gateway.api.services import Services, Serving
 from gateway.peer import address_of
 from gateway.recordings.places import agents_of
 from gateway.unlock.finding import find, read
-from gateway.unlock.held import Held, batches
-from gateway.unlock.passing import Place
+from gateway.unlock.held import Unlock, batches
 from gateway.unlock.refusal import NOTHING_FOUND, RefusedError
 from gateway.unlock.request import read_object, text_of
 from gateway.unlock.scope import Scope
@@ -122,10 +121,7 @@ async def open_keys(session: str, principal: Unlocking, services: Serving, reque
     found = await _find(services, session, principal)
     body = await read_object(request)
     viewer, sealed = (_bytes_of(text_of(body, name), name) for name in ("public_key", "sealed"))
-    if isinstance(found, Place):
-        opened = await services.passing.open(found, session, principal, viewer, sealed)
-    else:
-        opened = await services.unlocks.open(found, viewer, sealed)
+    opened = await found.open(viewer, sealed)
     return UnlockOpened(keys=opened.keys, closed=opened.closed)
 
 
@@ -133,21 +129,14 @@ async def open_keys(session: str, principal: Unlocking, services: Serving, reque
 async def release(session: str, principal: Unlocking, services: Serving) -> StreamingResponse:
     """The sealed messages; then the unlock is over."""
     found = await _find(services, session, principal)
-    if isinstance(found, Place):
-        messages = await services.passing.release(found, session, principal)
-    else:
-        messages = await services.unlocks.release(found)
-    return StreamingResponse(messages, media_type="application/octet-stream")
+    return StreamingResponse(await found.release(), media_type="application/octet-stream")
 
 
 @router.delete("/unlock/{session}", status_code=204)
 async def end(session: str, principal: Unlocking, services: Serving) -> None:
     """End an unlock; when this is answered, its memory is gone."""
     found = await _find(services, session, principal)
-    if isinstance(found, Place):
-        await services.passing.end(found, session, principal)
-    else:
-        await services.unlocks.end(found)
+    await found.end()
 
 
 @router.post("/unlock/passed", tags=[OPEN], include_in_schema=False, response_model=None)
@@ -158,11 +147,11 @@ async def take_passed(services: Serving, request: Request) -> Response:
     match passed.part:
         case "open":
             viewer, sealed = _bytes_of(passed.public_key, "public_key"), _bytes_of(passed.sealed, "sealed")
-            return JSONResponse(asdict(await services.unlocks.open(held, viewer, sealed)))
+            return JSONResponse(asdict(await held.open(viewer, sealed)))
         case "release":
-            return StreamingResponse(await services.unlocks.release(held), media_type="application/octet-stream")
+            return StreamingResponse(await held.release(), media_type="application/octet-stream")
         case "end":
-            await services.unlocks.end(held)
+            await held.end()
             return Response(status_code=204)
 
 
@@ -195,15 +184,15 @@ async def show_envelopes(  # noqa: PLR0917  # FastAPI calls it by names
     return StreamingResponse(batches(envelopes), media_type="application/octet-stream")
 
 
-async def _find(services: Services, session: str, principal: Principal) -> Held | Place:
-    """That person's unlock, or the other gateway that has it; raises `RefusedError`."""
+async def _find(services: Services, session: str, principal: Principal) -> Unlock:
+    """That person's unlock, here or at another gateway; raises `RefusedError`."""
     try:
         return services.unlocks.find(session, principal.actor)
     except RefusedError:
-        place = await services.passing.find(session, principal)
-        if place is None:
+        distant = await services.passing.find(session, principal)
+        if distant is None:
             raise
-        return place
+        return distant
 
 
 async def _persons_of(services: Services, principal: Principal, scope: Scope) -> list[str]:

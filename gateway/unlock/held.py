@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -24,18 +24,72 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+class Unlock(Protocol):
+    """An unlock that one person began, here or at another gateway."""
+
+    async def open(self, viewer: bytes, sealed: bytes) -> OpenedKeys:
+        """Try a sealed passphrase; the KEKs that it opened. One that opens none ends an unlock with nothing open."""
+
+    async def release(self) -> AsyncIterator[bytes]:
+        """The sealed messages, each after its length; then the unlock is over. Raises `RefusedError` at once."""
+
+    async def end(self) -> None:
+        """End it; when this returns, its memory is gone."""
+
+
 @dataclass(slots=True, eq=False)
 class Held:
-    """An unlock under way, and whose it is."""
+    """An `Unlock` under way in this process, and whose it is; `let_go` forgets it, and says whether it was known."""
 
     session: UnlockSession
     actor: str
+    let_go: Callable[[Held], bool]
+    end_soon: Callable[[Held], None]
     ends: asyncio.TimerHandle | None = None
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    async def open(self, viewer: bytes, sealed: bytes) -> OpenedKeys:
+        """As `Unlock` says."""
+        async with self.busy:
+            try:
+                return await self.session.open(viewer, sealed)
+            except RefusedError:
+                if not self.session.goes_on:
+                    await self.end()
+                raise
+
+    async def release(self) -> AsyncIterator[bytes]:
+        """As `Unlock` says."""
+        if self.busy.locked():
+            raise RefusedError("out_of_turn", "this unlock is busy")
+        messages = self.session.release()
+        first = await anext(messages)
+
+        async def body() -> AsyncIterator[bytes]:
+            try:
+                async with self.busy:
+                    yield with_length(first)
+                    async for message in messages:
+                        yield with_length(message)
+            finally:
+                self.end_soon(self)
+
+        return body()
+
+    async def end(self) -> None:
+        """As `Unlock` says."""
+        if not self.let_go(self):
+            return
+        if self.ends:
+            self.ends.cancel()
+        try:
+            await self.session.__aexit__(None, None, None)
+        except SealstreamError as error:
+            log.error("unlock_end_not_audited", reason=str(error))  # noqa: TRY400 - the message is all there is to say
+
 
 class HeldUnlocks:
-    """All of them; `close` at the end."""
+    """All that are under way here; `close` at the end."""
 
     def __init__(self, settings: Settings) -> None:
         self._limit = settings.unlock.sessions
@@ -56,37 +110,9 @@ class HeldUnlocks:
                 stack.pop_all()
         finally:
             self._beginning -= 1
-        held = self._held[session.id.hex()] = Held(session, actor)
-        held.ends = asyncio.get_running_loop().call_later(self.session_s, self._close_soon, held)
+        held = self._held[session.id.hex()] = Held(session, actor, self._let_go, self._end_soon)
+        held.ends = asyncio.get_running_loop().call_later(self.session_s, self._end_soon, held)
         return survey
-
-    async def open(self, held: Held, viewer: bytes, sealed: bytes) -> OpenedKeys:
-        """Try a sealed passphrase; the KEKs that it opened. One that opens none ends an unlock with nothing open."""
-        async with held.busy:
-            try:
-                return await held.session.open(viewer, sealed)
-            except RefusedError:
-                if not held.session.goes_on:
-                    await self.end(held)
-                raise
-
-    async def release(self, held: Held) -> AsyncIterator[bytes]:
-        """The sealed messages, each after its length; then the unlock is over. Raises `RefusedError` at once."""
-        if held.busy.locked():
-            raise RefusedError("out_of_turn", "this unlock is busy")
-        messages = held.session.release()
-        first = await anext(messages)
-
-        async def body() -> AsyncIterator[bytes]:
-            try:
-                async with held.busy:
-                    yield with_length(first)
-                    async for message in messages:
-                        yield with_length(message)
-            finally:
-                self._close_soon(held)
-
-        return body()
 
     def find(self, session: str, actor: str) -> Held:
         """That person's unlock; raises `RefusedError`."""
@@ -95,25 +121,17 @@ class HeldUnlocks:
             raise RefusedError(NOTHING_FOUND, "there is no such unlock of yours: it ended, or never began")
         return held
 
-    async def end(self, held: Held) -> None:
-        """End it; when this returns, its memory is gone."""
-        if self._held.pop(held.session.id.hex(), None) is None:
-            return
-        if held.ends:
-            held.ends.cancel()
-        try:
-            await held.session.__aexit__(None, None, None)
-        except SealstreamError as error:
-            log.error("unlock_end_not_audited", reason=str(error))  # noqa: TRY400 - the message is all there is to say
-
     async def close(self) -> None:
         """End every unlock."""
         for held in list(self._held.values()):
-            await self.end(held)
+            await held.end()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _close_soon(self, held: Held) -> None:
-        task = asyncio.get_running_loop().create_task(self.end(held))
+    def _let_go(self, held: Held) -> bool:
+        return self._held.pop(held.session.id.hex(), None) is not None
+
+    def _end_soon(self, held: Held) -> None:
+        task = asyncio.get_running_loop().create_task(held.end())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

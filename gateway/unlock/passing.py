@@ -11,7 +11,7 @@ import base64
 import json
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -85,38 +85,12 @@ class UnlockPassing:
         life_ms = int(services.unlocks.session_s * 1000)
         await services.marks.note(_mark(session, principal.actor), f"{services.facts.reporter} {own}", life_ms)
 
-    async def find(self, session: str, principal: Principal) -> Place | None:
-        """The other gateway that has that person's unlock, as far as is known."""
+    async def find(self, session: str, principal: Principal) -> Distant | None:
+        """That person's unlock at another gateway, as far as is known."""
         place = Place.of_mark(await self._services.marks.noted(_mark(session, principal.actor)))
-        return None if place.gateway in ("", self._services.facts.reporter) else place
-
-    async def open(self, place: Place, session: str, principal: Principal, viewer: bytes, sealed: bytes) -> OpenedKeys:
-        """As `HeldUnlocks.open`, there."""
-        texts = {"public_key": _text(viewer), "sealed": _text(sealed)}
-        async with self._asked(place, "open", session, principal, **texts) as answer:
-            told = _object(await answer.aread())
-            return OpenedKeys(told["keys"], told.get("closed", []))
-
-    async def release(self, place: Place, session: str, principal: Principal) -> AsyncIterator[bytes]:
-        """As `HeldUnlocks.release`, there. Where it breaks off, the summary at the end is missing."""
-        async with AsyncExitStack() as stack:
-            answer = await stack.enter_async_context(self._asked(place, "release", session, principal))
-            opened = stack.pop_all()
-
-        async def body() -> AsyncIterator[bytes]:
-            async with opened:
-                try:
-                    async for piece in answer.aiter_raw():
-                        yield piece
-                except httpx.HTTPError as error:
-                    log.warning("unlock_passing_cut", gateway=place.gateway, reason=type(error).__name__)
-
-        return body()
-
-    async def end(self, place: Place, session: str, principal: Principal) -> None:
-        """As `HeldUnlocks.end`, there."""
-        async with self._asked(place, "end", session, principal):
-            pass
+        if place.gateway in ("", self._services.facts.reporter):
+            return None
+        return Distant(self, place, session, principal.actor)
 
     async def take(self, text: str, address: str) -> Passed:
         """What another gateway passed on to this one; raises `RefusedError` for anything else."""
@@ -137,11 +111,11 @@ class UnlockPassing:
         return "" if told.part in get_args(Part) else "of another release"
 
     @asynccontextmanager
-    async def _asked(
-        self, place: Place, part: Part, session: str, principal: Principal, **texts: str
+    async def ask(
+        self, place: Place, part: Part, session: str, actor: str, **texts: str
     ) -> AsyncIterator[httpx.Response]:
-        """Its answer; raises what it refused, and `RefusedError` when it cannot be asked."""
-        told = Passed(place.gateway, self._services.facts.reporter, part, session, principal.actor, **texts)
+        """That gateway's answer; raises what it refused, and `RefusedError` when it cannot be asked."""
+        told = Passed(place.gateway, self._services.facts.reporter, part, session, actor, **texts)
         if not place.address:
             raise self._elsewhere(place, "send all its requests there")
         sealed = await self._services.desk.key.seal_object(_LABEL, asdict(told), LIFE_S)
@@ -180,6 +154,47 @@ class UnlockPassing:
     def _context(self) -> ssl.SSLContext:
         gateway = self._services.settings.gateway
         return client_context(gateway.https_tls_profile or gateway.tls_profile, gateway.ca_file, listener="https")
+
+
+@dataclass(frozen=True, slots=True)
+class Distant:
+    """An `Unlock` that another gateway has."""
+
+    passing: UnlockPassing
+    place: Place
+    session: str
+    actor: str
+
+    async def open(self, viewer: bytes, sealed: bytes) -> OpenedKeys:
+        """As `Unlock` says, there."""
+        texts = {"public_key": _text(viewer), "sealed": _text(sealed)}
+        async with self._asked("open", **texts) as answer:
+            told = _object(await answer.aread())
+            return OpenedKeys(told["keys"], told.get("closed", []))
+
+    async def release(self) -> AsyncIterator[bytes]:
+        """As `Unlock` says, there. Where it breaks off, the summary at the end is missing."""
+        async with AsyncExitStack() as stack:
+            answer = await stack.enter_async_context(self._asked("release"))
+            opened = stack.pop_all()
+
+        async def body() -> AsyncIterator[bytes]:
+            async with opened:
+                try:
+                    async for piece in answer.aiter_raw():
+                        yield piece
+                except httpx.HTTPError as error:
+                    log.warning("unlock_passing_cut", gateway=self.place.gateway, reason=type(error).__name__)
+
+        return body()
+
+    async def end(self) -> None:
+        """As `Unlock` says, there."""
+        async with self._asked("end"):
+            pass
+
+    def _asked(self, part: Part, **texts: str) -> AbstractAsyncContextManager[httpx.Response]:
+        return self.passing.ask(self.place, part, self.session, self.actor, **texts)
 
 
 def _mark(session: str, actor: str) -> str:

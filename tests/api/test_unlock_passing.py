@@ -17,7 +17,7 @@ from gateway.api.app import create_app
 from gateway.api.services import Services
 from gateway.facts import Facts
 from gateway.memory import MemoryPublisher
-from gateway.unlock.passing import _LABEL, PATH, Passed, Place
+from gateway.unlock.passing import _LABEL, PATH, Passed
 from gateway.unlock.process import OpenedKeys
 from gateway.unlock.refusal import RefusedError
 from infra.settings import AccountSettings, Settings
@@ -31,6 +31,7 @@ class Holder:
 
     services: Services
     client: httpx.AsyncClient
+    held: Mock
     ended: list[object]
 
     async def take(self, passed: str) -> tuple[int, str]:
@@ -49,22 +50,21 @@ async def holder(tmp_path: Path) -> AsyncIterator[Holder]:
     settings = Settings(accounts=AccountSettings(key_file=tmp_path / "accounts.key"))
     services = Services(settings, Facts(MemoryPublisher(), reporter="node-1/gateway", incarnation="0"), Mock())
     services.approved = {"127.0.0.1"}
-    held, ended = object(), list[object]()
+    ended = list[object]()
 
     def find(session: str, actor: str) -> Any:
         if (session, actor) != (ASKED.session, ASKED.actor):
             raise RefusedError("nothing_found", "there is no such unlock")
         return held
 
-    async def end(one: object) -> None:
-        ended.append(one)
+    async def end() -> None:
+        ended.append(held)
 
+    held = Mock(end=end, open=AsyncMock(return_value=OpenedKeys(["officers"], ["old"])))
     services.unlocks.find = find  # type: ignore[method-assign]
-    services.unlocks.end = end  # type: ignore[method-assign, assignment]
-    services.unlocks.open = AsyncMock(return_value=OpenedKeys(["officers"], ["old"]))  # type: ignore[method-assign]
     transport = httpx.ASGITransport(app=create_app(services))
     async with httpx.AsyncClient(transport=transport, base_url="https://node-1") as client:
-        yield Holder(services, client, ended)
+        yield Holder(services, client, held, ended)
 
 
 async def test_what_a_master_passes_on_is_done(holder: Holder) -> None:
@@ -74,7 +74,7 @@ async def test_what_a_master_passes_on_is_done(holder: Holder) -> None:
     texts = {"public_key": base64.b64encode(b"point").decode(), "sealed": base64.b64encode(b"sealed").decode()}
     answer = await holder.client.post(PATH, json={"passed": await holder.seal(replace(ASKED, part="open", **texts))})
     assert answer.json() == {"keys": ["officers"], "closed": ["old"]}
-    assert holder.services.unlocks.open.await_args.args[1:] == (b"point", b"sealed")  # type: ignore[attr-defined]
+    holder.held.open.assert_awaited_once_with(b"point", b"sealed")
 
 
 async def test_what_no_master_sealed_for_this_one_is_refused(holder: Holder, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ async def test_what_no_master_sealed_for_this_one_is_refused(holder: Holder, tmp
 
 async def test_it_is_passed_on_once(holder: Holder) -> None:
     """A gateway that has not got the unlock says so, whoever it believes has it; nobody else's is found."""
-    holder.services.passing.find = AsyncMock(return_value=Place("node-3/gateway", "127.0.0.1:1"))  # type: ignore[method-assign]
+    holder.services.passing.find = AsyncMock()  # type: ignore[method-assign]
     assert await holder.take(await holder.seal(replace(ASKED, session="cd" * 16))) == (404, "nothing_found")
     assert await holder.take(await holder.seal(replace(ASKED, actor="otto@console"))) == (404, "nothing_found")
     holder.services.passing.find.assert_not_awaited()
