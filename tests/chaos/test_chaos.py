@@ -103,8 +103,8 @@ def goes_on(ground: Ground, acks: Acks, since_s: float) -> bool:
 def table(recoveries: list[Recovery]) -> list[str]:
     """What was tried, as Markdown."""
     rows = [
-        f"| {it.fault} | {it.what} | {it.lasted_s:.1f} | {it.pauses.anybody_s:.1f} | {it.pauses.worst_s:.1f} "
-        f"| {it.all_again_s:.1f} |"
+        f"| {it.fault} | {it.what} | {it.lasted_s:.1f} | {it.pauses.anybody_s:.1f} "
+        f"| {it.pauses.worst_s:.1f}, {it.pauses.worst} | {it.all_again_s:.1f} |"
         for it in recoveries
     ]
     head = "| fault | where | lasted, s | nobody's acks, s | one agent's, s | all again after its end, s |"
