@@ -83,6 +83,12 @@ TABLE: tuple[Metric, ...] = (
     Metric("gateway_moved_total", Kind.COUNTER, "agents sent to another gateway, by why", ("reason",)),
     Metric("gateway_presence_gateways", Kind.GAUGE, "gateways that are known now"),
     Metric("gateway_presence_away", Kind.GAUGE, "1 while Redis does not answer, and the lifecycle log tells instead"),
+    Metric(
+        "gateway_store_servers",
+        Kind.GAUGE,
+        "servers of a store that several nodes keep, by whether they are there, as a master sees them",
+        ("store", "state"),
+    ),
     Metric("gateway_mirror_readers", Kind.GAUGE, "readers of the mirror now"),
     Metric("gateway_mirror_dropped_total", Kind.COUNTER, "readers of the mirror that were too slow"),
 )

@@ -26,6 +26,7 @@ from gateway.mirror import LifecycleReader, Mirror
 from gateway.policy import CHECK_INTERVAL_S, PolicyFiles
 from gateway.presence.desk import Presence
 from gateway.publisher import Outcome, Publisher
+from gateway.servers import server_tasks
 from gateway.standing import show_standing
 from gateway.tracing import trace_publisher
 from infra.approved import ApprovedNodes
@@ -183,6 +184,7 @@ class Gateway:
             tasks |= self.presence.tasks()
         if self.web or "mirror" in self.settings.gateway.parts:
             tasks["lifecycle"] = self._reader.follow()
+        tasks |= server_tasks(self.settings, self.metrics)
         for part in self._parts:
             tasks |= part.tasks()
         if self.draining:

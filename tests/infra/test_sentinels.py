@@ -147,7 +147,7 @@ REPLICA = {"ip": "10.0.0.6", "port": 6379, "flags": "slave", "master-link-status
 
 @asynccontextmanager
 async def sentinels_that_say(*says: dict[str, Any] | None) -> AsyncIterator[RedisSettings]:
-    """A Sentinel on the loopback for each, which says that of the primary; where that is nothing, it hangs."""
+    """A Sentinel on the loopback for each, which says that of the primary, and of `replicas`; None: it hangs."""
     servers = [await asyncio.start_server(_answering(fields), "127.0.0.1", 0) for fields in says]
     named = [f"127.0.0.1:{it.sockets[0].getsockname()[1]}" for it in servers]
     try:
@@ -158,9 +158,12 @@ async def sentinels_that_say(*says: dict[str, Any] | None) -> AsyncIterator[Redi
 
 
 def _answering(fields: dict[str, Any] | None) -> Any:
+    primary = USUAL | (fields or {})
+    replicas = [REPLICA | one for one in primary.pop("replicas", [{}])]
     rows = {
-        b"MASTER": _array([word for pair in (USUAL | (fields or {})).items() for word in pair]),
-        b"REPLICAS": b"*1\r\n" + _array([word for pair in REPLICA.items() for word in pair]),
+        b"MASTER": _array([word for pair in primary.items() for word in pair]),
+        b"REPLICAS": b"*%d\r\n" % len(replicas)
+        + b"".join(_array([word for pair in replica.items() for word in pair]) for replica in replicas),
         b"SETINFO": b"+OK\r\n",
     }
 

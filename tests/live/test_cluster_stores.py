@@ -17,6 +17,7 @@ from infra.copies import grow_topics, read_copies
 from infra.databases import list_servers, promote
 from infra.doctor.stores import check_kafka_copies
 from infra.postgresql import connect
+from infra.servers import Count, count_postgresql
 from infra.settings import Settings, postgresql_dsn
 from infra.stack.account import find_account
 from infra.stack.artifacts import fetch_artifacts
@@ -191,6 +192,15 @@ async def notes(settings: Settings) -> set[str]:
     return {row[0] for row in found}
 
 
+async def until_counted(settings: Settings, count: Count) -> None:
+    """The metric's figures are these: servers that are a primary or follow one, and others."""
+
+    async def counted() -> bool:
+        return await count_postgresql(settings) == {"postgresql": count}
+
+    await until(f"{count} to be seen", counted)
+
+
 async def test_a_promoted_standby_takes_over(root: Path, databases: list[StoreNode]) -> None:
     """Rows are there, new ones go to it by the same address, and the old primary comes back as its standby."""
     old, new = databases
@@ -210,7 +220,9 @@ async def test_a_promoted_standby_takes_over(root: Path, databases: list[StoreNo
         return (await list_servers(new.settings))[1][0].behind_bytes == 0
 
     await until("the standby has it", followed)
+    await until_counted(new.settings, Count(2, 0))
     await old.kill()
+    await until_counted(new.settings, Count(0, 2))
     began = time.monotonic()
     with pytest.raises(ConnectionError, match="no server of"):
         await approved.connect(old.settings)
@@ -218,6 +230,7 @@ async def test_a_promoted_standby_takes_over(root: Path, databases: list[StoreNo
     await add_note(old.settings, "10.0.1.0/24")
     tell("standby_promoted_and_written_to", began)
     assert done.timeline == 2
+    await until_counted(new.settings, Count(1, 1))
     assert await pool.fetchval("SELECT count(*) FROM approved_node") == 2, "a pool finds it"
     await pool.close()
     with pytest.raises(UnavailableError, match="ended the connection"):
@@ -230,6 +243,7 @@ async def test_a_promoted_standby_takes_over(root: Path, databases: list[StoreNo
     await old.start()
     tell("old_primary_follows", began)
     assert [it.role for it in (await list_servers(old.settings))[0]] == ["standby", "primary"]
+    await until_counted(old.settings, Count(2, 0))
     assert list(old.settings.data.store("postgresql").glob("replaced-*")), "its own data is kept"
     await new.kill()
     await new.start()

@@ -16,6 +16,7 @@ from infra import pki
 from infra.databases import list_servers, promote, read_decision
 from infra.doctor.failover import check_failover
 from infra.failover import AUTHORITY, CERTIFICATE
+from infra.servers import Count, count_etcd
 from infra.settings import Settings
 from infra.stack.account import find_account
 from infra.stack.child import carriers, end_processes
@@ -24,7 +25,7 @@ from infra.stack.ports import binding_fault, choose_port
 from infra.stack.postgresql import find_programs, postgresql_component
 from schemas.errors import ConfigError, UnavailableError
 from tests.live.store_node import SETTLED_S, StoreNode, node_settings, store_root, tell, until  # noqa: F401  # a fixture
-from tests.live.test_cluster_stores import add_note, notes
+from tests.live.test_cluster_stores import add_note, notes, until_counted
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -141,6 +142,8 @@ async def test_a_standby_takes_over_by_itself(nodes: list[StoreNode]) -> None:
     await until("a standby that may take over", lambda: is_told(settings, "1 of 1"))
     await add_note(settings, "10.0.0.0/24")
     await until_followed(settings)
+    await until_counted(settings, Count(2, 0))
+    assert await count_etcd(settings) == {"etcd": Count(1, 0)}
 
     began = time.monotonic()
     await kill_machine(old)
@@ -148,6 +151,7 @@ async def test_a_standby_takes_over_by_itself(nodes: list[StoreNode]) -> None:
     tell("written_to_a_standby_that_took_over", began)
     assert await notes(new.settings) == {"10.0.0.0/24", "10.0.1.0/24"}
     await until("the loss to be told", lambda: is_told(new.settings, "no standby"))
+    await until_counted(settings, Count(1, 1))
 
     await write_alone(old, "10.0.2.0/24")
     began = time.monotonic()

@@ -17,6 +17,7 @@ from gateway.marks import Marks
 from gateway.presence.store import REDIS_FAULTS, Keys, open_redis
 from infra.doctor.sentinels import check_sentinels
 from infra.doctor.stores import check_redis
+from infra.servers import Count, count_redis
 from infra.settings import RedisSettings
 from infra.stack.redis_primary import read_sentinel_file
 from schemas.errors import UnavailableError
@@ -125,6 +126,7 @@ async def test_another_redis_is_promoted_and_gateways_find_it(nodes: list[RedisN
         assert second is not first
         with pytest.raises(UnavailableError, match="the 2 others can still promote"):
             await check_sentinels(first.settings)
+        assert await count_redis(first.settings) == {"sentinel": Count(2, 1), "redis": Count(2, 1)}
         assert second.place in await check_redis(first.settings)
 
         began = time.monotonic()
@@ -133,6 +135,7 @@ async def test_another_redis_is_promoted_and_gateways_find_it(nodes: list[RedisN
         await until("the old primary follows", lambda: follows_primary(first, nodes))
         tell("old_primary_follows", began)
         assert "is primary by 3 Sentinels" in await settled(nodes)
+        assert await count_redis(first.settings) == {"sentinel": Count(3, 0), "redis": Count(3, 0)}
         assert set(identity) <= set(read_sentinel_file(first.settings).splitlines()), "its Sentinel is who it was"
         await until("messages go on", lambda: witness.told(b"undisturbed"))
 
