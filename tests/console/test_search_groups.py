@@ -20,6 +20,12 @@ BEGAN_MS = 1_795_794_000_000
 MINUTE_MS = 60_000
 FEW = 15
 """On one page."""
+LINE = f"The {WORD} of Rossi is not balanced"
+LONG_LINE = (
+    "Minutes of the board, Thursday: nobody has told the auditors yet why the second"
+    f" account was closed in March, and that the {WORD} is not balanced"
+)
+"""As long as the search store makes a piece of a text, the word at its end."""
 
 
 def make_hit(number: int, line: str, at_ms: int) -> dict[str, Any]:
@@ -35,23 +41,23 @@ def make_hit(number: int, line: str, at_ms: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def make_hits(stood: int) -> list[dict[str, Any]]:
+def make_hits(stood: int, line: str) -> list[dict[str, Any]]:
     """The newest first."""
     hits = []
     for number in range(stood, 0, -1):
         at_ms = BEGAN_MS + number * MINUTE_MS
-        hits.append(make_hit(number, f"The {WORD} of Rossi is not balanced", at_ms))
+        hits.append(make_hit(number, line, at_ms))
         if number % 10 == 0:
             hits.append(make_hit(1000 + number, f"{WORD} number {number}", at_ms - 1))
     return hits
 
 
-def open_search(visit: Visit, stood: int) -> tuple[Page, list[dict[str, list[str]]]]:
+def open_search(visit: Visit, stood: int, line: str = LINE) -> tuple[Page, list[dict[str, list[str]]]]:
     """The page while the server answers, page by page; what it was asked.
 
     So many screens have the same line, one a minute; beside each tenth is one of something else.
     """
-    hits, asked = make_hits(stood), list[dict[str, list[str]]]()
+    hits, asked = make_hits(stood, line), list[dict[str, list[str]]]()
 
     def answer(route: Route) -> None:
         query = parse_qs(urlsplit(route.request.url).query)
@@ -117,13 +123,26 @@ def test_keys_open_them_and_move_among_them(console: Console) -> None:
         expect(moments.nth(1)).to_be_focused()
 
 
-@pytest.mark.parametrize(("size", "theme"), [(WIDE, "light"), (NARROW, "dark")])
-def test_it_is_accessible_and_fits(console: Console, size: tuple[int, int], theme: Theme) -> None:
-    """With the moments shown."""
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_moments_are_accessible_and_fit(console: Console, size: tuple[int, int], theme: Theme) -> None:
+    """With the moments shown: no words are cut, and those of moments have the whole width, below the picture."""
     with console.visit("officer", size=size, theme=theme) as visit:
-        page, _ = open_search(visit, FEW)
+        page, _ = open_search(visit, FEW, LONG_LINE)
         page.get_by_role("button", name=re.compile("^and .* more")).click()
-        expect(page.get_by_role("list", name="Similar screens")).to_be_visible()
+        moments = page.get_by_role("list", name="Similar screens")
+        expect(moments).to_be_visible()
+        shown = page.locator(".result", has=moments).locator(".fragment").all()
+        assert len(shown) == FEW
+        for words in shown:
+            assert words.evaluate("one => one.scrollHeight <= one.clientHeight")
+        card, words = (
+            one.bounding_box() for one in (page.locator(".result").first, moments.locator(".fragment").first)
+        )
+        assert card
+        assert words
+        assert words["width"] > 0.7 * card["width"]
         visit.check_accessible()
         visit.check_fits()
+        moments.scroll_into_view_if_needed()
         visit.shot(f"search-alike-{size[0]}-{theme}")

@@ -69,12 +69,12 @@ export function ResultCard(props: {
         <div class="line quiet small">
           {[result.application, result.computer, result.people].filter(Boolean).join(" · ")}
         </div>
-        {others.length > 0 && <Moments {...props} />}
       </div>
       {thumbnail && (
         <FramePicture result={result} words={props.words} fuzzy={props.fuzzy} width={THUMBNAIL_PIXELS} told={setAtMs} />
       )}
       {props.alone && result.source === "sealed" && result.frameAtMs !== undefined && <SealedThumbnail result={result} />}
+      {others.length > 0 && <Moments {...props} />}
     </li>
   );
 }
@@ -94,7 +94,7 @@ function Moments(props: { group: Group; opened: boolean; open: (yes: boolean) =>
           {group.others.map((one) => (
             <li key={one.key} data-key={one.key} class={props.chosen === one.key ? "chosen" : ""} onClickCapture={() => leaveFor(one.key)}>
               <Link class="main-link" href={playerLink(one, props.words)} onFocus={() => props.choose(one.key)}>
-                <Time ms={one.timeMs} />
+                <Moment ms={one.timeMs} near={group.result.timeMs} />
               </Link>
               <span class="fragment">{one.fragments[0] && <Marked pieces={one.fragments[0]} />}</span>
             </li>
@@ -102,6 +102,16 @@ function Moments(props: { group: Group; opened: boolean; open: (yes: boolean) =>
         </ol>
       )}
     </div>
+  );
+}
+
+/** A time; of the day that is told above, the time alone. */
+function Moment({ ms, near }: { ms: number; near: number }) {
+  const exact = new Date(ms).toISOString();
+  return (
+    <time dateTime={exact} title={exact}>
+      {formatTime(ms, near)}
+    </time>
   );
 }
 
