@@ -1,12 +1,21 @@
-"""The dialog that unlocks: what is missing or wrong is said with what to do, and a key file never leaves the page."""
+"""The dialog that unlocks: what is missing or wrong is said with what to do, and a key file never leaves the page.
+
+Of unlocks on the server, what the dialog does with answers that a real one seldom gives.
+"""
 
 from __future__ import annotations
 
+import base64
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
+from schemas.unlock_channel import SESSION_BYTES, Offer
 from tests.console.harness import Console
 from tests.console.key_files import PASSPHRASE, PKCS8_COMMAND, KeyFiles
 
@@ -97,3 +106,64 @@ def test_a_dropped_file_is_taken(console: Console, files: dict[str, str], tmp_pa
         dialog.get_by_label("Purpose").fill("a test")
         dialog.get_by_role("button", name="Unlock", exact=True).click()
         expect(page.get_by_label("Sealed recordings are open")).to_be_visible()
+
+
+UNLOCKS = re.compile(r"/api/v1/unlock(/[0-9a-f]{32}.*)?$")
+LOST = {"error": "nothing_found", "message": "there is no such unlock of yours: it ended, or never began"}
+PEOPLE = {"people": [{"person": "ann", "agents": [{"agent_id": "a", "first_seen_ms": 0, "last_seen_ms": 0}]}]}
+
+
+def begun() -> dict[str, Any]:
+    """What a server answers that has begun an unlock, with two KEKs to try."""
+    session = bytes(SESSION_BYTES)
+    public = base64.b64encode(Offer(session).public).decode()
+    trying = [{"name": "officers", "key_id": "aa"}, {"name": "older", "key_id": "bb"}]
+    return {"status": 201, "json": {"session": session.hex(), "public_key": public, "trying": trying}}
+
+
+@contextmanager
+def asking_server(console: Console) -> Iterator[tuple[Page, Locator]]:
+    """The dialog that asks a server to open; passphrase and purpose are typed."""
+    with console.visit("officer", "--all-teams", "--unlock-on-server", name="chief") as visit:
+        visit.page.route("**/api/v1/recordings/people?*", lambda route: route.fulfill(json=PEOPLE))
+        page = visit.go("/search")
+        dialog = opened(page)
+        dialog.get_by_role("button", name="Open on the server instead").click()
+        dialog.get_by_label("Passphrase of the key").fill(PASSPHRASE)
+        dialog.get_by_label("Purpose").fill("a test")
+        yield page, dialog
+
+
+def test_an_unlock_that_is_lost_on_the_server_is_told(console: Console) -> None:
+    """As when its time there is over: the dialog asks anew, and what was typed stays, but the passphrase."""
+    with asking_server(console) as (page, dialog):
+        some = {"json": {"keys": ["officers"], "closed": ["older"]}}
+        answers = iter([begun(), some, {"status": 404, "json": LOST}, {"status": 404, "json": LOST}])
+        page.route(UNLOCKS, lambda route: route.fulfill(**next(answers)))
+        dialog.get_by_role("button", name="Open on the server").click()
+        expect(dialog.get_by_label("Purpose")).to_be_hidden()
+        dialog.get_by_label("Passphrase", exact=True).fill("typed, and not given")
+        dialog.get_by_role("button", name="Go on with what is open").click()
+        expect(dialog.get_by_role("alert")).to_have_text(LOST["message"])
+        expect(dialog.get_by_label("Purpose")).to_have_value("a test")
+        expect(dialog.get_by_label("Passphrase of the key")).to_have_value("")
+        expect(dialog.get_by_label("Passphrase of the key")).to_be_focused()
+        expect(dialog.get_by_label("Passphrase", exact=True)).to_have_count(0)
+
+
+def test_who_leaves_while_the_server_begins_ends_it(console: Console) -> None:
+    """The server hears so when it has begun; the passphrase is not given."""
+    with asking_server(console) as (page, dialog):
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)  # the first is answered below; the last is not waited for
+
+        page.route(UNLOCKS, hold)
+        with page.expect_request(UNLOCKS):
+            dialog.get_by_role("button", name="Open on the server").click()
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        with page.expect_request(UNLOCKS) as then:
+            held[0].fulfill(**begun())
+        assert then.value.method == "DELETE"

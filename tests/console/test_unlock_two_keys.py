@@ -6,6 +6,7 @@ The same guarantees as with one key, and by the same search of every byte that p
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -250,23 +251,53 @@ def check(visit: Visit, name: str) -> None:
     visit.check_accessible()
 
 
+def ask_server(visit: Visit, one: SealedEndpoint, purpose: str) -> Locator:
+    """The dialog in the player that asks the server to open; passphrase and purpose are typed."""
+    page = visit.page
+    open_end(page, visit.base, one.agent.agent_id)
+    expect(page.locator(".mails")).to_contain_text("Sealed end to end")
+    page.locator(".mails").get_by_role("button", name="Unlock to see").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Open on the server instead").click()
+    dialog.get_by_label("Passphrase of the key").fill(one.passphrase)
+    dialog.get_by_label("Purpose").fill(purpose)
+    return dialog
+
+
+def await_asking(dialog: Locator, opened: SealedEndpoint, closed: SealedEndpoint) -> Locator:
+    """The field for another passphrase, which has the focus; which key is open and which is closed is told."""
+    told = dialog.get_by_role("status").get_by_role("listitem")
+    expect(told).to_have_text([f"{opened.kek}open", f"{closed.kek}closed"], timeout=90_000)
+    field = dialog.get_by_label("Passphrase", exact=True)
+    expect(field).to_be_focused()
+    expect(field).to_have_accessible_description(f"That of {closed.kek}.")
+    expect(dialog.get_by_label("Purpose")).to_be_hidden()
+    return field
+
+
+def outcomes_of(settings: Settings, purpose: str, last: str) -> list[list[str]]:
+    """What the audit says of the unlock on the server, and of which keys, up to an outcome."""
+    asked = (
+        f"select outcome, coalesce(detail ->> 'keys', '') from audit_entry"
+        f" where purpose = '{purpose}' and action = 'unlock' order by happened_at"
+    )
+    until("the audit", lambda: [row for row in psql(settings, asked) if row[0] == last])
+    return psql(settings, asked)
+
+
 def test_what_the_server_opens_is_played(console: Console, rotation: Rotated, tmp_path: Path) -> None:
     """R6.6 in the player: screens, terminals and mails that one KEK opens; the rest says that it is not among them."""
-    purpose, after = f"case {uuid4().hex}", rotation.after
+    purpose, (before, after) = f"case {uuid4().hex}", rotation.both
     with watching(console, tmp_path, "--all-teams", "--unlock-on-server") as (visit, traffic):
         page = visit.page
-        open_end(page, visit.base, after.agent.agent_id)
-        expect(page.locator(".mails")).to_contain_text("Sealed end to end")
-        page.locator(".mails").get_by_role("button", name="Unlock to see").click()
-        dialog = page.get_by_role("dialog")
-        dialog.get_by_role("button", name="Open on the server instead").click()
+        dialog = ask_server(visit, after, purpose)
         expect(dialog.get_by_label("Recorded in")).to_contain_text("the hour around")
         expect(dialog.get_by_label("Screens")).to_be_checked()
-        dialog.get_by_label("Passphrase of the key").fill(after.passphrase)
-        dialog.get_by_label("Purpose").fill(purpose)
         visit.check_accessible()
         visit.shot("player-ask-server")
         dialog.get_by_role("button", name="Open on the server").click()
+        await_asking(dialog, after, before)
+        dialog.get_by_role("button", name="Go on with what is open").click()
         bar = page.get_by_label("Sealed recordings are open")
         expect(bar).to_contain_text("Opened on the server", timeout=90_000)
         assert "/player" in page.url
@@ -283,8 +314,74 @@ def test_what_the_server_opens_is_played(console: Console, rotation: Rotated, tm
         assert not secrets_of_both(page.evaluate(SHOWN), rotation)
         assert not secrets_of_both(heap_of(page), rotation)
     assert not traffic.find(rotation.needles())
-    granted = f"select 1 from audit_entry where purpose = '{purpose}' and action = 'unlock' and outcome = 'granted'"
-    until("the audit", lambda: psql(console.settings, granted))
+    assert outcomes_of(console.settings, purpose, "done") == [["asked", ""], ["granted", after.kek], ["done", ""]]
+
+
+def test_the_server_opens_with_several_passphrases(console: Console, rotation: Rotated, tmp_path: Path) -> None:
+    """One unlock, purpose and time asked once; a wrong passphrase between them is told, and loses nothing."""
+    purpose, (before, after) = f"case {uuid4().hex}", rotation.both
+    with watching(console, tmp_path, "--all-teams", "--unlock-on-server") as (visit, traffic):
+        page = visit.page
+        dialog = ask_server(visit, after, purpose)
+        dialog.get_by_label("5 min", exact=True).check()
+        dialog.get_by_label("Passphrase of the key").press("Enter")
+        field = await_asking(dialog, after, before)
+        field.fill("a wrong one")
+        field.press("Enter")
+        expect(dialog.get_by_role("alert")).to_have_text(
+            f"{before.kek}: this passphrase does not open it; type its own, or go on with what is open."
+        )
+        expect(field).to_have_value("")
+        await_asking(dialog, after, before)
+        check(visit, "unlock-server-wrong")
+        field.fill(before.passphrase)
+        dialog.get_by_role("button", name="Open more").click()
+        bar = page.get_by_label("Sealed recordings are open")
+        expect(bar).to_contain_text("Opened on the server with 2 keys", timeout=90_000)
+        expect(bar.get_by_role("timer")).to_contain_text(re.compile(r"[45] min"))
+        for one in rotation.both:
+            expect(page.locator(".mails")).to_contain_text(f"About {one.words.mail}")
+        assert secrets_of_both(page.evaluate(SHOWN), rotation)  # a control
+        bar.get_by_role("button", name="Lock now").click()
+        expect(page.locator(".screens")).to_contain_text("Sealed end to end")
+        assert not secrets_of_both(page.evaluate(SHOWN) + heap_of(page), rotation)
+    assert not traffic.find(rotation.needles())
+    opened = [["granted", after.kek], ["refused", ""], ["added", before.kek]]
+    assert outcomes_of(console.settings, purpose, "done") == [["asked", ""], *opened, ["done", ""]]
+
+
+def test_an_unlock_on_the_server_ends_with_its_dialog(console: Console, rotation: Rotated) -> None:
+    """Where no more is taken what is open can still be had; who leaves ends it at the server, and nothing is open."""
+    purpose, (before, after) = f"case {uuid4().hex}", rotation.both
+    many = {"error": "too_many_attempts", "message": "too many attempts: try again in 15 minutes"}
+    answers = iter([{"json": {"keys": [before.kek], "closed": ["a-third"]}}, {"status": 429, "json": many}])
+    options = ("--all-teams", "--unlock-on-server")
+    with console.visit("officer", *options, name="chief", size=NARROW, theme="dark") as visit:
+        page = visit.page
+        dialog = ask_server(visit, after, purpose)
+        dialog.get_by_label("Passphrase of the key").press("Enter")
+        field = await_asking(dialog, after, before)
+        check(visit, "unlock-server-more")
+        page.route("**/passphrase", lambda route: route.fulfill(**next(answers)))
+        field.fill(before.passphrase)
+        field.press("Enter")
+        told = dialog.get_by_role("status").get_by_role("listitem")
+        expect(told).to_have_text([f"{after.kek}open", f"{before.kek}open", "a-thirdclosed"])
+        expect(field).to_have_accessible_description("That of a-third.")
+        field.fill(before.passphrase)
+        field.press("Enter")
+        expect(dialog.get_by_role("alert")).to_have_text(many["message"])
+        expect(dialog.get_by_role("button", name="Go on with what is open")).to_be_focused()
+        expect(dialog.get_by_role("button", name="Open more")).to_have_count(0)
+        check(visit, "unlock-server-no-more")
+        with page.expect_response(lambda response: response.request.method == "DELETE") as end:
+            page.keyboard.press("Escape")
+        assert end.value.status == 204
+        expect(dialog).to_have_count(0)
+        expect(page.get_by_label("Sealed recordings are open")).to_have_count(0)
+        assert not secrets_of_both(page.evaluate(SHOWN) + heap_of(page), rotation)
+    granted = [["asked", ""], ["granted", after.kek], ["broken_off", ""]]
+    assert outcomes_of(console.settings, purpose, "broken_off") == granted
 
 
 def key_id_of(endpoint: SealedEndpoint) -> str:

@@ -3,16 +3,17 @@
  * Never the usual way: the server sees the passphrase and what is opened, in the memory of one process.
  */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { getJson } from "../api/client";
-import { navigate, path, query } from "../app/router";
+import { query } from "../app/router";
 import { formatClock } from "../ui/format";
-import { Button, Field, Loading, Notice, toast, Trouble } from "../ui/parts";
+import { Button, Field, Loading, Notice, Trouble } from "../ui/parts";
 import { useLoad } from "../ui/useLoad";
 import { unlockWanted } from "./current";
-import { unlockOnServer, type Opened } from "./onServer";
-import { PurposeField, purposeFault, takePassphrase, TimeBox } from "./parts";
+import { MoreKeys } from "./MoreKeys";
+import { askAgain, PurposeField, purposeFault, takePassphrase, TimeBox } from "./parts";
 import { USUAL_MINUTES } from "./unlocking";
+import { useServerUnlock, watched, type Steps } from "./useServerUnlock";
 
 interface Agent {
   readonly agent_id: string;
@@ -58,72 +59,61 @@ function agentsIn({ agents }: Person, { sinceMs, untilMs }: Choice): Agent[] {
   return [...(there.length ? there : agents)].sort((one, other) => other.last_seen_ms - one.last_seen_ms).slice(0, MOST_AGENTS);
 }
 
-/** Whose recording is watched, and at which moment; `undefined` on other pages than the player. */
-function watched(): { person: string; at: number } | undefined {
-  const person = query.peek().get("person");
-  return path.peek() === "/player" && person ? { person, at: Number(query.peek().get("at")) } : undefined;
-}
-
 export function OnServer(props: { back: () => void }) {
   const { data, error, again } = useLoad(
     (signal) => getJson<{ people: Person[] }>("/recordings/people", { limit: 500 }, signal),
     [],
   );
+  const steps = useServerUnlock();
+  const { unlock } = steps;
   return (
     <>
-      <Notice tone="warn">
-        The server opens the key with your passphrase and reads what is in scope, in the memory of one process that ends
-        afterwards. Unlock in this page instead if you have the key file.
-      </Notice>
+      {!unlock && (
+        <Notice tone="warn">
+          The server opens the key with your passphrase and reads what is in scope, in the memory of one process that ends
+          afterwards. Unlock in this page instead if you have the key file.
+        </Notice>
+      )}
       {error !== undefined && <Trouble error={error} again={again} />}
-      {data ? <Wish people={data.people} /> : !error && <Loading />}
-      <p class="other-way">
-        <Button small kind="plain" onClick={props.back}>
-          Unlock in this page instead
-        </Button>
-      </p>
+      {unlock && <MoreKeys unlock={unlock} releasing={steps.busy} release={steps.release} />}
+      {data ? <Wish people={data.people} steps={steps} /> : !error && <Loading />}
+      {!unlock && (
+        <p class="other-way">
+          <Button small kind="plain" onClick={props.back}>
+            Unlock in this page instead
+          </Button>
+        </p>
+      )}
     </>
   );
 }
 
-function Wish(props: { people: readonly Person[] }) {
+/** What is asked for once: hidden while the unlock goes on, and as it was typed when that is lost. */
+function Wish(props: { people: readonly Person[]; steps: Steps }) {
+  const { unlock, busy, error, begin } = props.steps;
   const form = useRef<HTMLFormElement>(null);
   const passphrase = useRef<HTMLInputElement>(null);
   const purpose = useRef<HTMLTextAreaElement>(null!);
   const minutes = useRef(USUAL_MINUTES as number);
-  const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState<string | undefined>(undefined);
-  const [error, setError] = useState<unknown>(undefined);
   const [choices] = useState(() => choicesOf(Date.now()));
-  const aborter = useMemo(() => new AbortController(), []);
-  useEffect(() => () => aborter.abort(), []);
-  const submit = async (event: Event) => {
+  useEffect(() => {
+    if (error !== undefined) askAgain(passphrase.current);
+  }, [error]);
+  const submit = (event: Event) => {
     event.preventDefault();
     const chosen = new FormData(form.current!);
     const said = purpose.current.value.trim();
     setFault(purposeFault(said));
     const who = props.people.find((one) => one.person === chosen.get("person"));
     if (purposeFault(said) || !who || busy) return;
-    setBusy(true);
-    setError(undefined);
     const span = choices[Number(chosen.get("span"))]!;
     const streams = chosen.getAll("stream") as string[];
     const scope = { person: who.person, agents: agentsIn(who, span), streams, sinceMs: span.sinceMs, untilMs: span.untilMs };
-    const wish = { ...scope, purpose: said, minutes: minutes.current };
-    try {
-      const secret = takePassphrase(passphrase.current!);
-      const opened = await unlockOnServer({ ...wish, passphrase: secret }, aborter.signal);
-      tell(opened);
-      unlockWanted.value = false;
-      if (watched()?.person !== who.person) navigate(`/search?${new URLSearchParams({ person: who.person, where: "sealed" })}`);
-    } catch (problem) {
-      if (aborter.signal.aborted) return;
-      setError(problem);
-      setBusy(false);
-    }
+    void begin({ ...scope, purpose: said, minutes: minutes.current }, takePassphrase(passphrase.current!));
   };
   return (
-    <form ref={form} class="stack unlocking" onSubmit={(event) => void submit(event)}>
+    <form ref={form} class="stack unlocking" hidden={unlock !== undefined} onSubmit={submit}>
       <Field label="Whose recordings">
         {(ids) => (
           <select {...ids} name="person" defaultValue={query.peek().get("person") ?? undefined}>
@@ -167,9 +157,4 @@ function Wish(props: { people: readonly Person[] }) {
       </div>
     </form>
   );
-}
-
-function tell({ segments, texts }: Opened): void {
-  if (!segments) toast("There is nothing sealed in this scope.", "warn");
-  else toast(texts ? `${texts} texts were opened.` : "Opened: what there is has no text to search.", "good");
 }

@@ -63,8 +63,8 @@ function Open({ facts }: { facts: UnlockFacts }) {
 }
 
 function titleOf({ onServer, keyIds }: UnlockFacts): string {
-  if (onServer) return "Opened on the server";
-  return keyIds.length > 1 ? `Unlocked with ${keyIds.length} keys` : "Unlocked";
+  const how = onServer ? "Opened on the server" : "Unlocked";
+  return keyIds.length > 1 ? `${how} with ${keyIds.length} keys` : how;
 }
 
 function Ended(props: { text: string }) {

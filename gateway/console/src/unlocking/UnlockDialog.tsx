@@ -11,7 +11,7 @@ import { KeyFiles, type KeyFilesChoice } from "./KeyFiles";
 import { KeyRing, type KeyFileState } from "./keyRing";
 import { KeysOfPage, useKeyNames, useNeededKeys } from "./KeysOfPage";
 import { OnServer } from "./OnServer";
-import { PurposeField, purposeFault, takePassphrase, TimeBox } from "./parts";
+import { askAgain, passphraseHint, PurposeField, purposeFault, takePassphrase, TimeBox } from "./parts";
 import { addKeys, unlock, USUAL_MINUTES } from "./unlocking";
 
 export default function UnlockDialog() {
@@ -127,12 +127,6 @@ function InBrowser({ running }: { running: UnlockFacts | undefined }) {
   );
 }
 
-/** Where the next passphrase is typed, in sight with what stands beside it. */
-function askAgain(field: HTMLInputElement | null): void {
-  field?.focus();
-  field?.scrollIntoView({ block: "center" });
-}
-
 /** The files of this dialog; gone with it, and with the page. */
 function useRing(changed: () => void): KeyRing {
   const ring = useMemo(() => new KeyRing(undefined, changed), []);
@@ -151,8 +145,7 @@ function useRing(changed: () => void): KeyRing {
 function hintOf(files: readonly KeyFileState[], closed: readonly KeyFileState[]): { hint?: string } {
   if (files.length < 2) return {};
   if (!closed.length) return { hint: "All chosen files are open." };
-  const names = closed.map(({ name }) => name).join(", ");
-  return { hint: closed.length > 1 ? `Tried on ${names}, and asked for again where it does not fit.` : `That of ${names}.` };
+  return { hint: passphraseHint(closed.map(({ name }) => name)) };
 }
 
 /** Purpose and end of the unlock that keys are added to. */

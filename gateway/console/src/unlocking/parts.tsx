@@ -45,3 +45,15 @@ export function takePassphrase(input: HTMLInputElement): Bytes {
   input.value = "";
   return bytes;
 }
+
+/** What the next passphrase is for: it is tried on all that are closed. */
+export function passphraseHint(closed: readonly string[]): string {
+  const names = closed.join(", ");
+  return closed.length > 1 ? `Tried on ${names}, and asked for again where it does not fit.` : `That of ${names}.`;
+}
+
+/** Where the next passphrase is typed, in sight with what stands beside it. */
+export function askAgain(field: HTMLInputElement | null): void {
+  field?.focus();
+  field?.scrollIntoView({ block: "center" });
+}
