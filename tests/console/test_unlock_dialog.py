@@ -18,8 +18,12 @@ from playwright.sync_api import Locator, Page, Route, expect
 from schemas.unlock_channel import SESSION_BYTES, Offer
 from tests.console.harness import Console
 from tests.console.key_files import PASSPHRASE, PKCS8_COMMAND, KeyFiles
+from tests.console.test_unlock_traffic import LOCK_NOW
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
+
+TYPING_MS = 150
+"""So long after the last letter the page asks."""
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,24 @@ def test_a_key_can_be_pasted_and_weak_files_are_told(console: Console, files: di
         expect(page.get_by_text("About this key file:")).to_be_visible()
         page.get_by_role("button", name="Lock now").click()
         expect(page.get_by_label("Sealed recordings are open")).to_be_hidden()
+
+
+def test_the_lock_takes_the_words_with_it(console: Console, files: dict[str, str]) -> None:
+    """Words for sealed texts alone are gone before the page is painted again, and do not come back."""
+    with console.visit("officer") as visit:
+        visit.page.clock.install()
+        page = visit.go("/search")
+        submit(opened(page), files["PBKDF2 SHA-512, AES-128"])
+        page.get_by_label("Search sealed texts only").check()
+        page.clock.pause_at(page.evaluate("Date.now() / 1000") + 1)
+        words = page.get_by_role("searchbox")
+        words.fill("kupaboza")
+        page.clock.run_for(TYPING_MS)
+        page.evaluate(LOCK_NOW)
+        assert not words.input_value()
+        page.clock.run_for(1000)
+        expect(page.get_by_text("Locked. Keys and what was opened are gone")).to_be_visible()
+        assert not words.input_value()
 
 
 def test_a_dropped_file_is_taken(console: Console, files: dict[str, str], tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 /**
- * Having the server open end-to-end data (R6.6): the passphrase goes there sealed to the one process that opens, and what
+ * Having the server open end-to-end data (R6.6): passphrases go there sealed to the one process that opens, and what
  * it opens comes back sealed to this page. Never sends a key file: the server has one.
  */
 

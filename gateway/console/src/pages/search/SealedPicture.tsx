@@ -1,12 +1,12 @@
 /** A sealed screen, drawn in the page from its envelopes. Never stays after the lock. */
 
-import { useSignalEffect } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { drawScreen } from "../../blindsearch/screen";
 import { screenEnvelopes } from "../../blindsearch/server";
 import { Loading, Trouble } from "../../ui/parts";
 import { LockedError } from "../../unlock/errors";
 import { unlockPurpose, unlockSession } from "../../unlocking/current";
+import { useLock } from "../../unlocking/useLock";
 import { formatTime } from "../../ui/format";
 import type { Box } from "./answer";
 import { Boxed, type Size } from "./Boxed";
@@ -42,10 +42,7 @@ export function SealedPicture(props: { agentId: string; display: number; atMs: n
       forget(element.current);
     };
   }, [session, agentId, display, atMs]);
-  useSignalEffect(() => {
-    // With the lock itself, not when the page is next painted.
-    if (!unlockSession.value) forget(element.current);
-  });
+  useLock(() => forget(element.current));
   if (!session) return null;
   const size = typeof state === "object" && "size" in state ? state.size : undefined;
   return (

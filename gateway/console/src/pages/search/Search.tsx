@@ -5,13 +5,14 @@
 
 import "./search.css";
 import "./groups.css";
-import { effect, signal, useSignalEffect } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { isTyping } from "../../app/Shell";
 import { query, setQuery } from "../../app/router";
 import { formatNumber } from "../../ui/format";
 import { Button, Empty, Loading, PageHead, Trouble } from "../../ui/parts";
 import { unlockFacts } from "../../unlocking/current";
+import { useLock } from "../../unlocking/useLock";
 import { resultOfHit, type Result } from "./answer";
 import { askedOf, isAsking, isFiltered, queryOf, type Asked } from "./asked";
 import { Days } from "./Days";
@@ -88,8 +89,8 @@ function SearchField(props: { asked: Asked; focused: boolean }) {
     if (props.focused && matchMedia("(min-width: 761px)").matches) field.current!.focus();
     return () => clearTimeout(timer.current);
   }, []);
-  useEffect(() => {
-    // Somebody went to another search: an example, a saved one, back.
+  useLayoutEffect(() => {
+    // Somebody went to another search: an example, a saved one, back. Not later: it may be locked meanwhile.
     if (asked.q === typed.current) return;
     typed.current = asked.q;
     field.current!.value = asked.q;
@@ -98,9 +99,8 @@ function SearchField(props: { asked: Asked; focused: boolean }) {
     clearTimeout(timer.current);
     typed.current = field.current!.value = "";
   };
-  useSignalEffect(() => {
-    // With the lock itself, not when the page is next painted.
-    if (!unlockFacts.value && askedOf(query.peek()).where === "sealed") clear();
+  useLock(() => {
+    if (askedOf(query.peek()).where === "sealed") clear();
   });
   const ask = (where = asked.where) => {
     clearTimeout(timer.current);

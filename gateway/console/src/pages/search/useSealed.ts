@@ -1,6 +1,5 @@
 /** The search of what is sealed, while it is unlocked in this page. Never keeps what was opened after the lock. */
 
-import { useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { BlindSearch, newEffort, type Effort, type SealedHit } from "../../blindsearch/search";
 import { isNamed } from "../../blindsearch/names";
@@ -9,6 +8,7 @@ import type { DatedText } from "../../blindsearch/texts";
 import { QuestionError, Wanted } from "../../blindsearch/wanted";
 import { LockedError } from "../../unlock/errors";
 import { serverTexts, unlockPurpose, unlockSession } from "../../unlocking/current";
+import { useLock } from "../../unlocking/useLock";
 import { resultOfSealed, resultOfServerText, type Result } from "./answer";
 import { orderOf, rangeOf, scopeOf, type Asked } from "./asked";
 
@@ -65,9 +65,7 @@ export function useSealed(asked: Asked): Sealed | undefined {
       aborter.current = undefined;
     };
   }, [search, name]);
-  useSignalEffect(() => {
-    // With the lock itself, not when the page is next painted.
-    if (unlockSession.value) return;
+  useLock(() => {
     aborter.current?.abort("locked");
     setState(beginning(""));
   });
