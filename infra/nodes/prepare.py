@@ -30,14 +30,16 @@ _EVERYWHERE = frozenset({"master", "app", "miner", "mining-db", "db", "bi"})
 _SECRETS: dict[str, frozenset[str]] = {
     "postgresql.password": _EVERYWHERE,
     "postgresql-replication.password": frozenset({"db", "bi"}),
-    "redis.password": frozenset({"master", "app"}),
+    "redis.password": frozenset({"master", "app", "miner"}),
     "elasticsearch.password": frozenset({"master", "mining-db"}),
     ADMIN_PASSWORD: frozenset({"mining-db"}),
     "kek.passphrase": frozenset({"master", "miner"}),
     "accounts.key": frozenset({"master"}),
     "live.key": frozenset({"master", "app"}),
 }
-"""Which roles need a secret. Every node reads the list of approved nodes in PostgreSQL."""
+"""Which roles need a secret. Every node reads the list of approved nodes in PostgreSQL; whoever serves HTTPS assigns
+agents, and asks Redis which gateways there are.
+"""
 
 
 @dataclass(frozen=True, slots=True)

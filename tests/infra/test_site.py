@@ -128,6 +128,8 @@ def test_a_node_gets_the_secrets_of_its_roles_and_no_other(prepared: Path) -> No
         assert "keys/server.pem" not in files(name)
         assert "secrets/kek.passphrase" not in files(name)
     assert {"pki/elasticsearch.key", "secrets/elasticsearch-admin.password"} <= files("data-1")
+    asking = {name for name in site().nodes if "secrets/redis.password" in files(name)}
+    assert asking == {"master-1", "app-1", "miner-1"}, "whoever serves HTTPS asks Redis which gateways there are"
     keys = {
         name: {file for file in files(name) if file.startswith("pki/") and file.endswith(".key")}
         for name in site().nodes
