@@ -4,8 +4,8 @@
  */
 
 import "./live.css";
-import { untracked, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { effect, untracked, useSignal } from "@preact/signals";
+import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
 import { request } from "../../api/client";
 import { may } from "../../app/session";
 import { query, setQuery } from "../../app/router";
@@ -55,13 +55,17 @@ export default function Live() {
     chosen.value = chosen.peek().filter((other) => other !== one);
   };
 
-  useSignalEffect(() => {
-    // With the lock itself, not when the page is next painted.
-    void unlockSession.value;
-    untracked(() => {
-      for (const one of chosen.peek()) if (one.agent.end_to_end) void one.watch();
-    });
-  });
+  useLayoutEffect(
+    () =>
+      // With the lock itself: `useSignalEffect` waits until the page is next painted.
+      effect(() => {
+        void unlockSession.value;
+        untracked(() => {
+          for (const one of chosen.peek()) if (one.agent.end_to_end) void one.watch();
+        });
+      }),
+    [],
+  );
   useEffect(() => {
     const wanted = query.peek().get("agent");
     const agent = data?.agents.find((one) => one.agent === wanted);
