@@ -37,13 +37,17 @@ class Told:
     def current_policy(self) -> Policy:
         return self.policy
 
+    def shown(self) -> str:
+        """What there is, for whoever waits in vain."""
+        return f"{self.events[-3:]}"
+
     async def until(self, condition: Callable[[], object], what: str = "the events") -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             self._changed.clear()
             left = deadline - time.monotonic()
             if left <= 0:
-                raise AssertionError(f"waited in vain for {what}: {self.events[-3:]}")
+                raise AssertionError(f"waited in vain for {what}: {self.shown()}")
             try:
                 await asyncio.wait_for(self._changed.wait(), min(left, 0.05))
             except TimeoutError:
@@ -83,6 +87,9 @@ class Person(Told):
             return
         self._changed.set()
 
+    def shown(self) -> str:
+        return f"{self.screen[-200:]!r} {super().shown()}"
+
     async def type(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
@@ -92,7 +99,7 @@ class Person(Told):
                 await asyncio.sleep(0)
 
     async def sees(self, text: bytes, times: int = 1) -> None:
-        await self.until(lambda: self.screen.count(text) >= times, f"{text!r} on the screen {self.screen[-200:]!r}")
+        await self.until(lambda: self.screen.count(text) >= times, f"{text!r} on the screen")
 
     async def leaves(self) -> int | None:
         assert self.running is not None

@@ -105,7 +105,7 @@ async def test_many_lines_pasted_into_cat_are_kept(person):
     async with person(["cat"]) as at:
         await at.until(lambda: at.events)
         await at.type(b"".join(lines))
-        await at.sees(b"pasted line number 99", times=2)
+        await at.sees(b"\n", times=2 * len(lines))  # what cat prints may cut an echo in two
         await at.type(b"\x04")
         await at.leaves()
     assert at.told("input") == b"".join(lines) + b"\x04"
