@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _AWAY = (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError)
 """What another server may make good. All else, such as a wrong password, is a fault of the settings."""
 
+_ASKS_S = 5.0
+
 _last_served: dict[str, Address] = {}
 """By address: the server that served last, which is asked first the next time."""
 
@@ -46,6 +48,23 @@ async def connect(dsn: str, *, timeout: float = 10.0, **options: Any) -> Connect
         connection.terminate()
         told.append(f"{place} is a standby")
     raise ConnectionError(f"no server of {shown(places)} takes what is written: {', '.join(told)}")
+
+
+async def ask_server(dsn: str, place: Address, query: str, *, database: str = "") -> asyncpg.Record | None:
+    """The row that the server there answers, in another `database` where one is named; none where nobody answers.
+
+    Raises the `asyncpg.PostgresError` or `asyncpg.InterfaceError` by which it does not let us in.
+    """
+    try:
+        connection: Connection = await asyncpg.connect(dsn_at(dsn, place, database), timeout=_ASKS_S)
+    except _AWAY:
+        return None
+    try:
+        return await connection.fetchrow(query, timeout=_ASKS_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return None
+    finally:
+        connection.terminate()
 
 
 async def serves(connection: Connection, dsn: str) -> bool:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from infra.cluster import Address, databases, dsn_at, sentinels
+from infra.cluster import Address, databases, sentinels
 from infra.failover import etcd_health, may_ask
+from infra.postgresql import ask_server
 from infra.sentinels import SENTINEL_FAULTS, ask_replicas, ask_sentinels, newest
 from infra.settings import postgresql_dsn
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from infra.settings import Settings
 
-_TIMEOUT_S = 5.0
 _SERVES = "SELECT NOT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_stat_wal_receiver)"
 """A standby that answers and follows nobody could not take the primary's place."""
 
@@ -77,13 +77,10 @@ COUNTED = (count_redis, count_etcd, count_postgresql)
 
 async def _serves(dsn: str, place: Address) -> bool:
     try:
-        connection = await asyncpg.connect(dsn_at(dsn, place), timeout=_TIMEOUT_S)
-        try:
-            return bool(await connection.fetchval(_SERVES, timeout=_TIMEOUT_S))
-        finally:
-            connection.terminate()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        row = await ask_server(dsn, place, _SERVES)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError):
         return False
+    return row is not None and bool(row[0])
 
 
 def _count(facts: Iterable[bool]) -> Count:

@@ -12,19 +12,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import asyncpg
 import structlog
 
-from infra.cluster import Address, databases, dsn_at, own_database, shown
+from infra.cluster import Address, databases, own_database, shown
+from infra.postgresql import ask_server
 from infra.render.pg_hba import REPLICA
 from infra.settings import Settings, postgresql_dsn, read_secret
 from infra.stack.account import Account, give
 from schemas.errors import ConfigError, UnavailableError
-
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection
 
 log = structlog.get_logger()
 
@@ -34,7 +30,6 @@ SIGNAL = "standby.signal"
 STANDBY_OPTIONS = {"hot_standby_feedback": "on", "max_standby_streaming_delay": "150s"}
 """So that long reports are read to their end on a standby."""
 
-_TIMEOUT_S = 5.0
 _ASK_AGAIN_S = 2.0
 _STANDING = """
 SELECT (SELECT system_identifier FROM pg_control_system())::text AS system,
@@ -55,18 +50,8 @@ class Standing:
 
 async def read_standing(settings: Settings, place: Address) -> Standing | None:
     """What the server there is; none where nobody answers."""
-    try:
-        connection = await asyncpg.connect(dsn_at(postgresql_dsn(settings), place, "postgres"), timeout=_TIMEOUT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError):
-        return None
-    try:
-        row = await connection.fetchrow(_STANDING, timeout=_TIMEOUT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return None
-    finally:
-        connection.terminate()
-    assert row is not None
-    return Standing(place, row["system"], row["follows"], row["timeline"])
+    row = await ask_server(postgresql_dsn(settings), place, _STANDING, database="postgres")
+    return Standing(place, row["system"], row["follows"], row["timeline"]) if row else None
 
 
 def others_of(settings: Settings) -> list[Address]:
