@@ -74,12 +74,12 @@ def test_letters_here_and_there_do_not_show_a_text():
     assert [piece.masked for piece in pieces if piece.kind == "input"] == [True]
 
 
-def type_keys(mask, keys, since_us=0, every_us=30 * MS):
+def type_keys(mask, keys, every_us=30 * MS):
     """Keys one by one, the mask looking on in between; when the last was typed."""
     for number, key in enumerate(keys):
-        mask.typed(bytes([key]), since_us + number * every_us, RAW)
-        mask.observe(since_us + number * every_us + 1, RAW, 0)
-    return since_us + (len(keys) - 1) * every_us
+        mask.typed(bytes([key]), number * every_us, RAW)
+        mask.observe(number * every_us + 1, RAW, 0)
+    return (len(keys) - 1) * every_us
 
 
 def judged(mask, now_us):
