@@ -13,6 +13,7 @@ import { KeysOfPage, useKeyNames, useNeededKeys } from "./KeysOfPage";
 import { OnServer } from "./OnServer";
 import { askAgain, passphraseHint, PurposeField, purposeFault, takePassphrase, TimeBox } from "./parts";
 import { addKeys, unlock, USUAL_MINUTES } from "./unlocking";
+import { useLeaving } from "./useLeaving";
 
 export default function UnlockDialog() {
   const [server, setServer] = useState(false);
@@ -130,14 +131,7 @@ function InBrowser({ running }: { running: UnlockFacts | undefined }) {
 /** The files of this dialog; gone with it, and with the page. */
 function useRing(changed: () => void): KeyRing {
   const ring = useMemo(() => new KeyRing(undefined, changed), []);
-  useEffect(() => {
-    const drop = () => ring.drop();
-    addEventListener("pagehide", drop);
-    return () => {
-      removeEventListener("pagehide", drop);
-      drop();
-    };
-  }, []);
+  useLeaving(() => ring.drop());
   return ring;
 }
 

@@ -3,12 +3,13 @@
  * Never lets one go on that the dialog or the page has left.
  */
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { navigate, path, query } from "../app/router";
 import { toast } from "../ui/parts";
 import type { Bytes } from "../unlock/bytes";
 import { unlockWanted } from "./current";
 import { openOnServer, type Opened, type ServerUnlock, type ServerWish } from "./onServer";
+import { useLeaving } from "./useLeaving";
 
 export interface Steps {
   /** One that has keys that are closed; `undefined` before, and when it was lost. */
@@ -69,13 +70,6 @@ function tell({ segments, texts }: Opened): void {
 /** Aborted when the dialog is closed, or the page goes away. */
 function useSignalOfStay(): AbortSignal {
   const aborter = useMemo(() => new AbortController(), []);
-  useEffect(() => {
-    const leave = () => aborter.abort();
-    addEventListener("pagehide", leave);
-    return () => {
-      removeEventListener("pagehide", leave);
-      leave();
-    };
-  }, []);
+  useLeaving(() => aborter.abort());
   return aborter.signal;
 }

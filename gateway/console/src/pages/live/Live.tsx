@@ -4,13 +4,14 @@
  */
 
 import "./live.css";
-import { effect, untracked, useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useMemo } from "preact/hooks";
+import { untracked, useSignal } from "@preact/signals";
+import { useEffect, useMemo } from "preact/hooks";
 import { request } from "../../api/client";
 import { may } from "../../app/session";
 import { query, setQuery } from "../../app/router";
 import { sentence } from "../../live/connection";
 import { Badge, Button, Empty, Field, Loading, Notice, PageHead, Trouble } from "../../ui/parts";
+import { useAtOnce } from "../../ui/useAtOnce";
 import { useLoad } from "../../ui/useLoad";
 import { unlockSession } from "../../unlocking/current";
 import { PurposeDialog } from "./PurposeDialog";
@@ -55,17 +56,12 @@ export default function Live() {
     chosen.value = chosen.peek().filter((other) => other !== one);
   };
 
-  useLayoutEffect(
-    () =>
-      // With the lock itself: `useSignalEffect` waits until the page is next painted.
-      effect(() => {
-        void unlockSession.value;
-        untracked(() => {
-          for (const one of chosen.peek()) if (one.agent.end_to_end) void one.watch();
-        });
-      }),
-    [],
-  );
+  useAtOnce(() => {
+    void unlockSession.value;
+    untracked(() => {
+      for (const one of chosen.peek()) if (one.agent.end_to_end) void one.watch();
+    });
+  });
   useEffect(() => {
     const wanted = query.peek().get("agent");
     const agent = data?.agents.find((one) => one.agent === wanted);
