@@ -29,7 +29,8 @@ export function Button({ kind, small, class: extra, ...rest }: ButtonProps) {
   return <button type="button" {...rest} class={`button ${kind ?? ""} ${small ? "small" : ""} ${String(extra ?? "")}`} />;
 }
 
-export function Badge(props: { tone?: Tone; title?: string; children: ComponentChildren }) {
+/** `tone` undefined: that of plain text. */
+export function Badge(props: { tone?: Tone | undefined; title?: string; children: ComponentChildren }) {
   return (
     <span class={`badge ${props.tone ?? ""}`} title={props.title}>
       {props.children}
@@ -131,11 +132,12 @@ export function Trouble(props: { error: unknown; again?: (() => void) | undefine
   );
 }
 
-export function Time(props: { ms: number; age?: boolean }) {
+/** `near`: a moment of the day that needs not be told; today where none is given. */
+export function Time(props: { ms: number; age?: boolean; near?: number }) {
   const date = new Date(props.ms);
   return (
     <time dateTime={date.toISOString()} title={date.toISOString()}>
-      {props.age ? formatAge(props.ms) : formatTime(props.ms)}
+      {props.age ? formatAge(props.ms) : formatTime(props.ms, props.near)}
     </time>
   );
 }

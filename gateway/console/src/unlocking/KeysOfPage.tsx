@@ -75,7 +75,7 @@ function List({ keys, names }: Shown) {
               <code>{shortKeyId(keyId)}</code>
             </span>
             <span class="quiet">{streams.map((stream) => TITLES[stream] ?? stream).join(", ")}</span>
-            {tone ? <Badge tone={tone}>{word}</Badge> : <Badge>{word}</Badge>}
+            <Badge tone={tone}>{word}</Badge>
           </li>
         );
       })}

@@ -74,11 +74,10 @@ export function MoreKeys(props: { unlock: ServerUnlock; releasing: boolean; rele
 }
 
 function Key(props: { name: string; tone?: "good"; state: string }) {
-  const { tone } = props;
   return (
     <li>
       <strong class="key">{props.name}</strong>
-      <Badge {...(tone ? { tone } : {})}>{props.state}</Badge>
+      <Badge tone={props.tone}>{props.state}</Badge>
     </li>
   );
 }

@@ -16,7 +16,7 @@ export function AlertCard(props: { alert: Alert; opened: boolean; toggle: () => 
   return (
     <article class="card alert-card" aria-label={`${alert.rule}, ${alert.person}`}>
       <div class="alert-head">
-        <Badge {...(tone ? { tone } : {})}>{alert.severity || "low"}</Badge>
+        <Badge tone={tone}>{alert.severity || "low"}</Badge>
         <strong class="alert-rule">{alert.rule}</strong>
         <Time ms={alert.time_ms} />
       </div>

@@ -95,5 +95,5 @@ function Actor({ name }: { name: string }) {
 function Outcome({ outcome }: { outcome: string }) {
   const tone = outcomeTone(outcome);
   const words = actionWords(outcome);
-  return tone ? <Badge tone={tone}>{words}</Badge> : <Badge>{words}</Badge>;
+  return <Badge tone={tone}>{words}</Badge>;
 }

@@ -57,7 +57,7 @@ function columns(answer: KeysAnswer, counts: ProtectedAnswer | undefined): Colum
         </div>
       ),
     },
-    { title: "For", show: (kek) => <Badge tone={kek.purpose === "end_to_end" ? "sealed" : undefined!}>{PURPOSES[kek.purpose]}</Badge> },
+    { title: "For", show: (kek) => <Badge tone={kek.purpose === "end_to_end" ? "sealed" : undefined}>{PURPOSES[kek.purpose]}</Badge> },
     { title: "State", show: (kek) => <State kek={kek} /> },
     { title: "Private half", show: (kek) => <Places names={places(kek, answer)} /> },
     {
@@ -91,7 +91,7 @@ export function State(props: { kek: Kek }) {
   const tone = TONES[kek.state];
   return (
     <span>
-      <Badge {...(tone ? { tone } : {})}>{STATES[kek.state]}</Badge>
+      <Badge tone={tone}>{STATES[kek.state]}</Badge>
       {kek.successor && <span class="quiet"> then {kek.successor}</span>}
     </span>
   );

@@ -68,7 +68,7 @@ function Progress(props: { job: Job }) {
   return (
     <div class="stack job" role="status">
       <div class="row middle">
-        <Badge {...(tone ? { tone } : {})}>{job.state}</Badge>
+        <Badge tone={tone}>{job.state}</Badge>
         <span>
           {formatNumber(rewrapped)} epochs re-wrapped{days ? `, ${formatNumber(done)} of ${formatNumber(days)} agents' days` : ""}
         </span>

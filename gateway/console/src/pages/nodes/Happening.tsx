@@ -143,7 +143,7 @@ function Event(props: { fact: Fact }) {
   const tone = EVENT_TONES[props.fact.event];
   return (
     <span>
-      <Badge {...(tone ? { tone } : {})}>{props.fact.event}</Badge>
+      <Badge tone={tone}>{props.fact.event}</Badge>
     </span>
   );
 }

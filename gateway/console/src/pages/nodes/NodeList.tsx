@@ -103,7 +103,7 @@ function NodeState(props: { node: Node }) {
   const wish = node.wish;
   return (
     <div>
-      <Badge {...(tone ? { tone } : {})}>{node.state}</Badge>
+      <Badge tone={tone}>{node.state}</Badge>
       {wish?.wanted === "drained" && (
         <div class="quiet" title={wish.reason}>
           drained by {wish.by}, <Time ms={wish.at_ms} age />

@@ -157,7 +157,7 @@ function RollOut(props: { job: UpdateJob; stop: () => void }) {
         {job.state === "running" && may("manage_nodes") && <Button onClick={props.stop}>Stop after this node</Button>}
       </div>
       <p role="status">
-        <Badge {...(tone ? { tone } : {})}>{job.state}</Badge>{" "}
+        <Badge tone={tone}>{job.state}</Badge>{" "}
         <span class="quiet">
           by {job.by}, from {job.node}, <Time ms={job.ended_at_ms ?? job.started_at_ms} age />
         </span>
@@ -179,7 +179,7 @@ function Step(props: { one: NodeStep }) {
   const tone = STEP_TONES[one.step];
   return (
     <>
-      <Badge {...(tone ? { tone } : {})}>{STEPS[one.step] ?? one.step}</Badge>
+      <Badge tone={tone}>{STEPS[one.step] ?? one.step}</Badge>
       {one.before && <span class="quiet"> ran {one.before} before</span>}
       {one.message && <div class="quiet">{one.message}</div>}
     </>

@@ -69,7 +69,7 @@ function ProcessorCard(props: { processor: Processor }) {
     <article class="card processor" aria-label={processor.name}>
       <div class="row middle spread">
         <h2>{processor.name}</h2>
-        <Badge {...(tone ? { tone } : {})}>{word}</Badge>
+        <Badge tone={tone}>{word}</Badge>
       </div>
       <p class="quiet">{processor.what}</p>
       <dl class="numbers">

@@ -88,7 +88,7 @@ function RunCard(props: { run: Run; manages: boolean; changed: () => void }) {
         <h2>
           {run.processor}: {run.topic.replace("envelopes.", "")} from {run.source === "archive" ? "the archive" : "Kafka"}
         </h2>
-        <Badge {...(tone ? { tone } : {})}>{run.progress.paused ? "stands back for live traffic" : run.state}</Badge>
+        <Badge tone={tone}>{run.progress.paused ? "stands back for live traffic" : run.state}</Badge>
       </div>
       <p class="quiet">
         {rangeText(run)} · {run.by_command ? "by the command line" : `by ${run.actor}`} on {run.node_id},{" "}

@@ -75,7 +75,7 @@ function List({ rules }: { rules: readonly Rule[] }) {
                 {rule.name}
               </Link>
               <span class="row middle">
-                <Badge {...(tone ? { tone } : {})}>{rule.severity}</Badge>
+                <Badge tone={tone}>{rule.severity}</Badge>
                 {!rule.enabled && <Badge>off</Badge>}
               </span>
             </div>

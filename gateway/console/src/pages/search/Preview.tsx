@@ -25,7 +25,7 @@ export function Preview(props: { result: Result; words: string; fuzzy: boolean; 
     <aside class="preview" aria-label="The chosen result">
       <header>
         <div class="line">
-          <Badge tone={result.source === "open" ? undefined! : "sealed"}>{kindName(result)}</Badge>
+          <Badge tone={result.source === "open" ? undefined : "sealed"}>{kindName(result)}</Badge>
           <strong>
             <bdi>{result.person}</bdi>
           </strong>

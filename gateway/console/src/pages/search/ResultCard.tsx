@@ -47,7 +47,7 @@ export function ResultCard(props: {
     >
       <div class="told">
         <div class="line">
-          <Badge tone={result.source === "open" ? undefined! : "sealed"} title={SOURCES[result.source]}>
+          <Badge tone={result.source === "open" ? undefined : "sealed"} title={SOURCES[result.source]}>
             {result.source !== "open" && <Lock />}
             {kindName(result)}
           </Badge>
@@ -94,7 +94,7 @@ function Moments(props: { group: Group; opened: boolean; open: (yes: boolean) =>
           {group.others.map((one) => (
             <li key={one.key} data-key={one.key} class={props.chosen === one.key ? "chosen" : ""} onClickCapture={() => leaveFor(one.key)}>
               <Link class="main-link" href={playerLink(one, props.words)} onFocus={() => props.choose(one.key)}>
-                <Moment ms={one.timeMs} near={group.result.timeMs} />
+                <Time ms={one.timeMs} near={group.result.timeMs} />
               </Link>
               <span class="fragment">{one.fragments[0] && <Marked pieces={one.fragments[0]} />}</span>
             </li>
@@ -102,16 +102,6 @@ function Moments(props: { group: Group; opened: boolean; open: (yes: boolean) =>
         </ol>
       )}
     </div>
-  );
-}
-
-/** A time; of the day that is told above, the time alone. */
-function Moment({ ms, near }: { ms: number; near: number }) {
-  const exact = new Date(ms).toISOString();
-  return (
-    <time dateTime={exact} title={exact}>
-      {formatTime(ms, near)}
-    </time>
   );
 }
 
